@@ -1,0 +1,1 @@
+"""The churn project of the CDNOW shop."""

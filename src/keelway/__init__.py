@@ -1,0 +1,87 @@
+"""Keelway takes a model from raw data to production, and can prove how it got there.
+
+    from keelway import Cuts, Dataset, Estimator, Label, Model, Project, feature_set
+
+The names below are imported when they are first used, so `import keelway` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keelway.app import App
+    from keelway.errors import KeelwayError
+    from keelway.flow import Context, Plan, Step, step
+    from keelway.project import (
+        ContingencyPlan,
+        Cuts,
+        Dataset,
+        Estimator,
+        FeatureSet,
+        Label,
+        Model,
+        Monitor,
+        Preprocessing,
+        Project,
+        feature_set,
+    )
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "App": "keelway.app",
+    "Context": "keelway.flow",
+    "ContingencyPlan": "keelway.project",
+    "Cuts": "keelway.project",
+    "Dataset": "keelway.project",
+    "Estimator": "keelway.project",
+    "FeatureSet": "keelway.project",
+    "KeelwayError": "keelway.errors",
+    "Label": "keelway.project",
+    "Model": "keelway.project",
+    "Monitor": "keelway.project",
+    "Plan": "keelway.flow",
+    "Preprocessing": "keelway.project",
+    "Project": "keelway.project",
+    "Step": "keelway.flow",
+    "feature_set": "keelway.project",
+    "step": "keelway.flow",
+}
+
+__all__ = [
+    "App",
+    "Context",
+    "ContingencyPlan",
+    "Cuts",
+    "Dataset",
+    "Estimator",
+    "FeatureSet",
+    "KeelwayError",
+    "Label",
+    "Model",
+    "Monitor",
+    "Plan",
+    "Preprocessing",
+    "Project",
+    "Step",
+    "__version__",
+    "feature_set",
+    "step",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'keelway' has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return list(__all__)

@@ -1,0 +1,7 @@
+"""The composition root: settings, the choice of engines, and the use cases that every surface calls."""
+
+from keelway.app.settings import FILE_NAME, Settings, find_root, read_settings
+from keelway.app.use_cases import App
+from keelway.app.wire import Workspace
+
+__all__ = ["FILE_NAME", "App", "Settings", "Workspace", "find_root", "read_settings"]

@@ -1,0 +1,281 @@
+"""Running plans and looking at what they made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from keelway.app.wire import Workspace
+from keelway.core import Digest, RunId, RunStarted, VersionName, is_digest, parse_json
+from keelway.errors import MissingRecordError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from keelway.core import StepFinished
+    from keelway.evaluate import Comparison, Interval
+    from keelway.flow import RunView, StepEvent
+    from keelway.register import ModelVersion
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """One run in a list."""
+
+    run_id: RunId
+    plan: str
+    status: str
+    metrics: dict[str, float]
+    principal: str
+    started_at: datetime
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VersionLine:
+    """One model version in a list, with the environments it is live in."""
+
+    name: VersionName
+    semver: str
+    estimator: str
+    auc: float
+    auc_low: float
+    auc_high: float
+    trivial_auc: float | None
+    versus_champion: str
+    admitted_to: tuple[str, ...]
+    author: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedVersion:
+    """One version in a comparison; `against_first` is None for the first."""
+
+    version: VersionName
+    roc_auc: Interval
+    log_loss: Interval
+    against_first: Comparison | None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionComparison:
+    """Versions on the same held-out rows."""
+
+    as_of: datetime
+    rows: int
+    lines: tuple[ComparedVersion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A stored record, found by name or digest."""
+
+    kind: str
+    digest: Digest
+    record: dict[str, Any]
+
+
+def _in_words(comparison: Comparison | None) -> str:
+    """Return a paired comparison as people say it."""
+    if comparison is None:
+        return ""
+    return (
+        f"{comparison.verdict} ({comparison.difference.value:+.4f} against {comparison.against}, "
+        f"p = {comparison.p_value:.3f})"
+    )
+
+
+class Lab:
+    """Use cases of data scientists."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._at = workspace
+
+    def run(
+        self, model: str | None = None, *, seed: int = 0, resume: str | None = None, refresh: bool = False
+    ) -> RunView:
+        """Run the training plan of a model, or carry on with an interrupted run.
+
+        The champion of the model (what is admitted last in the environment that needs most) takes part in the
+        evaluation, so that the gate can compare.
+        """
+        from keelway.flow import run_plan, run_view, train_plan
+
+        at = self._at
+        context = at.context(seed=seed)
+        plan = None if resume else train_plan(self._model(model), at.project, champion=self.champion(model))
+        run = run_plan(
+            plan,
+            context=context,
+            workers=at.settings.engines.workers,
+            resume=RunId(resume) if resume else None,
+            refresh=refresh,
+            on_event=self._tell,
+        )
+        with at.state.snapshot() as tx:
+            return run_view(run.run_id, tx=tx)
+
+    def step(self, run_id: str, step: str) -> StepFinished:
+        """Execute one step of a stored run; idempotent."""
+        from keelway.flow import execute_step
+
+        return execute_step(RunId(run_id), step, context=self._at.context(), on_event=self._tell)
+
+    def runs(self, *, limit: int = 20) -> list[RunLine]:
+        """Return the newest runs."""
+        from keelway.flow import find_run
+
+        with self._at.state.snapshot() as tx:
+            lines = []
+            for started in tx.newest(RunStarted, limit=limit):
+                run = find_run(started.run_id, tx=tx)
+                lines.append(
+                    RunLine(
+                        run_id=started.run_id,
+                        plan=started.plan,
+                        status=run.status if run else "open",
+                        metrics=run.metrics if run else {},
+                        principal=started.principal,
+                        started_at=started.started_at,
+                        now=started.now,
+                    )
+                )
+            return lines
+
+    def version_made_by(self, view: RunView) -> ModelVersion:
+        """Return the model version that a run registered."""
+        from keelway.register import ModelVersion
+
+        registered = view.steps["register"]
+        if registered is None:
+            raise MissingRecordError(f"Run {view.started.run_id} registered nothing")
+        with self._at.state.snapshot() as tx:
+            return tx.by_digest(ModelVersion, registered.output)
+
+    def champion(self, model: str | None = None) -> VersionName | None:
+        """Return the version of a model that serves in the last environment of the chain, or None."""
+        from keelway.register import ModelVersion
+
+        name = self._model(model).name
+        environments = sorted(self._at.settings.environments, key=self._depth, reverse=True)
+        with self._at.state.snapshot() as tx:
+            for environment in environments:
+                pointer = tx.pointer(f"environment/{environment}/{name}")
+                if pointer is not None:
+                    return tx.by_digest(ModelVersion, pointer.target).name
+        return None
+
+    def models(self, model: str | None = None) -> list[VersionLine]:
+        """Return the model versions, newest first, with where they are admitted."""
+        from keelway.evaluate import Scorecard
+        from keelway.promote import admitted
+        from keelway.register import ModelVersion
+
+        with self._at.state.snapshot() as tx:
+            lines = []
+            for version in tx.newest(ModelVersion, parent=model):
+                card = tx.by_digest(Scorecard, version.scorecard)
+                auc = card.metrics["roc_auc"]
+                places = [name for name in self._at.settings.environments if admitted(version.name, name, tx=tx)]
+                lines.append(
+                    VersionLine(
+                        name=version.name,
+                        semver=version.semver,
+                        estimator=card.estimator,
+                        auc=auc.value,
+                        auc_low=auc.low,
+                        auc_high=auc.high,
+                        trivial_auc=card.trivial["roc_auc"].value if card.trivial else None,
+                        versus_champion=_in_words(card.versus_champion),
+                        admitted_to=tuple(places),
+                        author=version.author,
+                        created_at=version.created_at,
+                    )
+                )
+            return lines
+
+    def compare(self, names: Sequence[str]) -> VersionComparison:
+        """Compare model versions on the rows that the first of them was tested on, by what they serve (ONNX).
+
+        Raises:
+            MissingRecordError: A version is not there.
+            DataError: A version needs a feature that these rows do not have.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        from keelway.evaluate import Scorecard, compare_aucs, measure
+        from keelway.features import FeatureTable, columns_for_scoring, rows_of
+        from keelway.register import OnnxModel, load_onnx, version_named
+        from keelway.train import labels_of
+
+        at = self._at
+        with at.state.snapshot() as tx:
+            versions = [version_named(VersionName(name), tx=tx) for name in names]
+            card = tx.by_digest(Scorecard, versions[0].scorecard)
+            table = tx.by_digest(FeatureTable, card.feature_table)
+        rows = rows_of(table, at.artifacts)
+        rows = rows.filter(pc.equal(rows["as_of"], pa.scalar(card.test_as_of, type=rows.schema.field("as_of").type)))
+        labels = labels_of(rows).astype(float)
+        lines: list[ComparedVersion] = []
+        first: list[float] = []
+        for version in versions:
+            model = OnnxModel(load_onnx(version, artifacts=at.artifacts, public_key=at.public_key), version.features)
+            scores = model.probabilities(columns_for_scoring(rows, version.features))
+            figures = measure(labels, scores, seed=0)
+            against = compare_aucs(labels, scores, first, against=names[0]) if lines else None
+            lines.append(ComparedVersion(version.name, figures["roc_auc"], figures["log_loss"], against))
+            first = first or scores
+        return VersionComparison(card.test_as_of, len(labels), tuple(lines))
+
+    def show(self, name: str) -> Shown:
+        """Return any record by its digest (or the start of it) or name: `churn:2`, a run id, `transactions`.
+
+        Raises:
+            MissingRecordError: Nothing is called that.
+        """
+        with self._at.state.snapshot() as tx:
+            digest = Digest(name) if is_digest(name) else self._digest_named(name, tx)
+            found = tx.text_of(digest) if digest else None
+        if digest is None or found is None:
+            raise MissingRecordError(
+                "Nothing is called that",
+                expected="a model version, run id, dataset, or the digest of a record",
+                found=repr(name),
+                fix="List what there is: keelway models, keelway runs, keelway snapshots.",
+            )
+        return Shown(kind=found[0], digest=digest, record=parse_json(found[1].encode()))
+
+    def _digest_named(self, name: str, tx: Any) -> Digest | None:
+        from keelway.core import digest_of
+        from keelway.flow import find_run
+        from keelway.register import ModelVersion
+        from keelway.snapshot import newest
+
+        for look in (
+            lambda: tx.find(ModelVersion, name),
+            lambda: find_run(RunId(name), tx=tx) or tx.find(RunStarted, name),
+            lambda: newest(name, tx=tx),
+        ):
+            record = look()
+            if record is not None:
+                return digest_of(record)
+        return None
+
+    def _depth(self, environment: str) -> int:
+        """Return how many environments a version passes before this one."""
+        after = self._at.settings.environments[environment].after
+        return 1 + self._depth(after) if after else 0
+
+    def _model(self, name: str | None) -> Any:
+        """Return a declared model, the only one where none is named."""
+        project = self._at.project
+        if name is None and len(project.models) > 1:
+            raise UsageError("Which model?", expected=", ".join(item.name for item in project.models))
+        return project.model(name) if name else project.models[0]
+
+    def _tell(self, event: StepEvent) -> None:
+        spent = f" {event.seconds:.1f} s" if event.seconds else ""
+        self._at.progress(f"{event.step:<28} {event.kind}{spent}{': ' + event.detail if event.detail else ''}")

@@ -1,0 +1,184 @@
+"""Every setting of a project, read from `keelway.toml`; docs/settings.md lists them all.
+
+A wrong value is refused with its place in the file. Paths are relative to the folder of `keelway.toml`; secrets are
+references (`env:NAME`, `file:path`), never values.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from keelway.core import checked_name
+from keelway.errors import ProjectError, SettingsError
+
+FILE_NAME = "keelway.toml"
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of `keelway.toml`; a key it does not know is an error."""
+
+
+class ProjectSettings(_Section):
+    """`[project]`: where the declarations are.
+
+    Attributes:
+        name: The project's name.
+        module: The Python module that holds `project`.
+        source: The folder put on the import path.
+        actor: Who acts when neither `--as` nor `KEELWAY_ACTOR` says so.
+    """
+
+    name: str
+    module: str
+    source: str = "src"
+    actor: str = ""
+
+
+class EngineSettings(_Section):
+    """`[engines]`: where things are kept.
+
+    Attributes:
+        objects: Root of the object store that dataset sources are globs in.
+        state: URL of the state database; `sqlite:PATH` or `postgresql://...`.
+        artifacts: Folder of the artifact store.
+        tables: Folder of the Delta tables.
+        tracking: URL of the MLflow store; empty keeps no MLflow runs.
+        workers: How many independent steps of a plan run at once.
+    """
+
+    objects: str = "."
+    state: str = "sqlite:.keelway/state.db"
+    artifacts: str = ".keelway/artifacts"
+    tables: str = ".keelway/tables"
+    tracking: str = "sqlite:.keelway/mlflow.db"
+    workers: int = 2
+
+
+class SigningSettings(_Section):
+    """`[signing]`: the key that signs checkpoints, model versions and proofs.
+
+    Attributes:
+        name: The key's name, which is also the log's origin.
+        key: A secret reference to the private key (PEM).
+        public_key: The public key's file, safe to hand out.
+        checkpoints: The folder outside the database where checkpoints are published.
+    """
+
+    name: str
+    key: str = "file:.keelway/keys/signing.pem"
+    public_key: str = ".keelway/keys/signing.pub"
+    checkpoints: str = ".keelway/checkpoints"
+
+
+class EnvironmentSettings(_Section):
+    """`[environments.NAME]`: what a version needs to get in.
+
+    Attributes:
+        policy: The folder of the gate's policy files; an environment without one admits nothing.
+        after: The environment in which the version must have been admitted before.
+        approvals: How many people, none of them author or requester, have to approve.
+        service_principal: Whether only a service principal may move the pointer.
+    """
+
+    policy: str = ""
+    after: str = ""
+    approvals: int = 0
+    service_principal: bool = False
+
+
+class PrincipalSettings(_Section):
+    """`[principals."user:NAME"]` or `[principals."sp:NAME"]`: who may act.
+
+    Attributes:
+        roles: Any of data-scientist, approver, deployer, auditor, admin.
+        token_sha256: SHA-256 of the token that proves it is them; a service principal must have one.
+    """
+
+    roles: tuple[str, ...]
+    token_sha256: str = ""
+
+
+class Settings(_Section):
+    """All of `keelway.toml`."""
+
+    project: ProjectSettings
+    signing: SigningSettings
+    engines: EngineSettings = EngineSettings()
+    environments: dict[str, EnvironmentSettings] = {}
+    principals: dict[str, PrincipalSettings] = {}
+
+
+def find_root(start: Path) -> Path:
+    """Return the nearest folder at or above `start` that holds `keelway.toml`.
+
+    Raises:
+        ProjectError: There is none.
+    """
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / FILE_NAME).is_file():
+            return folder
+    raise ProjectError(
+        "There is no project here",
+        expected=f"{FILE_NAME} in this folder or one above it",
+        found=f"none at or above {start}",
+        fix="Go to your project's folder, name it with --project DIR, or start one with `keelway init DIR`.",
+    )
+
+
+def read_settings(root: Path) -> Settings:
+    """Return the settings of the project in a folder.
+
+    Raises:
+        SettingsError: The file is not TOML, or holds a wrong or unknown setting.
+    """
+    path = root / FILE_NAME
+    try:
+        settings = msgspec.convert(tomllib.loads(path.read_text("utf8")), Settings)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{FILE_NAME} does not parse",
+            expected="TOML 1.0 in UTF-8",
+            found=str(error),
+            fix=f"Mend {FILE_NAME} at the place named.",
+        ) from error
+    except msgspec.ValidationError as error:
+        raise SettingsError(
+            f"{FILE_NAME} holds a wrong setting",
+            expected="the settings listed in docs/settings.md",
+            found=str(error),
+            fix=f"Mend {FILE_NAME} at the place named.",
+        ) from error
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    """Refuse what TOML types cannot express."""
+    checked_name(settings.project.name, what="project")
+    for name, environment in settings.environments.items():
+        checked_name(name, what="environment")
+        if environment.after and environment.after not in settings.environments:
+            raise SettingsError(
+                f"environments.{name}.after names no environment",
+                expected=", ".join(sorted(settings.environments)),
+                found=environment.after,
+            )
+        if environment.approvals < 0:
+            raise SettingsError(
+                f"environments.{name}.approvals is negative", expected="0 or more", found=str(environment.approvals)
+            )
+    if settings.engines.workers < 1:
+        raise SettingsError("engines.workers is too small", expected="1 or more", found=str(settings.engines.workers))
+    for name, principal in settings.principals.items():
+        if not name.startswith(("user:", "sp:")):
+            raise SettingsError("A principal has a wrong name", expected="user:NAME or sp:NAME", found=name)
+        if name.startswith("sp:") and not principal.token_sha256:
+            raise SettingsError(
+                f"{name} has no token_sha256",
+                expected="the SHA-256 of the service principal's token",
+                found="nothing",
+                fix="Only its token tells a service principal from a person; `keelway init` shows how one is made.",
+            )

@@ -1,0 +1,246 @@
+"""Moving traffic, answering it, and judging canaries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from keelway.app.wire import Workspace
+from keelway.core import Environment, VersionName, time_text
+from keelway.errors import KeelwayError, MissingRecordError, UsageError
+
+if TYPE_CHECKING:
+    from keelway.core import Prediction
+    from keelway.deploy import Deployment, SmokeResult
+    from keelway.register import ModelVersion
+    from keelway.retrain import ArmEvidence
+    from keelway.serve import ScoreReport
+
+SMOKE_ROWS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutAnswer:
+    """What was decided about a canary, and the traffic that follows."""
+
+    verdict: Literal["advance", "back", "wait"]
+    reasons: tuple[str, ...]
+    stable: ArmEvidence
+    canary: ArmEvidence
+    deployment: Deployment
+
+
+class Traffic:
+    """Use cases of those who run models."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._at = workspace
+
+    def deploy(
+        self, version: str, environment: str, *, canary: int | None = None, comment: str = ""
+    ) -> Deployment:
+        """Send traffic to an admitted version: all of it, or a canary's percentage.
+
+        Raises:
+            RefusedError: The version is not admitted, fails its smoke test, or the principal may not deploy.
+        """
+        from keelway.deploy import current, deploy
+        from keelway.identity import require_role
+
+        at = self._at
+        at.environment(environment)
+        require_role(at.principal, "deployer")
+        chosen = self._version(version, environment)
+        with at.state.snapshot() as tx:
+            before = current(chosen.model, Environment(environment), tx)
+        if canary is not None and before is None:
+            raise UsageError(
+                "A canary needs a version to stand beside",
+                expected=f"a deployment of {chosen.model} in {environment}",
+                found="none",
+                fix=f"keelway deploy {chosen.name} --env {environment}",
+            )
+        stable = before.stable if before is not None and canary is not None else chosen.name
+        return deploy(
+            chosen.model,
+            environment=Environment(environment),
+            stable=stable,
+            canary=chosen.name if canary is not None else None,
+            percent=canary or 0,
+            smoke=self._smoke,
+            state=at.state,
+            principal=at.principal.id,
+            now=at.now(),
+            comment=comment,
+        )
+
+    def rollout(self, model: str, environment: str, *, dry: bool = False, comment: str = "") -> RolloutAnswer:
+        """Judge a canary by what both arms answered since it began; advance it, take it back, or wait.
+
+        Only answers are logged, so failed requests do not count here; the server's metrics count them.
+
+        Raises:
+            UsageError: There is no canary.
+        """
+        from keelway.deploy import advance, rollback
+        from keelway.identity import require_role
+        from keelway.retrain import challenger_verdict
+
+        at = self._at
+        before = self._current(model, environment)
+        if before.canary is None:
+            raise UsageError(
+                f"{model} has no canary in {environment}",
+                expected="a canary",
+                found=f"all traffic at {before.stable}",
+                fix=f"keelway deploy {model}:NUMBER --env {environment} --canary 10",
+            )
+        answers = [answer for answer in self._predictions(model, environment) if answer.event_time >= before.at]
+        stable, canary = (self._arm(answers, name) for name in (before.stable, before.canary))
+        verdict = challenger_verdict(stable, canary)
+        after = before
+        if not dry and verdict.verdict != "wait":
+            require_role(at.principal, "deployer")
+            told = comment or "; ".join(verdict.reasons)
+            if verdict.verdict == "advance":
+                after = advance(
+                    model,
+                    environment=Environment(environment),
+                    smoke=self._smoke,
+                    state=at.state,
+                    principal=at.principal.id,
+                    now=at.now(),
+                    comment=told,
+                )
+            else:
+                after = rollback(
+                    model,
+                    environment=Environment(environment),
+                    state=at.state,
+                    principal=at.principal.id,
+                    now=at.now(),
+                    comment=told,
+                )
+        return RolloutAnswer(verdict.verdict, verdict.reasons, stable, canary, after)
+
+    def rollback(self, model: str, environment: str, *, comment: str = "") -> Deployment:
+        """Return all traffic to the version that served before."""
+        from keelway.deploy import rollback
+        from keelway.identity import require_role
+
+        at = self._at
+        at.environment(environment)
+        require_role(at.principal, "deployer")
+        return rollback(
+            model,
+            environment=Environment(environment),
+            state=at.state,
+            principal=at.principal.id,
+            now=at.now(),
+            comment=comment,
+        )
+
+    def requests(self, model: str, *, as_of: datetime | None = None, limit: int = 0) -> list[dict[str, Any]]:
+        """Return request bodies for `/predict`, one an entity, with its features at a moment (None: now)."""
+        from keelway.features import columns_for_scoring, rows_of
+
+        declared = self._at.project.model(model)
+        moment = as_of or self._at.now()
+        table = self._at.scoring_table(declared, as_of=moment)
+        rows = rows_of(table, self._at.artifacts)
+        rows = rows.slice(0, limit) if limit else rows
+        columns = columns_for_scoring(rows, table.features)
+        entities = rows["entity"].to_pylist()
+        return [
+            {
+                "entity": entity,
+                "as_of": time_text(moment),
+                "features": {name: values[number] for name, values in columns.items()},
+            }
+            for number, entity in enumerate(entities)
+        ]
+
+    def newest_prediction(self, model: str, environment: str) -> str:
+        """Return the id of the newest logged prediction.
+
+        Raises:
+            MissingRecordError: None was logged yet.
+        """
+        newest = max((answer.prediction_id for answer in self._predictions(model, environment)), default=None)
+        if newest is None:
+            raise MissingRecordError(f"No prediction of {model} in {environment} was logged yet")
+        return newest
+
+    def _smoke(self, version: ModelVersion) -> SmokeResult:
+        """Ask a version for answers to rows it was trained on and to rows of nothing but nulls."""
+        from keelway.core import digest_of
+        from keelway.deploy import SmokeResult
+        from keelway.features import FeatureTable, columns_for_scoring, rows_of
+        from keelway.register import OnnxModel, load_onnx
+
+        at = self._at
+        answers: list[float] = []
+        reasons: tuple[str, ...] = ()
+        try:
+            data = load_onnx(version, artifacts=at.artifacts, public_key=at.public_key)
+            with at.state.snapshot() as tx:
+                table = tx.by_digest(FeatureTable, version.feature_table)
+            rows = rows_of(table, at.artifacts).slice(0, SMOKE_ROWS)
+            columns = columns_for_scoring(rows, version.features)
+            for feature in version.features:
+                columns[feature.name].append(None if feature.kind == "numeric" else "")
+            answers = OnnxModel(data, version.features).probabilities(columns)
+        except KeelwayError as error:
+            reasons = (str(error),)
+        strange = sum(not (math.isfinite(answer) and 0 <= answer <= 1) for answer in answers)
+        if strange:
+            reasons = (*reasons, f"{strange} of {len(answers)} answers are no probability")
+        return SmokeResult(version.name, digest_of(version), not reasons, len(answers), reasons)
+
+    def _version(self, name: str, environment: str) -> ModelVersion:
+        """Return a version by name; for a model's name, the one the door let in last."""
+        from keelway.promote import environment_pointer
+        from keelway.register import ModelVersion, version_named
+
+        with self._at.state.snapshot() as tx:
+            if ":" in name:
+                return version_named(VersionName(name), tx=tx)
+            pointer = tx.pointer(environment_pointer(environment, name))
+            if pointer is None:
+                raise MissingRecordError(
+                    f"No version of {name} was let into {environment}",
+                    expected="one",
+                    found="none",
+                    fix=f"keelway promote {name} --to {environment}",
+                )
+            return tx.by_digest(ModelVersion, pointer.target)
+
+    def _current(self, model: str, environment: str) -> Deployment:
+        from keelway.deploy import current
+
+        self._at.environment(environment)
+        with self._at.state.snapshot() as tx:
+            found = current(model, Environment(environment), tx)
+        if found is None:
+            raise MissingRecordError(
+                f"{model} is not deployed to {environment}",
+                expected="a deployment",
+                found="none",
+                fix=f"keelway deploy {model} --env {environment}",
+            )
+        return found
+
+    def _predictions(self, model: str, environment: str) -> list[Prediction]:
+        from keelway.serve import predictions
+
+        with self._at.state.snapshot() as tx:
+            return list(predictions(tx, artifacts=self._at.artifacts, model=model, environment=environment))
+
+    @staticmethod
+    def _arm(answers: list[Prediction], version: VersionName) -> ArmEvidence:
+        from keelway.retrain import arm_evidence
+
+        return arm_evidence(answers, version=version)

@@ -1,0 +1,95 @@
+"""`App`: the use cases of one project, grouped as the lifecycle groups them. Every surface calls these and nothing below.
+
+    app = App.open("churn", actor="user:ana")
+    app.data.ingest()
+    view = app.lab.run("churn")
+    app.gate.request("churn:1", "prod", comment="better on every slice")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from keelway.app.data import DataRoom
+from keelway.app.evidence import EvidenceRoom
+from keelway.app.gate import Gate
+from keelway.app.lab import Lab
+from keelway.app.traffic import Traffic
+from keelway.app.watch import Watch
+from keelway.app.wire import Workspace, silent
+from keelway.core import Clock, SystemClock
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One project, ready to be used by one principal.
+
+    Attributes:
+        workspace: The project bound to its engines.
+        data: Ingest, check, quarantine, snapshots.
+        lab: Run, compare, look at runs and models.
+        gate: Request, approve, reject, promote.
+        traffic: Deploy, roll out, roll back, serve, score.
+        watch: Outcomes, monitoring, retraining.
+        evidence: Prove, audit, status, doctor.
+    """
+
+    workspace: Workspace
+    data: DataRoom
+    lab: Lab
+    gate: Gate
+    traffic: Traffic
+    watch: Watch
+    evidence: EvidenceRoom
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | str = ".",
+        *,
+        clock: Clock | None = None,
+        actor: str = "",
+        token: str = "",
+        progress: Callable[[str], None] = silent,
+    ) -> App:
+        """Open the project at or above a folder.
+
+        Args:
+            clock: Tells the time; the machine's clock when None.
+            actor: Who acts (`user:NAME`, `sp:NAME`); empty takes the project's default.
+            token: A secret reference to the actor's token.
+            progress: Called with one line whenever long work moves on.
+
+        Raises:
+            ProjectError: There is no project.
+            SettingsError: Its `keelway.toml` is wrong.
+        """
+        workspace = Workspace.open(
+            folder, clock=clock or SystemClock(), actor=actor, token=token, progress=progress
+        )
+        return cls.of(workspace)
+
+    @classmethod
+    def of(cls, workspace: Workspace) -> App:
+        """Bind the use cases to a workspace."""
+        lab = Lab(workspace)
+        return cls(
+            workspace=workspace,
+            data=DataRoom(workspace),
+            lab=lab,
+            gate=Gate(workspace),
+            traffic=Traffic(workspace),
+            watch=Watch(workspace, lab),
+            evidence=EvidenceRoom(workspace),
+        )
+
+    def acting_as(self, actor: str, *, token: str = "") -> App:
+        """Return the same project used by another principal."""
+        at = self.workspace
+        return App.open(at.root, clock=at.clock, actor=actor, token=token, progress=at.progress)
+
+    def close(self) -> None:
+        """Release files and connections."""
+        self.workspace.close()

@@ -1,0 +1,240 @@
+"""Closing the loop: outcomes, monitoring, retraining."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keelway.app.lab import Lab
+from keelway.app.wire import Workspace
+from keelway.core import Outcome, RunId, VersionName, parse_time
+from keelway.errors import DataError, MissingRecordError, UsageError
+
+if TYPE_CHECKING:
+    from keelway.core import Prediction
+    from keelway.features import Profile
+    from keelway.monitor import Alert, DriftReport, QualityReport
+    from keelway.project import Model, Monitor
+    from keelway.register import ModelVersion
+    from keelway.retrain import RetrainRequest
+    from keelway.snapshot import Snapshot
+
+COLUMNS = ("entity", "as_of", "value")
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomesRecorded:
+    """How many outcomes were new, and how many were known before."""
+
+    label: str
+    recorded: int
+    known: int
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorReport:
+    """What monitoring measured, the alerts it raised, and the retraining a contingency plan asks for."""
+
+    drift: DriftReport
+    quality: QualityReport
+    alerts: tuple[Alert, ...]
+    request: RetrainRequest | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retrained:
+    """The challenger that was trained, or none where nothing asked for one."""
+
+    version: VersionName | None
+    run_id: RunId | None
+    because: tuple[str, ...]
+
+
+class Watch:
+    """Use cases of watching and renewing."""
+
+    def __init__(self, workspace: Workspace, lab: Lab) -> None:
+        self._at = workspace
+        self._lab = lab
+
+    def outcomes(
+        self, model: str, *, file: Path | None = None, from_label: bool = False, as_of: datetime | None = None
+    ) -> OutcomesRecorded:
+        """Record outcomes from a CSV file, or compute them by the model's label from the newest snapshot.
+
+        Args:
+            file: CSV with the columns entity, as_of, value and, if it is not the end of the horizon, known_at.
+            from_label: Compute them instead, for the predictions as of `as_of` (None: as of every logged moment).
+
+        Raises:
+            DataError: The file is wrong, or contradicts what is known; nothing is written.
+            UsageError: Neither or both sources are named.
+        """
+        from keelway.monitor import record_outcomes
+
+        if (file is None) is not from_label:
+            raise UsageError("Where do the outcomes come from?", expected="a file, or --from-label", found="neither, or both")
+        declared = self._at.project.model(model)
+        given = list(_from_file(file, declared) if file else self._from_label(declared, as_of))
+        batch = record_outcomes(
+            given,
+            state=self._at.state,
+            artifacts=self._at.artifacts,
+            now=self._at.now(),
+            actor=self._at.principal.id,
+        )
+        recorded = batch.count if batch else 0
+        return OutcomesRecorded(declared.label.name, recorded, len(given) - recorded)
+
+    def _from_label(self, model: Model, as_of: datetime | None) -> Iterator[Outcome]:
+        from keelway.features import labels_for
+
+        predictions = self._predictions(model.name)
+        moments = [as_of] if as_of else sorted({answer.as_of for answer in predictions})
+        snapshots = self._snapshots(model)
+        for moment in moments:
+            entities = sorted({answer.entity for answer in predictions if answer.as_of == moment})
+            yield from labels_for(
+                model, snapshots, moment, entities=entities, paths_of=self._at.paths_of, now=self._at.now()
+            )
+
+    def monitor(self, model: str, environment: str) -> MonitorReport:
+        """Measure drift of today's inputs against training, and quality on matured labels; raise alerts."""
+        from keelway.monitor import drift_report, monitor, quality_report, read_outcomes
+        from keelway.retrain import retrain_request
+
+        at = self._at
+        declared, watched = at.project.model(model), self._monitor(model)
+        version = self._live(model, environment)
+        reference, current = self._profiles(declared, version)
+        drift = drift_report(
+            current,
+            reference,
+            model=model,
+            version=version.name,
+            environment=environment,
+            monitor=watched,
+            now=at.now(),
+        )
+        with at.state.snapshot() as tx:
+            outcomes = read_outcomes(tx, at.artifacts, declared.label.name)
+        quality = quality_report(
+            self._predictions(model),
+            outcomes,
+            model=model,
+            environment=environment,
+            label=declared.label.name,
+            monitor=watched,
+            now=at.now(),
+        )
+        actor = at.principal.id
+        alerts = monitor(
+            drift=drift, quality=quality, profile=current, state=at.state, now=at.now(), actor=actor
+        )
+        request = retrain_request(
+            alerts, plan=watched.plan, champion=version.name, state=at.state, now=at.now(), actor=actor
+        )
+        return MonitorReport(drift, quality, alerts, request)
+
+    def retrain(self, model: str, environment: str, *, anyway: bool = False, seed: int = 0) -> Retrained:
+        """Train a challenger when the newest request of a contingency plan has not been answered yet."""
+        from keelway.retrain import open_retrain_request
+
+        self._at.environment(environment)
+        with self._at.state.snapshot() as tx:
+            request = open_retrain_request(model, environment, tx=tx)
+        if request is None and not anyway:
+            return Retrained(None, None, ())
+        view = self._lab.run(model, seed=seed)
+        version = self._lab.version_made_by(view)
+        because = request.because if request else ("somebody asked for it",)
+        if request is not None:
+            from keelway.retrain import answer_retrain_request
+
+            answer_retrain_request(
+                request,
+                version=version.name,
+                run_id=view.started.run_id,
+                state=self._at.state,
+                now=self._at.now(),
+                actor=self._at.principal.id,
+            )
+        return Retrained(version.name, view.started.run_id, because)
+
+    def _monitor(self, model: str) -> Monitor:
+        for monitor in self._at.project.monitors:
+            if monitor.model == model:
+                return monitor
+        raise MissingRecordError(
+            f"Nothing watches {model}",
+            expected="a Monitor of that model in the project",
+            found=", ".join(monitor.model for monitor in self._at.project.monitors) or "none",
+            fix=f"Add Monitor({model!r}, ...) to the project.",
+        )
+
+    def _live(self, model: str, environment: str) -> ModelVersion:
+        from keelway.promote import environment_pointer
+        from keelway.register import ModelVersion
+
+        self._at.environment(environment)
+        with self._at.state.snapshot() as tx:
+            pointer = tx.pointer(environment_pointer(environment, model))
+            if pointer is None:
+                raise MissingRecordError(
+                    f"No version of {model} is live in {environment}",
+                    expected="one that the door let in",
+                    found="none",
+                    fix=f"keelway promote {model} --to {environment}",
+                )
+            return tx.by_digest(ModelVersion, pointer.target)
+
+    def _profiles(self, model: Model, version: ModelVersion) -> tuple[Profile, Profile]:
+        """Return the profile of the training rows, and that of today's inputs in the same bins."""
+        from keelway.features import Profile, profile_of, rows_of
+
+        with self._at.state.snapshot() as tx:
+            reference = tx.by_digest(Profile, version.profile)
+        table = self._at.scoring_table(model, as_of=self._at.now())
+        rows = rows_of(table, self._at.artifacts)
+        return reference, profile_of(rows, version.features, reference)
+
+    def _predictions(self, model: str) -> list[Prediction]:
+        from keelway.serve import predictions
+
+        with self._at.state.snapshot() as tx:
+            return [
+                answer
+                for environment in self._at.settings.environments
+                for answer in predictions(tx, artifacts=self._at.artifacts, model=model, environment=environment)
+            ]
+
+    def _snapshots(self, model: Model) -> dict[str, Snapshot]:
+        with self._at.state.snapshot() as tx:
+            return self._at.newest_snapshots(model, tx)
+
+
+def _from_file(file: Path, model: Model) -> Iterator[Outcome]:
+    """Read outcomes from a CSV file."""
+    with file.open(newline="", encoding="utf-8") as stream:
+        reader = csv.DictReader(stream)
+        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if missing:
+            raise DataError(
+                f"{file} lacks columns",
+                expected=", ".join(COLUMNS),
+                found=", ".join(reader.fieldnames or ()) or "no header",
+                fix=f"Add {', '.join(missing)}.",
+            )
+        for row in reader:
+            if row["value"] not in ("0", "1"):
+                raise DataError(
+                    f"{file}, line {reader.line_num}: the value is no outcome", expected="0 or 1", found=repr(row["value"])
+                )
+            as_of = parse_time(row["as_of"])
+            end = as_of + model.label.horizon
+            known_at = parse_time(row["known_at"]) if row.get("known_at") else end
+            yield Outcome(model.label.name, row["entity"], as_of, int(row["value"]), end, known_at)

@@ -1,0 +1,310 @@
+"""All choosing of engines in one place: from settings to the ports that the slices ask for.
+
+A port is made when it is first used, so a command pays only for the engines it needs.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keelway.app.settings import EnvironmentSettings, Settings, find_root, read_settings
+from keelway.core import Clock, CodeState, PrincipalId
+from keelway.errors import SettingsError, UsageError
+
+if TYPE_CHECKING:
+    from keelway.contract import Checker
+    from keelway.core import ArtifactStore, PolicyEngine
+    from keelway.features import FeatureTable
+    from keelway.flow import Context
+    from keelway.identity import Directory, Principal
+    from keelway.ingest import ObjectSource
+    from keelway.ledger import PublicKey, SigningKey, StateStore, Transaction
+    from keelway.project import Model, Project
+    from keelway.promote import EnvironmentRules
+    from keelway.snapshot import Snapshot, TableStore
+    from keelway.train import Tracker
+
+
+def silent(line: str) -> None:
+    """Take a line of progress and tell nobody."""
+
+
+class Workspace:
+    """One project bound to its engines, a clock and an actor.
+
+    Args:
+        root: The project's folder.
+        settings: What `keelway.toml` says.
+        clock: Tells the time.
+        actor: Who acts; empty takes the project's default.
+        token: A secret reference to the actor's token.
+        progress: Called with one line whenever long work moves on.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        settings: Settings,
+        *,
+        clock: Clock,
+        actor: str = "",
+        token: str = "",
+        progress: Callable[[str], None] = silent,
+    ) -> None:
+        self.root = root
+        self.settings = settings
+        self.clock = clock
+        self.progress = progress
+        self._actor = actor or settings.project.actor
+        self._token = token
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | str,
+        *,
+        clock: Clock,
+        actor: str = "",
+        token: str = "",
+        progress: Callable[[str], None] = silent,
+    ) -> Workspace:
+        """Open the project at or above a folder.
+
+        Raises:
+            ProjectError: There is none.
+            SettingsError: Its `keelway.toml` is wrong.
+        """
+        root = find_root(Path(folder))
+        return cls(root, read_settings(root), clock=clock, actor=actor, token=token, progress=progress)
+
+    def now(self) -> datetime:
+        """Return the present moment by the workspace's clock."""
+        return self.clock.now()
+
+    @functools.cached_property
+    def state(self) -> StateStore:
+        """The state database."""
+        from keelway.engines.sql import SqlState
+
+        return SqlState(self._database_url(self.settings.engines.state))
+
+    @functools.cached_property
+    def artifacts(self) -> ArtifactStore:
+        """The artifact store."""
+        from keelway.engines.local.artifacts import LocalArtifacts
+
+        return LocalArtifacts(self.root / self.settings.engines.artifacts)
+
+    @functools.cached_property
+    def tables(self) -> TableStore:
+        """The store of dataset tables."""
+        from keelway.engines.local.tables import LocalTables
+
+        return LocalTables(self.root / self.settings.engines.tables)
+
+    @functools.cached_property
+    def checker(self) -> Checker:
+        """What checks rows against a contract."""
+        from keelway.engines.local.checker import DuckDbChecker
+
+        return DuckDbChecker()
+
+    @functools.cached_property
+    def source(self) -> ObjectSource:
+        """The object store that raw files arrive in."""
+        from keelway.engines.local.objects import LocalObjects
+
+        return LocalObjects(self.root / self.settings.engines.objects)
+
+    @functools.cached_property
+    def tracker(self) -> Tracker:
+        """Where runs are shown to people: MLflow, or nowhere."""
+        if not self.settings.engines.tracking:
+            from keelway.engines.local.tracker import NoTracker
+
+            return NoTracker()
+        from keelway.engines.mlflow import MlflowTracker
+
+        return MlflowTracker(self._database_url(self.settings.engines.tracking))
+
+    @functools.cached_property
+    def policy_engine(self) -> PolicyEngine:
+        """What evaluates policies."""
+        from keelway.engines.rego import RegoEngine
+
+        return RegoEngine()
+
+    @functools.cached_property
+    def key(self) -> SigningKey:
+        """The private key, from its secret reference."""
+        from keelway.identity import resolve_secret
+        from keelway.ledger import SigningKey
+
+        signing = self.settings.signing
+        return SigningKey.load(resolve_secret(signing.key, root=self.root))
+
+    @functools.cached_property
+    def public_key(self) -> PublicKey:
+        """The public key that checkpoints, model versions and proofs are checked with."""
+        from keelway.ledger import PublicKey
+
+        return PublicKey.load(self.root / self.settings.signing.public_key)
+
+    @functools.cached_property
+    def project(self) -> Project:
+        """What the user declares."""
+        from keelway.project import load_project
+
+        return load_project(self.root, module=self.settings.project.module, source=self.settings.project.source)
+
+    @functools.cached_property
+    def code(self) -> CodeState:
+        """The state of the user's code and of the installed packages."""
+        from keelway.project import project_digest
+        from keelway.train import code_state
+
+        return code_state(self.root, project_digest(self.root, self.settings.project.source))
+
+    @functools.cached_property
+    def directory(self) -> Directory:
+        """Everybody who may act."""
+        from keelway.identity import Directory, Principal
+
+        return Directory(
+            tuple(
+                Principal(PrincipalId(name), entry.roles, entry.token_sha256 or None)
+                for name, entry in sorted(self.settings.principals.items())
+            )
+        )
+
+    @functools.cached_property
+    def principal(self) -> Principal:
+        """Who acts, authenticated.
+
+        Raises:
+            UsageError: Nobody was named.
+            IdentityError: The principal is unknown or its token is missing or wrong.
+        """
+        from keelway.identity import authenticate, resolve_secret
+
+        if not self._actor:
+            raise UsageError(
+                "Nobody acts",
+                expected="a principal of keelway.toml",
+                found="neither --as, KEELWAY_ACTOR nor project.actor",
+                fix="Say who you are: --as user:NAME.",
+            )
+        token = resolve_secret(self._token, root=self.root) if self._token else os.environ.get("KEELWAY_TOKEN")
+        return authenticate(PrincipalId(self._actor), token, directory=self.directory)
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder where checkpoints are published."""
+        return self.root / self.settings.signing.checkpoints
+
+    def environment(self, name: str) -> EnvironmentSettings:
+        """Return the settings of an environment.
+
+        Raises:
+            SettingsError: `keelway.toml` does not know it.
+        """
+        try:
+            return self.settings.environments[name]
+        except KeyError:
+            raise SettingsError(
+                "Unknown environment",
+                expected=", ".join(sorted(self.settings.environments)) or "an environment in keelway.toml",
+                found=name,
+                fix=f"Name one of these, or add [environments.{name}] to keelway.toml.",
+            ) from None
+
+    def rules(self, name: str) -> EnvironmentRules:
+        """Return what a version needs to get into an environment."""
+        from keelway.promote import EnvironmentRules, load_policy
+
+        environment = self.environment(name)
+        if not environment.policy:
+            raise SettingsError(
+                f"The environment {name} has no policy, so nothing can be let in",
+                expected=f"environments.{name}.policy in keelway.toml",
+                found="nothing",
+                fix="Name a folder with at least one policy file.",
+            )
+        return EnvironmentRules(
+            name=name,
+            policy=load_policy(environment.policy, root=self.root),
+            approvals=environment.approvals,
+            service_principal=environment.service_principal,
+            after=environment.after,
+        )
+
+    def context(self, *, seed: int = 0) -> Context:
+        """Return the ports as the steps of a plan see them."""
+        from keelway.flow import Context
+
+        return Context(
+            project=self.project,
+            state=self.state,
+            artifacts=self.artifacts,
+            tables=self.tables,
+            checker=self.checker,
+            source=self.source,
+            tracker=self.tracker,
+            key=self.key,
+            policy_engine=self.policy_engine,
+            now=self.now(),
+            seed=seed,
+            principal=self.principal.id,
+            code=self.code,
+            root=self.root,
+            progress=self.progress,
+        )
+
+    def paths_of(self, snapshot: Snapshot) -> list[Path]:
+        """Return the checked files of a snapshot."""
+        from keelway.snapshot import read
+
+        return read(snapshot, tables=self.tables, artifacts=self.artifacts)
+
+    def newest_snapshots(self, model: Model, tx: Transaction) -> dict[str, Snapshot]:
+        """Return the newest snapshot of every dataset of a model, by name."""
+        from keelway.snapshot import newest
+
+        found = {dataset.name: newest(dataset.name, tx=tx) for dataset in model.datasets}
+        return {name: snapshot for name, snapshot in found.items() if snapshot is not None}
+
+    def scoring_table(self, model: Model, *, as_of: datetime) -> FeatureTable:
+        """Compute the features of every entity of a model at one moment, from the newest snapshots."""
+        from keelway.features import build_features
+
+        with self.state.snapshot() as tx:
+            snapshots = self.newest_snapshots(model, tx)
+        return build_features(
+            model,
+            snapshots,
+            as_ofs=(as_of,),
+            purpose="scoring",
+            with_label=False,
+            paths_of=self.paths_of,
+            artifacts=self.artifacts,
+            state=self.state,
+            now=self.now(),
+        )
+
+    def close(self) -> None:
+        """Release what was opened."""
+        if "state" in self.__dict__:
+            self.state.close()
+
+    def _database_url(self, url: str) -> str:
+        """Return a database URL in which a SQLite path is absolute."""
+        if not url.startswith("sqlite:"):
+            return url
+        path = self.root / url.removeprefix("sqlite:").removeprefix("///")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return f"sqlite:///{path}"

@@ -1,0 +1,75 @@
+"""Artifact: immutable bytes named by their digest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from keelway.core.digest import Digest
+
+
+class ArtifactKind(StrEnum):
+    """What an artifact holds, under the field's usual names."""
+
+    RAW_FILE = "raw_file"
+    CONTRACT = "contract"
+    SNAPSHOT = "snapshot"
+    MANIFEST = "manifest"
+    QUARANTINE = "quarantine"
+    FEATURE_TABLE = "feature_table"
+    PROFILE = "profile"
+    MODEL = "model"
+    REPORT = "report"
+    POLICY = "policy"
+    PREDICTIONS = "predictions"
+    OUTCOMES = "outcomes"
+    RECORD = "record"
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """Immutable bytes in an artifact store.
+
+    Attributes:
+        digest: The SHA-256 of the bytes, which is also their address.
+        kind: What the bytes hold.
+        size_bytes: How many bytes there are.
+        name: The name they came under; for people only.
+    """
+
+    digest: Digest
+    kind: ArtifactKind
+    size_bytes: int
+    name: str = ""
+
+
+class ArtifactStore(Protocol):
+    """Keeps bytes under their digest.
+
+    Promises: `put` is atomic (all bytes or none, also when the process is killed or the disk is full) and
+    idempotent; every read checks the digest and raises `IntegrityError` with the digest expected and found;
+    a missing artifact raises `MissingRecordError`; a full or unwritable disk raises `StorageError`.
+    Safe to use from several threads and processes at once.
+    """
+
+    def put(self, data: bytes, *, kind: ArtifactKind, name: str = "") -> Artifact:
+        """Store bytes and return their artifact."""
+        ...
+
+    def put_file(self, path: Path, *, kind: ArtifactKind, name: str = "") -> Artifact:
+        """Store a copy of a file, in bounded memory, and return its artifact."""
+        ...
+
+    def get(self, digest: Digest) -> bytes:
+        """Return the checked bytes of an artifact."""
+        ...
+
+    def path_of(self, digest: Digest) -> Path:
+        """Return a local file that holds the checked bytes; it must not be changed."""
+        ...
+
+    def __contains__(self, digest: object) -> bool:
+        """Say whether an artifact is there (its bytes are not checked)."""
+        ...

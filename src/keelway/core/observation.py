@@ -1,0 +1,57 @@
+"""Observation: an event about the world, with the time it happened and the time it became known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from keelway.core.digest import Digest
+from keelway.core.ids import Environment, VersionName
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answer that a deployment gave.
+
+    Attributes:
+        prediction_id: Sortable by time (UUID version 7, hexadecimal).
+        entity: The entity's key as text.
+        as_of: The moment the features speak of.
+        features: The inputs, as they were given.
+        probability: Of the positive class, in [0, 1].
+        version: The model version that answered.
+        version_digest: Digest of that version's record: a proof walks on from here.
+        deployment: Digest of the deployment that sent the request to that version.
+        arm: The name of the share of traffic, such as `stable` or `canary`.
+        event_time: When the answer was given; also when it became known.
+    """
+
+    prediction_id: str
+    model: str
+    version: VersionName
+    version_digest: Digest
+    deployment: Digest
+    environment: Environment
+    arm: str
+    entity: str
+    as_of: datetime
+    features: dict[str, float | str | None]
+    probability: float
+    event_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What really happened to an entity after `as_of`: a label that arrived later.
+
+    Attributes:
+        event_time: The end of the label's horizon (`as_of` + horizon).
+        known_at: When we learned it.
+    """
+
+    label: str
+    entity: str
+    as_of: datetime
+    value: int
+    event_time: datetime
+    known_at: datetime

@@ -1,0 +1,1 @@
+"""Adapters to databases, stores and services: one folder per vendor, none of which imports another."""

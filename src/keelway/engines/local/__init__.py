@@ -1,0 +1,1 @@
+"""The engine that needs no service: files of this machine."""

@@ -1,0 +1,179 @@
+"""Artifacts as files of this machine, each under its own digest.
+
+A file is written beside its place, forced to the disk and renamed, so that a reader sees all bytes or none, also
+after a crash. Every read hashes what it read.
+
+    store = LocalArtifacts(Path(".keelway/artifacts"))
+    artifact = store.put(b"...", kind=ArtifactKind.REPORT)
+    store.get(artifact.digest)
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keelway.core import Artifact, ArtifactKind, Digest, digest_bytes, digest_file, is_digest
+from keelway.core.digest import PREFIX
+from keelway.errors import IntegrityError, MissingRecordError, SourceError, StorageError, UsageError
+
+if TYPE_CHECKING:
+    from keelway.core import ArtifactStore
+
+BLOCK_BYTES = 1 << 20
+
+_FIXES = {
+    errno.ENOSPC: "Free some space, then run the command again: nothing was half-written.",
+    errno.EDQUOT: "The quota is used up: free some space, then run the command again.",
+    errno.EACCES: "Give this user the right to write there.",
+    errno.EPERM: "Give this user the right to write there.",
+    errno.EROFS: "The file system is read-only: mount it writable or choose another folder.",
+}
+
+
+class LocalArtifacts:
+    """An artifact store in a folder.
+
+    Args:
+        root: The folder; made when the first artifact arrives.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = Path(root)
+
+    def put(self, data: bytes, *, kind: ArtifactKind, name: str = "") -> Artifact:
+        """Store bytes and return their artifact."""
+        digest = digest_bytes(data)
+        place = self._place(digest)
+        if not self._holds(place, digest, len(data)):
+            self._write(place, [data])
+        return Artifact(digest, kind, len(data), name)
+
+    def put_file(self, path: Path, *, kind: ArtifactKind, name: str = "") -> Artifact:
+        """Store a copy of a file, in bounded memory, and return its artifact."""
+        try:
+            digest, size = digest_file(path), path.stat().st_size
+        except OSError as error:
+            raise SourceError(f"The file {path} cannot be read", found=str(error)) from error
+        place = self._place(digest)
+        if not self._holds(place, digest, size):
+            self._write(place, _blocks(path, digest))
+        return Artifact(digest, kind, size, name or path.name)
+
+    def get(self, digest: Digest) -> bytes:
+        """Return the checked bytes of an artifact."""
+        place = self._place(digest)
+        try:
+            data = place.read_bytes()
+        except OSError as error:
+            raise _unreadable(digest, error) from error
+        _must_match(digest, digest_bytes(data))
+        return data
+
+    def path_of(self, digest: Digest) -> Path:
+        """Return a local file that holds the checked bytes; it must not be changed."""
+        place = self._place(digest)
+        try:
+            found = digest_file(place)
+        except OSError as error:
+            raise _unreadable(digest, error) from error
+        _must_match(digest, found)
+        return place
+
+    def __contains__(self, digest: object) -> bool:
+        """Say whether an artifact is there (its bytes are not checked)."""
+        return is_digest(digest) and self._place(Digest(str(digest))).is_file()
+
+    def _place(self, digest: Digest) -> Path:
+        if not is_digest(digest):  # also keeps `..` and `/` out of paths
+            raise UsageError("This is not a digest", expected="sha256: and 64 digits", found=repr(digest)[:100])
+        digits = digest.removeprefix(PREFIX)
+        return self._root / digits[:2] / digits[2:]
+
+    def _holds(self, place: Path, digest: Digest, size: int) -> bool:
+        """Say whether the sound bytes are there already; damaged ones are written anew."""
+        try:
+            return place.stat().st_size == size and digest_file(place) == digest
+        except OSError:
+            return False
+
+    def _write(self, place: Path, blocks: Iterable[bytes]) -> None:
+        temporary = ""
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(prefix=".part-", dir=place.parent)
+            with os.fdopen(descriptor, "wb") as stream:
+                for block in blocks:
+                    stream.write(block)
+                stream.flush()
+                os.fchmod(stream.fileno(), 0o444)
+                os.fsync(stream.fileno())
+            Path(temporary).replace(place)
+            _sync_folder(place.parent)
+        except OSError as error:
+            _remove(temporary)
+            code = error.errno if error.errno is not None else 0
+            raise StorageError(
+                "An artifact cannot be stored",
+                expected=f"a writable folder {self._root}",
+                found=str(error),
+                fix=_FIXES.get(code, "Check the disk and the folder, then run the command again."),
+            ) from error
+        except BaseException:
+            _remove(temporary)
+            raise
+
+
+def _blocks(path: Path, expected: Digest) -> Iterator[bytes]:
+    """Yield the bytes of a file, and refuse in the end if it changed since it was hashed."""
+    hashed = hashlib.sha256()
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise SourceError(f"The file {path} cannot be read", found=str(error)) from error
+    with stream:
+        while block := stream.read(BLOCK_BYTES):
+            hashed.update(block)
+            yield block
+    found = PREFIX + hashed.hexdigest()
+    if found != expected:
+        raise IntegrityError(f"The file {path} changed while it was stored", expected=expected, found=found)
+
+
+def _must_match(expected: Digest, found: Digest) -> None:
+    if found != expected:
+        raise IntegrityError(
+            "An artifact was altered",
+            expected=expected,
+            found=found,
+            fix="Restore it from a backup, or store the original bytes again.",
+        )
+
+
+def _unreadable(digest: Digest, error: OSError) -> MissingRecordError | StorageError:
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return MissingRecordError("There is no such artifact", expected=digest, found="nothing")
+    fix = _FIXES.get(error.errno or 0, "Check the disk, then run the command again.")
+    return StorageError("An artifact cannot be read", expected=digest, found=str(error), fix=fix)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(temporary: str) -> None:
+    if temporary:
+        Path(temporary).unlink(missing_ok=True)
+
+
+if TYPE_CHECKING:
+    _store: ArtifactStore = LocalArtifacts(Path())

@@ -1,0 +1,220 @@
+"""Mirror runs, versions and aliases into MLflow, through its client and without its inference or telemetry.
+
+    tracker = MlflowTracker("sqlite:////var/lib/keelway/mlflow.db")
+
+A new SQLite store takes MLflow a few seconds to create; it is opened at the first call, not before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keelway.core import Digest, Scalar
+from keelway.errors import EngineError, MissingExtraError, MissingRecordError
+
+if TYPE_CHECKING:
+    from keelway.train import Tracker
+
+KEY_TAG = "keelway.key"
+NUMBER_TAG = "keelway.version"
+MAX_TEXT = 5000  # MLflow's limit for tags is higher, for params 6000
+SQLITE = "sqlite:///"
+_QUIET = ("alembic", "mlflow.store.db.utils", "mlflow.store.tracking.sqlalchemy_store", "mlflow.tracking")
+_OFF = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+
+
+class MlflowTracker:
+    """A tracker on an MLflow store or server.
+
+    Args:
+        uri: MLflow's tracking URI, such as `sqlite:////path/mlflow.db` or `https://host`; also its registry's.
+        artifact_root: Where MLflow believes artifacts to be; beside a SQLite file by default. Nothing is written there.
+    """
+
+    def __init__(self, uri: str, *, artifact_root: Path | None = None) -> None:
+        self._uri = uri
+        self._artifact_root = artifact_root
+        self._lock = threading.RLock()
+        self._opened: Any = None
+
+    def record_training(
+        self,
+        experiment: str,
+        *,
+        name: str,
+        parameters: Mapping[str, Scalar],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        dataset_digest: Digest,
+        signature_json: str,
+        artifacts: Mapping[str, Digest],
+    ) -> str:
+        """Record one finished training, or return the run that has its key."""
+        with self._client() as client:
+            place = self._experiment(client, experiment)
+            if known := self._run_of(client, place, tags.get(KEY_TAG, "")):
+                return known
+            from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
+
+            texts = {
+                **tags,
+                "keelway.dataset": dataset_digest,
+                "keelway.signature": signature_json,
+                **{f"keelway.artifact.{role}": digest for role, digest in artifacts.items()},
+            }
+            key = texts.pop(KEY_TAG, "")
+            made: str = client.create_run(place, run_name=name).info.run_id
+            client.log_batch(
+                made,
+                metrics=_metrics(metrics),
+                params=[Param(each, str(value)) for each, value in parameters.items()],
+                tags=[RunTag(each, value[:MAX_TEXT]) for each, value in texts.items()],
+            )
+            dataset = Dataset("feature_table", dataset_digest[7:43], "keelway", json.dumps({"digest": dataset_digest}))
+            client.log_inputs(made, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+            client.set_terminated(made, "FINISHED")
+            if key:  # last, so that a run cut short is never taken for a whole one
+                client.set_tag(made, KEY_TAG, key)
+            return made
+
+    def log_metrics(self, run: str, metrics: Mapping[str, float]) -> None:
+        """Add figures to a run in one call."""
+        if run:
+            with self._client() as client:
+                client.log_batch(run, metrics=_metrics(metrics))
+
+    def register_version(self, model: str, number: int, run: str, tags: Mapping[str, str]) -> str:
+        """Show a version, linked to its run, or return the link of the one that has its key."""
+        from_key = tags.get(KEY_TAG, "")
+        with self._client() as client:
+            self._make_model(client, model)
+            for known in client.search_model_versions(f"name = '{model}'"):
+                if from_key and known.tags.get(KEY_TAG) == from_key:
+                    client.set_model_version_tag(model, known.version, NUMBER_TAG, str(number))
+                    return f"models:/{model}/{known.version}"
+            source = tags.get("keelway.onnx", f"{model}/{number}")
+            made = client.create_model_version(
+                model, source=f"keelway:/{source}", run_id=run or None, tags={**tags, NUMBER_TAG: str(number)}
+            )
+            return f"models:/{model}/{made.version}"
+
+    def set_alias(self, model: str, alias: str, number: int) -> None:
+        """Let an alias show a version."""
+        with self._client() as client:
+            for known in client.search_model_versions(f"name = '{model}'"):
+                if known.tags.get(NUMBER_TAG) == str(number):
+                    client.set_registered_model_alias(model, alias, known.version)
+                    return
+        raise MissingRecordError(f"MLflow holds no version {number} of {model}", fix="Register the version again.")
+
+    def alias_of(self, model: str, alias: str) -> int | None:
+        """Return the number of the version an alias shows; a version that Keelway did not register counts as 0."""
+        with self._client() as client:
+            for known in client.search_registered_models(f"name = '{model}'"):
+                version = known.aliases.get(alias)
+                if version is not None:
+                    return int(client.get_model_version(model, version).tags.get(NUMBER_TAG, "0"))
+        return None
+
+    @contextlib.contextmanager
+    def _client(self) -> Iterator[Any]:
+        """Lend MLflow's client; its warnings are silenced and its errors translated."""
+        with self._lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if self._opened is None:
+                self._opened = _open(self._uri)
+            with _translated():
+                yield self._opened
+
+    def _experiment(self, client: Any, name: str) -> str:
+        known = client.get_experiment_by_name(name)
+        if known is not None:
+            return str(known.experiment_id)
+        return str(client.create_experiment(name, artifact_location=self._location(name)))
+
+    def _location(self, name: str) -> str | None:
+        if self._artifact_root is not None:
+            return str(self._artifact_root / name)
+        if self._uri.startswith(SQLITE):
+            return str(Path(self._uri.removeprefix(SQLITE)).absolute().parent / "mlflow-artifacts" / name)
+        return None
+
+    def _run_of(self, client: Any, experiment: str, key: str) -> str:
+        if not key:
+            return ""
+        found = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+        return str(found[0].info.run_id) if found else ""
+
+    def _make_model(self, client: Any, model: str) -> None:
+        if not client.search_registered_models(f"name = '{model}'", max_results=1):
+            client.create_registered_model(model)
+
+
+def _open(uri: str) -> Any:
+    """Return MLflow's client, and set write-ahead mode on a SQLite file."""
+    for name, value in _OFF.items():
+        os.environ.setdefault(name, value)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        from mlflow.tracking import MlflowClient
+    except ImportError as error:
+        raise MissingExtraError(
+            "The MLflow engine needs one more package: pip install 'keelway[mlflow]'",
+            fix="pip install 'keelway[mlflow]'",
+        ) from error
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with _translated():
+        _write_ahead(uri)
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_experiments(max_results=1)  # creates the tables
+    return client
+
+
+def _write_ahead(uri: str) -> None:
+    if uri.startswith(SQLITE):
+        import sqlite3
+
+        path = Path(uri.removeprefix(SQLITE))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Translate what MLflow and the database under it raise."""
+    import sqlite3
+
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise EngineError(
+            "MLflow failed",
+            found=str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__,
+            fix="Check engines.tracking in keelway.toml and that the store can be written.",
+        ) from error
+
+
+def _metrics(metrics: Mapping[str, float]) -> list[Any]:
+    from mlflow.entities import Metric
+
+    stamp = int(time.time() * 1000)
+    return [Metric(name, float(value), stamp, 0) for name, value in metrics.items()]
+
+
+if TYPE_CHECKING:
+    _: Callable[[str], Tracker] = MlflowTracker

@@ -1,0 +1,5 @@
+"""The state database on SQLite or PostgreSQL, through SQLAlchemy."""
+
+from keelway.engines.sql.state import SqlState
+
+__all__ = ["SqlState"]

@@ -1,0 +1,279 @@
+"""Building a feature table: one row an entity and cut date, as it could have been known then.
+
+    table = build_features(churn, {"orders": snapshot}, as_ofs=cuts, purpose="training", with_label=True, ...)
+    rows_of(table, artifacts).column_names   # entity, as_of, ..., label, label_known_at
+
+The same snapshots, definition and cut dates give the same bytes, so the table's digest is a fact about them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keelway.core import ArtifactKind, ArtifactStore, Digest, digest_of, in_utc
+from keelway.errors import FeatureError, MissingRecordError
+from keelway.features.compute import AS_OF, ENTITY, LABEL, LABEL_KNOWN_AT, Tables, feature_rows, label_rows, opened
+from keelway.features.profile import profile_of
+from keelway.features.records import FeatureColumn, FeatureTable, Purpose
+from keelway.ledger.ports import StateStore
+from keelway.project import Dataset, Model
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from keelway.snapshot import Snapshot
+
+ORDER = [(AS_OF, "ascending"), (ENTITY, "ascending")]
+
+
+def build_features(
+    model: Model,
+    snapshots: Mapping[str, Snapshot],
+    *,
+    as_ofs: Sequence[datetime],
+    purpose: Purpose,
+    with_label: bool,
+    paths_of: Callable[[Snapshot], list[Path]],
+    artifacts: ArtifactStore,
+    state: StateStore,
+    now: datetime,
+) -> FeatureTable:
+    """Compute the features of a model at some cut dates, store them, and return their record.
+
+    With a label, only cut dates are kept whose horizon has ended by `now` and lies within what the label's
+    snapshot covers. An entity without an outcome gets the label's `absent` value; where that is None, the
+    entity is left out.
+
+    Args:
+        snapshots: Dataset name to the snapshot to read.
+        as_ofs: The cut dates, in any order.
+        paths_of: Returns the checked Parquet files of a snapshot.
+        now: What is later than this has not happened yet.
+
+    Raises:
+        FeatureError: A function broke its promise, a snapshot is missing, or no row is left.
+    """
+    now = in_utc(now)
+    cuts = _checked_cuts(model, as_ofs, now=now)
+    datasets = model.datasets if with_label else feature_sources(model)
+    used = _snapshots_of(datasets, snapshots)
+    if with_label:
+        cuts = _matured(model, cuts, until=min(now, used[model.label.source.name].watermark))
+    with opened(datasets, {name: paths_of(snapshot) for name, snapshot in used.items()}) as tables:
+        rows, columns = features_at(model, tables, as_ofs=cuts)
+        if with_label:
+            rows = with_labels(model, rows, label_rows(model.label, tables, as_ofs=cuts, now=now))
+    rows = _finished(rows, columns, model=model)
+    return _stored(
+        rows,
+        columns,
+        model=model,
+        purpose=purpose,
+        with_label=with_label,
+        cuts=cuts,
+        snapshots={name: digest_of(snapshot) for name, snapshot in used.items()},
+        artifacts=artifacts,
+        state=state,
+        now=now,
+    )
+
+
+def rows_of(table: FeatureTable, artifacts: ArtifactStore) -> pa.Table:
+    """Return the rows of a feature table from their checked bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return pq.read_table(pa.BufferReader(artifacts.get(table.data)), use_threads=False)
+
+
+def columns_for_scoring(rows: pa.Table, features: Sequence[FeatureColumn]) -> dict[str, list[float | str | None]]:
+    """Return the features as plain lists, as an exported model takes them.
+
+    Raises:
+        FeatureError: A feature is not among the columns.
+    """
+    for feature in features:
+        if feature.name not in rows.column_names:
+            raise FeatureError(
+                f"The table has no feature {feature.name!r}", expected=feature.name, found=", ".join(rows.column_names)
+            )
+    return {feature.name: rows[feature.name].to_pylist() for feature in features}
+
+
+def online_row(entity: str, *, table: FeatureTable, artifacts: ArtifactStore) -> dict[str, float | str | None]:
+    """Return the features of one entity at the newest cut date of a table.
+
+    Raises:
+        MissingRecordError: The entity has no row there.
+    """
+    import pyarrow.compute as pc
+
+    rows = rows_of(table, artifacts)
+    own = rows.filter(pc.and_(pc.equal(rows[ENTITY], entity), pc.equal(rows[AS_OF], pc.max(rows[AS_OF]))))
+    if not own.num_rows:
+        raise MissingRecordError(f"No features are known of {table.entity} {entity!r}", expected="a row of that entity")
+    return {name: values[0] for name, values in columns_for_scoring(own, table.features).items()}
+
+
+def feature_sources(model: Model) -> tuple[Dataset, ...]:
+    """Return the datasets that the features of a model read, by name."""
+    found = {source.name: source for each in model.features for source in each.sources}
+    return tuple(found[name] for name in sorted(found))
+
+
+def features_at(model: Model, tables: Tables, *, as_ofs: Sequence[datetime]) -> tuple[pa.Table, list[FeatureColumn]]:
+    """Return the features of every feature set side by side; an entity that one set knows has a row."""
+    joined: Any = None
+    columns: list[FeatureColumn] = []
+    for each in model.features:
+        rows, found = feature_rows(each, tables, as_ofs=as_ofs)
+        for name in {column.name for column in columns} & {column.name for column in found}:
+            raise FeatureError(f"Two feature sets of {model.name!r} return {name!r}", expected="each feature once")
+        columns += found
+        joined = (
+            rows if joined is None else joined.join(rows, [ENTITY, AS_OF], join_type="full outer", use_threads=False)
+        )
+    return joined, columns
+
+
+def with_labels(model: Model, rows: pa.Table, labels: pa.Table) -> pa.Table:
+    """Return the rows with `label` and `label_known_at`, absent entities filled in or left out."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    absent = model.label.absent
+    how = "inner" if absent is None else "left outer"
+    joined = rows.join(labels, [ENTITY, AS_OF], join_type=how, use_threads=False)
+    if absent is not None:
+        filled = pc.fill_null(joined[LABEL], pa.scalar(absent, pa.int8()))
+        joined = joined.set_column(joined.column_names.index(LABEL), LABEL, filled)
+    known_at = pc.add(joined[AS_OF], pa.scalar(model.label.horizon, pa.duration("us")))
+    return joined.append_column(LABEL_KNOWN_AT, known_at)
+
+
+def _checked_cuts(model: Model, as_ofs: Sequence[datetime], *, now: datetime) -> tuple[datetime, ...]:
+    cuts = tuple(sorted({in_utc(as_of) for as_of in as_ofs}))
+    if not cuts or cuts[-1] > now:
+        raise FeatureError(
+            f"The cut dates of {model.name!r} are wrong",
+            expected=f"one cut date or more, none after {now.isoformat()}",
+            found=cuts[-1].isoformat() if cuts else "none",
+        )
+    return cuts
+
+
+def _matured(model: Model, cuts: tuple[datetime, ...], *, until: datetime) -> tuple[datetime, ...]:
+    kept = tuple(cut for cut in cuts if cut + model.label.horizon <= until)
+    if not kept:
+        raise FeatureError(
+            f"No cut date of {model.name!r} has a label that matured",
+            expected=f"a cut date {model.label.horizon} before {until.isoformat()} or earlier",
+            found=f"{cuts[0].isoformat()} as the earliest",
+            fix="Wait for later data, take an earlier cut date, or shorten the horizon.",
+        )
+    return kept
+
+
+def _snapshots_of(datasets: Sequence[Dataset], snapshots: Mapping[str, Snapshot]) -> dict[str, Snapshot]:
+    for dataset in datasets:
+        if dataset.name not in snapshots:
+            raise FeatureError(
+                f"There is no snapshot of {dataset.name!r}",
+                expected=f"a snapshot of {dataset.name}",
+                found=", ".join(sorted(snapshots)) or "none",
+                fix="Run `keelway ingest` first.",
+            )
+    return {dataset.name: snapshots[dataset.name] for dataset in datasets}
+
+
+def _finished(rows: pa.Table, columns: Sequence[FeatureColumn], *, model: Model) -> pa.Table:
+    """Return the rows in their stored order and types: no category is null, no number is NaN or infinite."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not rows.num_rows:
+        raise FeatureError(f"The features of {model.name!r} have no rows", expected="an entity that was known by then")
+    for column in columns:
+        values = rows[column.name]
+        if column.kind == "categorical":
+            values = pc.fill_null(values.cast(pa.string()), "")
+        else:
+            _check_finite(rows, column.name, model=model)
+            values = pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)
+        rows = rows.set_column(rows.column_names.index(column.name), column.name, values)
+    names = [ENTITY, AS_OF, *(column.name for column in columns)]
+    names += [name for name in (LABEL, LABEL_KNOWN_AT) if name in rows.column_names]
+    utc = pa.timestamp("us", tz="UTC")
+    for name in {AS_OF, LABEL_KNOWN_AT} & set(names):
+        rows = rows.set_column(rows.column_names.index(name), name, rows[name].cast(utc))
+    return rows.select(names).sort_by(ORDER).combine_chunks().replace_schema_metadata(None)
+
+
+def _check_finite(rows: pa.Table, name: str, *, model: Model) -> None:
+    import pyarrow.compute as pc
+
+    wrong = rows.filter(pc.fill_null(pc.is_inf(rows[name]), False))
+    if wrong.num_rows:
+        raise FeatureError(
+            f"Feature {name!r} of {model.name!r} is infinite",
+            expected="a finite number or null",
+            found=f"infinity for {min(wrong[ENTITY].to_pylist())!r}, {wrong.num_rows} rows in all",
+            fix="Divide with keelway.features.blocks.ratio, which gives null where the divisor is zero.",
+        )
+
+
+def _stored(
+    rows: pa.Table,
+    columns: Sequence[FeatureColumn],
+    *,
+    model: Model,
+    purpose: Purpose,
+    with_label: bool,
+    cuts: tuple[datetime, ...],
+    snapshots: dict[str, Digest],
+    artifacts: ArtifactStore,
+    state: StateStore,
+    now: datetime,
+) -> FeatureTable:
+    profile = profile_of(rows, columns)
+    data = artifacts.put(_parquet(rows), kind=ArtifactKind.FEATURE_TABLE, name=f"{model.name}-{purpose}.parquet")
+    table = FeatureTable(
+        model=model.name,
+        purpose=purpose,
+        data=data.digest,
+        profile=digest_of(profile),
+        entity=model.entity,
+        as_ofs=cuts,
+        features=tuple(columns),
+        label=model.label.name if with_label else None,
+        horizon_s=int(model.label.horizon / timedelta(seconds=1)) if with_label else 0,
+        rows=rows.num_rows,
+        snapshots=snapshots,
+        definition=model.data_definition(),
+    )
+    with state.transaction() as tx:
+        tx.insert(table.profile, profile, parent=model.name, at=now)
+        tx.insert(digest_of(table), table, parent=model.name, at=now)
+    return table
+
+
+def _parquet(rows: pa.Table) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        rows,
+        sink,
+        version="2.6",
+        data_page_version="1.0",
+        compression="zstd",
+        compression_level=3,
+        row_group_size=1 << 20,
+        use_dictionary=True,
+        store_schema=False,
+    )
+    return bytes(sink.getvalue())

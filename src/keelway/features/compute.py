@@ -1,0 +1,267 @@
+"""Running a user's functions on tables that hold only what may be seen at a cut date.
+
+The rules this module keeps:
+
+- A feature function sees a row only if the row happened before `as_of` and was known before `as_of`.
+- A label function sees a row only if it happened in `[as_of, as_of + horizon)` and is known by now.
+- Columns that begin with `_` belong to Keelway and are not shown.
+- Several cut dates are one statement, the union of one branch a cut.
+- The answer depends on the rows alone, not on their order: rows are put in one order before anything is summed,
+  and one thread sums them, because floating-point sums differ by order in their last digits.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keelway.errors import FeatureError
+from keelway.features.records import FeatureColumn, Kind
+from keelway.project import Dataset, FeatureSet, Label
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pyarrow as pa
+
+ENTITY, AS_OF, LABEL, LABEL_KNOWN_AT = "entity", "as_of", "label", "label_known_at"
+RESERVED = (ENTITY, AS_OF, LABEL, LABEL_KNOWN_AT)
+KNOWN_AT = "_known_at"
+_UTC = "timestamp('UTC', 6)"
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of the datasets inside one DuckDB connection, by dataset name."""
+
+    by_name: Mapping[str, Any]
+
+    def visible(self, dataset: Dataset, as_of: datetime) -> ir.Table:
+        """Return the rows that had happened and were known before `as_of`."""
+        table, moment = self.by_name[dataset.name], _literal(as_of)
+        return _shown(table.filter(table[KNOWN_AT] < moment, table[dataset.event_time] < moment))
+
+    def outcome(self, label: Label, as_of: datetime, *, now: datetime) -> ir.Table:
+        """Return the rows of the label's horizon that are known by now."""
+        table = self.by_name[label.source.name]
+        happened = table[label.source.event_time]
+        return _shown(
+            table.filter(
+                happened >= _literal(as_of),
+                happened < _literal(as_of + label.horizon),
+                table[KNOWN_AT] <= _literal(now),
+            )
+        )
+
+
+@contextmanager
+def opened(datasets: Sequence[Dataset], paths: Mapping[str, Sequence[Path]]) -> Iterator[Tables]:
+    """Open the Parquet files of some datasets as tables, rows in one order whatever order the files have.
+
+    Raises:
+        FeatureError: The files of a dataset cannot be read, or lack its event time.
+    """
+    import duckdb
+    import ibis
+    from ibis.common.exceptions import IbisError
+
+    with warnings.catch_warnings():
+        # Ibis 12 calls a method that DuckDB 2.0 has renamed; the answer is the same.
+        warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
+        connection = ibis.duckdb.connect(":memory:", threads=1)
+        try:
+            connection.raw_sql("SET TimeZone = 'UTC'")
+            tables = {}
+            for dataset in datasets:
+                try:
+                    tables[dataset.name] = _loaded(connection, dataset, [str(path) for path in paths[dataset.name]])
+                except (duckdb.Error, IbisError) as error:
+                    raise FeatureError(
+                        f"The snapshot of {dataset.name!r} cannot be read", expected="Parquet files", found=str(error)
+                    ) from error
+            yield Tables(tables)
+        finally:
+            connection.disconnect()
+
+
+def feature_rows(
+    features: FeatureSet, tables: Tables, *, as_ofs: Sequence[datetime]
+) -> tuple[pa.Table, list[FeatureColumn]]:
+    """Return `entity`, `as_of` and the features of one feature set, one row an entity and cut date.
+
+    Raises:
+        FeatureError: The function raises, or returns anything but one row of numbers and texts an entity.
+    """
+    branches, columns = [], None
+    for as_of in as_ofs:
+        given = [tables.visible(source, as_of) for source in features.sources]
+        result = _called(features.function, (*given, _literal(as_of)), what=f"Feature set {features.name!r}")
+        found = _columns_of(features, result)
+        if columns is not None and found != columns:
+            raise FeatureError(
+                f"Feature set {features.name!r} has other columns at {as_of.date()} than at {as_ofs[0].date()}",
+                expected=_listed(columns),
+                found=_listed(found),
+            )
+        columns = found
+        branches.append(_branch(result, features.entity, as_of, [_cast(result, column) for column in found]))
+    rows = _executed(branches, what=f"Feature set {features.name!r}")
+    _check_one_row_each(rows, what=f"Feature set {features.name!r}")
+    return rows, columns or []
+
+
+def label_rows(label: Label, tables: Tables, *, as_ofs: Sequence[datetime], now: datetime) -> pa.Table:
+    """Return `entity`, `as_of` and `label` (0 or 1) of the entities that the label function names.
+
+    Raises:
+        FeatureError: The function raises, or returns anything but one row with 0 or 1 an entity.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    what, branches = f"Label {label.name!r}", []
+    for as_of in as_ofs:
+        result = _called(label.function, (tables.outcome(label, as_of, now=now), _literal(as_of)), what=what)
+        _require(result, (label.entity, label.name), what=what)
+        kind = result[label.name].type()
+        if not (kind.is_boolean() or kind.is_integer() or kind.is_floating()):
+            raise FeatureError(f"{what} is not a number", expected="0 or 1", found=str(kind))
+        branches.append(_branch(result, label.entity, as_of, [result[label.name].cast("float64").name(LABEL)]))
+    rows = _executed(branches, what=what)
+    _check_one_row_each(rows, what=what)
+    wrong = rows.filter(pc.invert(pc.fill_null(pc.is_in(rows[LABEL], value_set=pa.array([0.0, 1.0])), False)))
+    if wrong.num_rows:
+        raise FeatureError(
+            f"{what} has a value that is neither 0 nor 1",
+            expected="0 or 1",
+            found=f"{wrong[LABEL][0].as_py()} for {label.entity} {wrong[ENTITY][0].as_py()!r}",
+        )
+    return rows.set_column(2, LABEL, rows[LABEL].cast(pa.int8()))
+
+
+def _loaded(connection: Any, dataset: Dataset, paths: list[str]) -> Any:
+    if not paths:
+        raise FeatureError(f"The snapshot of {dataset.name!r} has no rows", expected="one Parquet file or more")
+    table = connection.read_parquet(paths)
+    for needed in (dataset.event_time, KNOWN_AT):
+        if needed not in table.columns:
+            raise FeatureError(
+                f"The snapshot of {dataset.name!r} has no column {needed!r}",
+                expected=needed,
+                found=", ".join(table.columns),
+            )
+    times = {name: table[name].cast(_UTC) for name in (dataset.event_time, KNOWN_AT)}
+    kept = [name for name in table.columns if name == KNOWN_AT or not name.startswith("_")]
+    order = [dataset.event_time, *(name for name in kept if name != dataset.event_time)]
+    return connection.create_table(
+        f"keelway_{dataset.name}", table.mutate(**times).select(kept).order_by(order), temp=True
+    )
+
+
+def _shown(table: Any) -> Any:
+    return table.select([name for name in table.columns if not name.startswith("_")])
+
+
+def _literal(moment: datetime) -> Any:
+    import ibis
+
+    return ibis.literal(moment, type=_UTC)
+
+
+def _called(function: Callable[..., Any], arguments: tuple[Any, ...], *, what: str) -> Any:
+    import ibis.expr.types as ir
+
+    try:
+        result = function(*arguments)
+    except Exception as error:  # a user's function may raise anything at all
+        raise FeatureError(
+            f"{what} raised {type(error).__name__}",
+            expected="an Ibis table",
+            found=str(error),
+            fix="Mend the function; the traceback below shows the line.",
+        ) from error
+    if not isinstance(result, ir.Table):
+        raise FeatureError(
+            f"{what} returned no table", expected="an Ibis table, not executed", found=type(result).__name__
+        )
+    return result
+
+
+def _require(result: Any, names: Sequence[str], *, what: str) -> None:
+    for name in names:
+        if name not in result.columns:
+            raise FeatureError(f"{what} returned no column {name!r}", expected=name, found=", ".join(result.columns))
+
+
+def _columns_of(features: FeatureSet, result: Any) -> list[FeatureColumn]:
+    what = f"Feature set {features.name!r}"
+    _require(result, (features.entity, *features.columns), what=what)
+    names = list(features.columns) or [name for name in result.columns if name != features.entity]
+    if not names:
+        raise FeatureError(f"{what} returned no features", expected="one column or more beside the entity")
+    for name in names:
+        if name in RESERVED or name.startswith("_"):
+            raise FeatureError(f"{what} returned a column with a reserved name", expected="another name", found=name)
+    return [FeatureColumn(name, _kind_of(result[name].type(), name, what=what)) for name in names]
+
+
+def _kind_of(kind: Any, name: str, *, what: str) -> Kind:
+    if kind.is_boolean() or kind.is_numeric() or kind.is_null():
+        return "numeric"
+    if kind.is_string():
+        return "categorical"
+    raise FeatureError(
+        f"{what} returned {name!r} as {kind}",
+        expected="a number, a truth value or a text",
+        found=str(kind),
+        fix="Turn a time into days with keelway.features.blocks.days_since, anything else with .cast(...).",
+    )
+
+
+def _cast(result: Any, column: FeatureColumn) -> Any:
+    value = result[column.name]
+    return (value.cast("float64") if column.kind == "numeric" else value.fill_null("")).name(column.name)
+
+
+def _branch(result: Any, entity: str, as_of: datetime, columns: list[Any]) -> Any:
+    return result.select(result[entity].cast("string").name(ENTITY), _literal(as_of).name(AS_OF), *columns)
+
+
+def _executed(branches: list[Any], *, what: str) -> pa.Table:
+    import duckdb
+    import ibis
+    from ibis.common.exceptions import IbisError
+
+    try:
+        union = functools.reduce(lambda left, right: left.union(right), branches)
+        return union.to_pyarrow()
+    except (duckdb.Error, IbisError, ibis.IbisError) as error:
+        raise FeatureError(f"{what} cannot be computed", found=str(error).strip()) from error
+
+
+def _check_one_row_each(rows: pa.Table, *, what: str) -> None:
+    import pyarrow.compute as pc
+
+    missing = rows.filter(pc.is_null(rows[ENTITY])).num_rows
+    if missing:
+        raise FeatureError(
+            f"{what} returned rows without an entity", expected="an entity in each row", found=f"{missing} rows"
+        )
+    counted = rows.group_by([ENTITY, AS_OF]).aggregate([([], "count_all")])
+    twice = counted.filter(pc.greater(counted["count_all"], 1)).sort_by([(AS_OF, "ascending"), (ENTITY, "ascending")])
+    if twice.num_rows:
+        raise FeatureError(
+            f"{what} returned more than one row an entity",
+            expected="one row for each",
+            found=f"{twice['count_all'][0].as_py()} rows for {twice[ENTITY][0].as_py()!r} at {twice[AS_OF][0].as_py().date()}",
+            fix="End the function with group_by(entity).agg(...).",
+        )
+
+
+def _listed(columns: Sequence[FeatureColumn]) -> str:
+    return ", ".join(f"{column.name} ({column.kind})" for column in columns)

@@ -1,0 +1,84 @@
+"""The records of this slice: a feature table, and the profile that later data is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from keelway.core import Digest
+
+Kind = Literal["numeric", "categorical"]
+Purpose = Literal["training", "scoring"]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureColumn:
+    """One feature: its name, and whether it is a number or a category."""
+
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnProfile:
+    """How the values of one column are spread.
+
+    Attributes:
+        count: Values that are there; for a category also the empty one.
+        nulls: Values that are missing; for a category, how many of the values are empty.
+        edges: Upper bounds of the bins, each inclusive; the last bin has none. Empty for a category, and for
+            numbers that are all missing.
+        counts: Values a bin, one more than there are edges.
+        levels: Values a category: the most frequent ones by name, all others under `__other__`.
+        mean: None where there is no number.
+        std: Population standard deviation; None where there is no number.
+    """
+
+    kind: Kind
+    count: int
+    nulls: int
+    edges: tuple[float, ...] = ()
+    counts: tuple[int, ...] = ()
+    levels: dict[str, int] = field(default_factory=dict)
+    mean: float | None = None
+    std: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How the values of a table are spread, column by column."""
+
+    rows: int
+    columns: dict[str, ColumnProfile]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureTable:
+    """Features of many entities at one cut date or several.
+
+    Attributes:
+        purpose: `training` or `scoring`.
+        data: The Parquet artifact: `entity`, `as_of`, the features, and `label` with `label_known_at` where there
+            is a label; sorted by `as_of` and `entity`.
+        profile: Digest of the `Profile` record of the features.
+        entity: The column of the datasets that names the entity.
+        as_ofs: The cut dates that have rows to offer, in order; with a label only those that matured.
+        label: The label's name, or None.
+        horizon_s: Seconds from a cut date to the end of the label's horizon; 0 without a label.
+        snapshots: Dataset to digest of the snapshot record the rows were computed from.
+        definition: Digest of what the model declares about features and label.
+    """
+
+    model: str
+    purpose: Purpose
+    data: Digest
+    profile: Digest
+    entity: str
+    as_ofs: tuple[datetime, ...]
+    features: tuple[FeatureColumn, ...]
+    label: str | None
+    horizon_s: int
+    rows: int
+    snapshots: dict[str, Digest]
+    definition: Digest

@@ -1,0 +1,82 @@
+"""What the ledger asks of the world: a log that lives in the same transaction as the state it explains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from keelway.core.digest import Digest
+from keelway.core.state import Pointers, Records
+
+
+@dataclass(frozen=True, slots=True)
+class LogNode:
+    """One complete subtree of the Merkle log: `level` 0 is a leaf hash, `index` counts from the left."""
+
+    level: int
+    index: int
+    hash: bytes
+
+
+class Log(Protocol):
+    """Leaves and the hashes of complete subtrees, append-only."""
+
+    def size(self) -> int:
+        """Return how many leaves there are."""
+        ...
+
+    def add_leaf(self, index: int, data: bytes, nodes: Sequence[LogNode]) -> None:
+        """Append leaf number `index` with the subtrees that it completes (its own leaf hash included).
+
+        Raises:
+            ConflictError: `index` is not the size of the log.
+        """
+        ...
+
+    def leaf(self, index: int) -> bytes:
+        """Return the bytes of a leaf. Raises MissingRecordError beyond the end."""
+        ...
+
+    def leaves(self, start: int = 0, end: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """Yield index and bytes of leaves, in order, in bounded memory."""
+        ...
+
+    def nodes(self, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the hashes of complete subtrees given as (level, index), in the order asked."""
+        ...
+
+    def index_of(self, leaf_digest: Digest) -> int | None:
+        """Return the number of the first leaf whose bytes have that digest, or None."""
+        ...
+
+
+class Transaction(Records, Pointers, Protocol):
+    """One transaction over records, pointers and log: all of it happens, or nothing."""
+
+    @property
+    def log(self) -> Log:
+        """The log inside this transaction."""
+        ...
+
+
+class StateStore(Protocol):
+    """The state database.
+
+    Promises: `transaction` takes the write lock at once, commits when its block ends and rolls back when the
+    block raises; `snapshot` reads one consistent state and refuses writes. Both work from several threads and
+    processes at once. A full disk raises `StorageError` and leaves nothing half-written.
+    """
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Open a transaction that may write."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[Transaction]:
+        """Open a transaction that only reads."""
+        ...
+
+    def close(self) -> None:
+        """Release files and connections."""
+        ...

@@ -1,0 +1,36 @@
+"""Watches models in production: drift of inputs, quality once outcomes are known, and alerts."""
+
+from keelway.monitor.drift import drift_report, histograms
+from keelway.monitor.outcomes import read_outcomes, record_outcomes
+from keelway.monitor.quality import quality_report
+from keelway.monitor.record import (
+    Alert,
+    ColumnDrift,
+    DriftReport,
+    Estimate,
+    OutcomeBatch,
+    QualityReport,
+    QualitySlice,
+)
+from keelway.monitor.statistics import js_distance, psi, psi_null_mean, psi_null_quantile
+from keelway.monitor.watch import monitor
+
+__all__ = [
+    "Alert",
+    "ColumnDrift",
+    "DriftReport",
+    "Estimate",
+    "OutcomeBatch",
+    "QualityReport",
+    "QualitySlice",
+    "drift_report",
+    "histograms",
+    "js_distance",
+    "monitor",
+    "psi",
+    "psi_null_mean",
+    "psi_null_quantile",
+    "quality_report",
+    "read_outcomes",
+    "record_outcomes",
+]

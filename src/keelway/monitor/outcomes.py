@@ -1,0 +1,112 @@
+"""Takes in outcomes, exactly once: the same outcome again changes nothing, another value for it is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from keelway.core import (
+    Action,
+    ArtifactKind,
+    Decision,
+    Outcome,
+    PrincipalId,
+    canonical_json,
+    checked_name,
+    digest_of,
+    parse_json,
+    revive,
+    time_text,
+)
+from keelway.errors import DataError
+from keelway.ledger import record_decision
+from keelway.monitor.record import OutcomeBatch
+
+if TYPE_CHECKING:
+    from keelway.core import ArtifactStore
+    from keelway.ledger.ports import StateStore, Transaction
+
+EXAMPLES = 5
+_Case = tuple[str, datetime]
+
+
+def record_outcomes(
+    outcomes: Iterable[Outcome], *, state: StateStore, artifacts: ArtifactStore, now: datetime, actor: PrincipalId
+) -> OutcomeBatch | None:
+    """Store the outcomes of one label that are not known yet; None when all of them are.
+
+    Raises:
+        DataError: An outcome contradicts a known one or another in the batch, is not 0 or 1, or the batch mixes
+            labels; nothing is written.
+    """
+    given = list(outcomes)
+    labels = {one.label for one in given}
+    if not given:
+        return None
+    if len(labels) != 1:
+        raise DataError("A batch of outcomes speaks of one label", expected="one", found=", ".join(sorted(labels)))
+    label = checked_name(labels.pop(), what="label")
+    with state.transaction() as tx:
+        known = {_case(one): one for one in read_outcomes(tx, artifacts, label)}
+        new = _unknown(given, known)
+        if not new:
+            return None
+        lines = b"".join(canonical_json(one) + b"\n" for one in new)
+        number = tx.count(OutcomeBatch, parent=label) + 1
+        data = artifacts.put(lines, kind=ArtifactKind.OUTCOMES, name=f"{label}-{number}.jsonl").digest
+        batch = OutcomeBatch(label, number, len(new), data, now, actor)
+        tx.insert(f"{label}/{number}", batch, parent=label, at=now)
+        record_decision(
+            Decision(
+                action=Action.LOG_OUTCOMES,
+                subject=label,
+                allowed=True,
+                principal=actor,
+                at=now,
+                evidence={"outcomes": digest_of(batch)},
+                comment=f"{len(new)} outcomes",
+            ),
+            tx=tx,
+        )
+    return batch
+
+
+def read_outcomes(tx: Transaction, artifacts: ArtifactStore, label: str) -> list[Outcome]:
+    """Return every outcome of a label, in the order they were learned."""
+    return [
+        revive(parse_json(line), Outcome)
+        for batch in sorted(tx.newest(OutcomeBatch, parent=label), key=lambda one: one.number)
+        for line in artifacts.get(batch.data).splitlines()
+    ]
+
+
+def _unknown(given: list[Outcome], known: dict[_Case, Outcome]) -> list[Outcome]:
+    """Return the outcomes that say something new, sorted."""
+    new: dict[_Case, Outcome] = {}
+    wrong: list[str] = []
+    for one in given:
+        case = _case(one)
+        before = known.get(case) or new.get(case)
+        if one.value not in (0, 1):
+            wrong.append(f"{_told(one)} is {one.value}, not 0 or 1")
+        elif before is None:
+            new[case] = one
+        elif before.value != one.value:
+            wrong.append(f"{_told(one)} is {one.value}, was {before.value}")
+    if wrong:
+        raise DataError(
+            f"{len(wrong)} of {len(given)} outcomes cannot be taken",
+            expected="0 or 1, and one value for each entity and cut date",
+            found="; ".join(wrong[:EXAMPLES]),
+            fix="Mend the file and record it again; nothing was written.",
+        )
+    return [new[case] for case in sorted(new)]
+
+
+def _case(outcome: Outcome) -> _Case:
+    return outcome.entity, outcome.as_of
+
+
+def _told(outcome: Outcome) -> str:
+    return f"{outcome.entity} at {time_text(outcome.as_of)}"

@@ -1,0 +1,150 @@
+"""The records of monitoring: drift and quality reports, alerts, and batches of outcomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from keelway.core import Digest, PrincipalId, VersionName
+
+DriftVerdict = Literal["drifted", "stable", "not enough"]
+QualityVerdict = Literal["lost", "kept", "not enough"]
+AlertKind = Literal["drift", "quality"]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDrift:
+    """How far one feature moved from its reference.
+
+    Attributes:
+        psi: Population stability index in nats, missing values as a bin of their own; None where nothing compares.
+        js_distance: Jensen-Shannon distance, base 2, from 0 to 1.
+        chance: What PSI stays under by chance alone, given both numbers of rows and the bins.
+        bins: How many bins hold anything.
+        reason: Why it counts as drifted, or empty.
+    """
+
+    feature: str
+    psi: float | None
+    js_distance: float | None
+    chance: float | None
+    bins: int
+    nulls_reference: float
+    nulls_current: float
+    drifted: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DriftReport:
+    """The inputs of a model now, against those it was trained on.
+
+    Attributes:
+        reference: Digest of the training rows' `Profile`.
+        current: Digest of the profile of what came in.
+        effect: The PSI above which a feature counts as drifted, where chance does not reach that far.
+        level: The probability that no feature crosses by chance, over all features together.
+        verdict: `not enough` when there are fewer rows than the monitor asks for; never `stable` by silence.
+    """
+
+    model: str
+    version: VersionName
+    environment: str
+    reference: Digest
+    current: Digest
+    rows_reference: int
+    rows_current: int
+    effect: float
+    level: float
+    columns: tuple[ColumnDrift, ...]
+    verdict: DriftVerdict
+    reasons: tuple[str, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class QualitySlice:
+    """How the answers of one version, in one arm or in all, turned out.
+
+    Attributes:
+        arm: The share of traffic, or `all`.
+        matured: Predictions whose outcome is known.
+        pending: Predictions whose outcome is not known yet.
+        positives: Matured predictions whose outcome is 1.
+        roc_auc: By DeLong; None where one class is missing.
+        log_loss: In nats, by the normal approximation; None where nothing matured.
+    """
+
+    version: VersionName
+    arm: str
+    matured: int
+    pending: int
+    positives: int
+    roc_auc: Estimate | None
+    log_loss: Estimate | None
+    verdict: QualityVerdict
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QualityReport:
+    """The answers of a model against what really happened.
+
+    Attributes:
+        label: The label whose outcomes were joined, by entity and cut date.
+        verdict: The worst of its slices over all arms; `not enough` when none could be judged.
+    """
+
+    model: str
+    environment: str
+    label: str
+    auc_floor: float
+    min_outcomes: int
+    slices: tuple[QualitySlice, ...]
+    verdict: QualityVerdict
+    reasons: tuple[str, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something left its bounds and somebody has to know.
+
+    Attributes:
+        report: Digest of the DriftReport or QualityReport that says so.
+    """
+
+    model: str
+    environment: str
+    version: VersionName
+    kind: AlertKind
+    reasons: tuple[str, ...]
+    report: Digest
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeBatch:
+    """Outcomes that were learned together.
+
+    Attributes:
+        number: Counts a label's batches from 1.
+        data: The artifact, one outcome a line in canonical JSON.
+    """
+
+    label: str
+    number: int
+    count: int
+    data: Digest
+    recorded_at: datetime
+    recorded_by: PrincipalId

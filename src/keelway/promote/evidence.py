@@ -1,0 +1,198 @@
+"""Gathers the document that a gate's policy reads: plain JSON, from records that are followed by their digests.
+
+docs/policies.md lists every field. What is unknown is left out or null, never made up: the policy engine refuses a
+policy that asks for it. The document names the digests it came from, so a proof can walk from a decision to its data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from keelway.core import Evidence, RunStarted, digest_of, plain, time_text
+from keelway.errors import IntegrityError, MissingRecordError
+from keelway.promote.record import Admission, door, environment_pointer
+
+if TYPE_CHECKING:
+    from keelway.core import ArtifactStore, Digest
+    from keelway.evaluate import Scorecard
+    from keelway.features import FeatureTable
+    from keelway.ledger import PublicKey
+    from keelway.ledger.ports import Transaction
+    from keelway.register import ModelVersion
+    from keelway.snapshot import Snapshot
+    from keelway.train import TrainedModel
+
+RECENT_BATCHES = 30
+"""The share of quarantined rows is that of so many newest batches of a dataset."""
+_DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureCheck:
+    """Whether a version's bytes and signed statement verify, and why not."""
+
+    verified: bool
+    reason: str = ""
+
+
+def check_signature(version: ModelVersion, *, artifacts: ArtifactStore, public_key: PublicKey) -> SignatureCheck:
+    """Return whether the model's bytes and its signed statement verify; a missing one does not."""
+    from keelway.register import load_onnx
+
+    try:
+        load_onnx(version, artifacts=artifacts, public_key=public_key)
+    except (IntegrityError, MissingRecordError) as error:
+        return SignatureCheck(False, str(error))
+    return SignatureCheck(True)
+
+
+def gather_evidence(
+    version: ModelVersion, *, environment: str, tx: Transaction, signature: SignatureCheck, now: datetime
+) -> Evidence:
+    """Return what is known about a version that somebody wants in an environment.
+
+    Raises:
+        MissingRecordError: A record that the version rests on is not there.
+    """
+    from keelway.evaluate import Scorecard
+    from keelway.features import FeatureTable
+    from keelway.train import TrainedModel
+
+    scorecard = tx.by_digest(Scorecard, version.scorecard)
+    trained = tx.by_digest(TrainedModel, version.trained)
+    table = tx.by_digest(FeatureTable, version.feature_table)
+    return {
+        "environment": environment,
+        "now": time_text(now),
+        "version": _version_part(version, now),
+        "author": version.author,
+        "trainer": trainer_of(version, tx=tx),
+        **_score_part(scorecard),
+        "champion": {"compared": scorecard.champion, "live": _live(environment, version.model, tx)},
+        "training": _training_part(trained),
+        "features": {"definition": table.definition, "names": [column.name for column in version.features]},
+        "parity": plain(version.parity),
+        "snapshots": _snapshots_part(table, tx, now),
+        "admissions": _admissions_part(version, tx, now),
+        "signature": {"verified": signature.verified, "reason": signature.reason or "verified"},
+    }
+
+
+def trainer_of(version: ModelVersion, *, tx: Transaction) -> str | None:
+    """Return who started the run that made a version, or None where no run is recorded."""
+    started = tx.find(RunStarted, version.run_id) if version.run_id else None
+    return started.principal if started else None
+
+
+def _version_part(version: ModelVersion, now: datetime) -> dict[str, Any]:
+    return {
+        "name": version.name,
+        "model": version.model,
+        "number": version.number,
+        "semver": version.semver,
+        "digest": digest_of(version),
+        "onnx": version.onnx,
+        "statement": version.statement,
+        "run_id": version.run_id,
+        "created_at": time_text(version.created_at),
+        "age_days": _days(version.created_at, now),
+    }
+
+
+def _score_part(scorecard: Scorecard) -> dict[str, Any]:
+    return {
+        "evaluation": {
+            "scorecard": digest_of(scorecard),
+            "rows": scorecard.rows,
+            "positives": scorecard.positives,
+            "test_as_of": time_text(scorecard.test_as_of),
+        },
+        "metrics": plain(scorecard.metrics),
+        "trivial": plain(scorecard.trivial),
+        "versus_trivial": plain(scorecard.versus_trivial),
+        "versus_champion": plain(scorecard.versus_champion),
+    }
+
+
+def _training_part(trained: TrainedModel) -> dict[str, Any]:
+    return {
+        "trained": digest_of(trained),
+        "estimator": trained.estimator,
+        "rows": trained.train_rows,
+        "overlap_days": trained.overlap_days,
+        "as_ofs": [time_text(moment) for moment in trained.train_as_ofs],
+        "seed": trained.seed,
+    }
+
+
+def _snapshots_part(table: FeatureTable, tx: Transaction, now: datetime) -> dict[str, Any]:
+    from keelway.snapshot import Snapshot
+
+    return {
+        dataset: _snapshot_part(tx.by_digest(Snapshot, digest), digest, tx, now)
+        for dataset, digest in sorted(table.snapshots.items())
+    }
+
+
+def _snapshot_part(snapshot: Snapshot, digest: Digest, tx: Transaction, now: datetime) -> dict[str, Any]:
+    rows_in, quarantined, batches = _recent_batches(snapshot, tx)
+    return {
+        "digest": digest,
+        "number": snapshot.number,
+        "rows": snapshot.rows,
+        "contract": snapshot.contract,
+        "known_until": time_text(snapshot.watermark),
+        "age_days": _days(snapshot.watermark, now),
+        "batches": batches,
+        "rows_in": rows_in,
+        "rows_quarantined": quarantined,
+        "quarantined_share": quarantined / rows_in if rows_in else None,
+    }
+
+
+def _recent_batches(snapshot: Snapshot, tx: Transaction) -> tuple[int, int, int]:
+    """Return rows read, rows quarantined and the number of batches among the newest ones."""
+    from keelway.contract import CheckedBatch
+    from keelway.snapshot import Snapshot
+
+    rows_in = quarantined = batches = 0
+    current: Snapshot | None = snapshot
+    while current is not None and batches < RECENT_BATCHES:
+        checked = tx.by_digest(CheckedBatch, current.checked)
+        rows_in += checked.rows_in
+        quarantined += checked.rows_quarantined
+        batches += 1
+        current = tx.by_digest(Snapshot, current.parent) if current.parent else None
+    return rows_in, quarantined, batches
+
+
+def _admissions_part(version: ModelVersion, tx: Transaction, now: datetime) -> dict[str, Any]:
+    """Return where these very bytes were admitted, by environment."""
+    places = {pointer.name.split("/")[1] for pointer in tx.pointers(prefix="environment/")}
+    found = {place: admitted(version, place, tx) for place in sorted(places)}
+    return {
+        place: {"admission": digest_of(entry), "at": time_text(entry.at), "age_days": _days(entry.at, now)}
+        for place, entry in found.items()
+        if entry is not None
+    }
+
+
+def admitted(version: ModelVersion, environment: str, tx: Transaction) -> Admission | None:
+    """Return the newest admission of exactly this version to an environment, or None."""
+    digest = digest_of(version)
+    entries = tx.newest(Admission, parent=door(environment, version.name))
+    return next((entry for entry in entries if entry.version_digest == digest and entry.verdict.allowed), None)
+
+
+def _live(environment: str, model: str, tx: Transaction) -> str:
+    """Return the name of the version that is live in an environment, or empty text."""
+    from keelway.register import ModelVersion
+
+    pointer = tx.pointer(environment_pointer(environment, model))
+    return tx.by_digest(ModelVersion, pointer.target).name if pointer else ""
+
+
+def _days(then: datetime, now: datetime) -> float:
+    return round((now - then).total_seconds() / _DAY_S, 3)

@@ -1,0 +1,96 @@
+"""What was live where at a time, and who let it in: read from the ledger, not from the present pointers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from keelway.core import Digest, PrincipalId
+from keelway.errors import KeelwayError
+from keelway.ledger import decisions
+
+if TYPE_CHECKING:
+    from keelway.ledger.ports import Transaction
+    from keelway.train import Tracker
+
+_PREFIXES = ("environment/", "deployment/")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a pointer held at a time.
+
+    Attributes:
+        pointer: Its name: `environment/ENV/MODEL` or `deployment/ENV/MODEL`.
+        target: Digest of the ModelVersion or the Deployment.
+        subject: What people call it, such as `churn:3`.
+        since: When it was moved there.
+        by: Who moved it.
+        entry: The number of the ledger entry that tells of it.
+        evidence: Digests that the decision rests on, by role.
+    """
+
+    pointer: str
+    environment: str
+    model: str
+    target: Digest
+    subject: str
+    since: datetime
+    by: PrincipalId
+    entry: int
+    evidence: dict[str, Digest]
+
+
+@dataclass(frozen=True, slots=True)
+class AliasDrift:
+    """A tracker's alias that does not show what the environment's pointer holds."""
+
+    environment: str
+    model: str
+    expected: int
+    found: int | None
+    reason: str = ""
+
+
+def status_at(tx: Transaction, at: datetime) -> list[Standing]:
+    """Return what every environment and deployment pointer held at a time, by pointer."""
+    held: dict[str, Standing] = {}
+    for index, decision in decisions(tx):
+        if decision.at > at or not decision.allowed:
+            continue
+        for move in decision.moves:
+            if move.name.startswith(_PREFIXES):
+                _, environment, model = move.name.split("/", 2)
+                held[move.name] = Standing(
+                    pointer=move.name,
+                    environment=environment,
+                    model=model,
+                    target=move.after,
+                    subject=decision.subject,
+                    since=decision.at,
+                    by=decision.principal,
+                    entry=index,
+                    evidence=decision.evidence,
+                )
+    return [held[name] for name in sorted(held)]
+
+
+def alias_drift(tx: Transaction, *, tracker: Tracker) -> tuple[AliasDrift, ...]:
+    """Return the tracker's aliases that do not show the pointers: left behind, or edited by hand.
+
+    A tracker that keeps no versions at all (`NoTracker` answers None everywhere) shows as drift: ask only a real one.
+    """
+    from keelway.register import ModelVersion
+
+    drifted = []
+    for pointer in tx.pointers(prefix="environment/"):
+        _, environment, model = pointer.name.split("/", 2)
+        expected = tx.by_digest(ModelVersion, pointer.target).number
+        try:
+            found, reason = tracker.alias_of(model, environment), ""
+        except KeelwayError as error:
+            found, reason = None, str(error)
+        if found != expected:
+            drifted.append(AliasDrift(environment, model, expected, found, reason))
+    return tuple(drifted)

@@ -1,0 +1,202 @@
+"""Make a trained model a numbered, signed version.
+
+The order makes a crash harmless: bytes first (they are named by their digest), then the tracker (idempotent by tag), then one
+transaction with the version and its ledger entry. Whatever is cut short is done again by the next call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from keelway.core import (
+    Action,
+    ArtifactKind,
+    ArtifactStore,
+    Decision,
+    Digest,
+    PrincipalId,
+    RunId,
+    digest_of,
+    version_name,
+)
+from keelway.errors import ConflictError, UsageError
+from keelway.evaluate import Scorecard
+from keelway.features import FeatureTable, columns_for_scoring, rows_of
+from keelway.ledger import SigningKey, StateStore, Transaction, provenance, record_decision, sign_statement
+from keelway.project import Model
+from keelway.register.convert import to_onnx
+from keelway.register.load import newest_version
+from keelway.register.parity import check_parity
+from keelway.register.records import ModelVersion, Parity
+from keelway.train import Tracker, TrainedModel, load_pipeline
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BUILD_TYPE = "https://keelway.dev/build/training/v1"
+
+
+def register(
+    scorecard: Scorecard,
+    trained: TrainedModel,
+    *,
+    model: Model,
+    run_id: RunId,
+    artifacts: ArtifactStore,
+    state: StateStore,
+    tracker: Tracker,
+    key: SigningKey,
+    actor: PrincipalId,
+    now: datetime,
+) -> ModelVersion:
+    """Register a trained model; registering it again returns the version it has.
+
+    Raises:
+        UsageError: The scorecard is of another trained model.
+        RefusedError: The exported model differs from the trained one.
+        ConflictError: Somebody registered another version meanwhile; call again.
+    """
+    if scorecard.trained != digest_of(trained):
+        raise UsageError("The scorecard is of another model", expected=digest_of(trained), found=scorecard.trained)
+    with state.snapshot() as tx:
+        known = _version_of(trained, tx)
+        newest = newest_version(trained.model, tx)
+        table = tx.by_digest(FeatureTable, trained.feature_table)
+        before = tx.by_digest(TrainedModel, newest.trained) if newest else None
+    if known is not None:
+        return known
+    onnx, parity = _exported(trained, table, model=model, artifacts=artifacts)
+    number = newest.number + 1 if newest else 1
+    draft = ModelVersion(
+        name=version_name(trained.model, number),
+        model=trained.model,
+        number=number,
+        semver=next_semver(newest, before, trained),
+        onnx=onnx,
+        pipeline=trained.pipeline,
+        features=trained.features,
+        entity=table.entity,
+        parity=parity,
+        trained=digest_of(trained),
+        scorecard=digest_of(scorecard),
+        feature_table=trained.feature_table,
+        profile=trained.profile,
+        run_id=run_id,
+        author=actor,
+        created_at=now,
+        statement=onnx,
+        registry_link="",
+    )
+    draft = replace(draft, statement=_signed(draft, trained, table, artifacts=artifacts, key=key, now=now))
+    tags = {"keelway.key": draft.trained, "keelway.onnx": onnx, "keelway.semver": draft.semver}
+    link = tracker.register_version(trained.model, number, trained.tracking_run, tags)
+    return _record(replace(draft, registry_link=link), state=state)
+
+
+def next_semver(newest: ModelVersion | None, before: TrainedModel | None, trained: TrainedModel) -> str:
+    """Return the semantic version: major for other features, minor for another definition, patch for other data."""
+    if newest is None or before is None:
+        return "1.0.0"
+    major, minor, patch = (int(part) for part in newest.semver.split("."))
+    if newest.features != trained.features:
+        return f"{major + 1}.0.0"
+    if before.definition != trained.definition:
+        return f"{major}.{minor + 1}.0"
+    return f"{major}.{minor}.{patch + 1}"
+
+
+def _exported(
+    trained: TrainedModel, table: FeatureTable, *, model: Model, artifacts: ArtifactStore
+) -> tuple[Digest, Parity]:
+    """Return the exported model's digest and its parity on the held-out rows."""
+    pipeline = load_pipeline(trained.pipeline, artifacts=artifacts)
+    data = to_onnx(pipeline, trained.features)
+    columns = columns_for_scoring(_held_out(trained, rows_of(table, artifacts)), trained.features)
+    parity = check_parity(pipeline, data, trained.features, columns, tolerance=model.onnx_tolerance)
+    return artifacts.put(data, kind=ArtifactKind.MODEL, name=f"{trained.model}.onnx").digest, parity
+
+
+def _held_out(trained: TrainedModel, rows: pa.Table) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return rows.filter(pc.equal(rows["as_of"], pa.scalar(trained.test_as_of, type=rows.schema.field("as_of").type)))
+
+
+def _signed(
+    version: ModelVersion,
+    trained: TrainedModel,
+    table: FeatureTable,
+    *,
+    artifacts: ArtifactStore,
+    key: SigningKey,
+    now: datetime,
+) -> Digest:
+    """Return the digest of the signed statement that says what the version was built from."""
+    told = provenance(
+        version.name,
+        version.onnx,
+        build_type=BUILD_TYPE,
+        parameters={
+            "estimator": trained.factory,
+            "parameters": trained.parameters,
+            "seed": trained.seed,
+            "run": version.run_id,
+            "semver": version.semver,
+            "commit": trained.code.commit,
+        },
+        dependencies={
+            "trained": version.trained,
+            "pipeline": version.pipeline,
+            "scorecard": version.scorecard,
+            "feature_table": version.feature_table,
+            "project": trained.code.project_digest,
+            "environment": trained.code.environment_digest,
+            **{f"snapshot/{name}": digest for name, digest in table.snapshots.items()},
+        },
+        builder=f"https://keelway.dev/principal/{version.author}",
+        started=now,
+        finished=now,
+    )
+    return artifacts.put(sign_statement(told, key=key), kind=ArtifactKind.RECORD, name=f"{version.name}.dsse").digest
+
+
+def _record(version: ModelVersion, *, state: StateStore) -> ModelVersion:
+    """Store the version with its ledger entry, both or neither."""
+    with state.transaction() as tx:
+        newest = newest_version(version.model, tx)
+        if newest is not None and newest.trained == version.trained:  # somebody else was faster
+            return newest
+        if (newest.number if newest else 0) != version.number - 1:
+            raise ConflictError(
+                "Another version was registered meanwhile",
+                expected=f"{version.name} to be free",
+                found=newest.name if newest else "no version",
+                fix="Register again.",
+            )
+        digest = tx.insert(version.name, version, parent=version.model, at=version.created_at)
+        record_decision(
+            Decision(
+                action=Action.REGISTER,
+                subject=version.name,
+                allowed=True,
+                principal=version.author,
+                at=version.created_at,
+                evidence={
+                    "version": digest,
+                    "trained": version.trained,
+                    "scorecard": version.scorecard,
+                    "statement": version.statement,
+                },
+            ),
+            tx=tx,
+        )
+    return version
+
+
+def _version_of(trained: TrainedModel, tx: Transaction) -> ModelVersion | None:
+    """Return the version that a trained model has, or None."""
+    wanted = digest_of(trained)
+    return next((each for each in tx.newest(ModelVersion, parent=trained.model) if each.trained == wanted), None)

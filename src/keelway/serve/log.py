@@ -1,0 +1,143 @@
+"""The prediction log of a serving process: appended at once, sealed in the background, counted when it fails."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from keelway.core import ArtifactStore, Clock, PrincipalId
+from keelway.errors import KeelwayError, StorageError
+from keelway.ledger import StateStore
+from keelway.serve.ports import Journal, Journals
+from keelway.serve.segment import PredictionSegment, seal, seal_journals
+
+SEAL_EVERY_S = 1.0
+SEAL_LINES = 5_000
+
+_log = logging.getLogger(__name__)
+
+
+class JournalLog:
+    """Writes predictions to a journal and seals it every second, or sooner when it is long.
+
+    `start` first seals what dead processes left. A journal that cannot be sealed is kept and tried again; a line
+    that cannot be written is counted in `unlogged`, and `healthy` is False until writing works again.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        environment: str,
+        journals: Journals,
+        state: StateStore,
+        artifacts: ArtifactStore,
+        principal: PrincipalId,
+        clock: Clock,
+        on_unlogged: Callable[[int], None] = lambda _count: None,
+    ) -> None:
+        self._model, self._environment = model, environment
+        self._journals, self._state, self._artifacts = journals, state, artifacts
+        self._principal, self._clock = principal, clock
+        self._on_unlogged = on_unlogged
+        self._journal: Journal | None = None
+        self._waiting: list[Journal] = []
+        self._guard = threading.Lock()  # held for one write, or for swapping the journal
+        self._sealing = threading.Lock()  # one thread seals at a time
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="keelway-seal", daemon=True)
+        self.unlogged = 0
+        self.healthy = True
+        self.seal_error = ""
+
+    def start(self) -> None:
+        """Seal what dead processes left, and begin to seal in the background."""
+        seal_journals(
+            self._journals,
+            state=self._state,
+            artifacts=self._artifacts,
+            principal=self._principal,
+            now=self._clock.now(),
+        )
+        self._thread.start()
+
+    def append(self, lines: bytes) -> bool:
+        """Write whole lines; say whether they will survive the death of this process."""
+        with self._guard:
+            try:
+                if self._journal is None:
+                    self._journal = self._journals.create(self._model, self._environment)
+                self._journal.append(lines)
+            except StorageError as error:
+                self._count_unlogged(lines.count(b"\n"), error)
+                return False
+            self.healthy = True
+            full = self._journal.lines >= SEAL_LINES
+        if full:
+            self._wake.set()
+        return True
+
+    def seal(self) -> list[PredictionSegment]:
+        """Seal everything that was written so far.
+
+        Raises:
+            KeelwayError: The store or the state cannot be written; the journals are kept.
+        """
+        with self._sealing:
+            with self._guard:
+                if self._journal is not None and self._journal.lines:
+                    self._waiting.append(self._journal)
+                    self._journal = None
+            sealed = []
+            while self._waiting:
+                segment = seal(
+                    self._waiting[0],
+                    model=self._model,
+                    environment=self._environment,
+                    state=self._state,
+                    artifacts=self._artifacts,
+                    principal=self._principal,
+                    now=self._clock.now(),
+                )
+                self._waiting.pop(0)
+                if segment is not None:
+                    sealed.append(segment)
+            return sealed
+
+    def close(self) -> None:
+        """Seal the rest and stop; what cannot be sealed stays on the disk for the next start."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._try_to_seal()
+        with self._guard:
+            if self._journal is not None:
+                self._journal.remove()
+                self._journal = None
+        for journal in self._waiting:
+            journal.close()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._wake.wait(SEAL_EVERY_S)
+            self._wake.clear()
+            self._try_to_seal()
+
+    def _try_to_seal(self) -> None:
+        try:
+            self.seal()
+        except KeelwayError as error:
+            self.seal_error = str(error)
+            _log.error("Predictions wait to be sealed: %s", error)
+        else:
+            self.seal_error = ""
+
+    def _count_unlogged(self, count: int, error: StorageError) -> None:
+        if self.healthy:
+            _log.error("Predictions are not logged: %s", error)
+        self.healthy = False
+        self.unlogged += count
+        self._on_unlogged(count)

@@ -1,0 +1,82 @@
+"""What serving asks of the world: scorers, a way to load them, and journals that survive the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from keelway.core import Digest, VersionName
+from keelway.features import FeatureColumn
+
+
+class Scorer(Protocol):
+    """A model that is loaded and checked. Pure: same columns, same answers; may be called from several threads."""
+
+    @property
+    def features(self) -> Sequence[FeatureColumn]:
+        """The columns it wants, in order."""
+        ...
+
+    def probabilities(self, columns: dict[str, list[Any]]) -> list[float]:
+        """Return the probability of the positive class for each row."""
+        ...
+
+
+LoadScorer = Callable[[VersionName, Digest], Scorer]
+"""Loads the version with that record digest; raises IntegrityError where a byte is not as promised."""
+
+
+class PredictionLog(Protocol):
+    """Takes canonical JSON lines of predictions."""
+
+    def append(self, lines: bytes) -> bool:
+        """Write whole lines, each with its line feed; never blocks on sealing.
+
+        Returns:
+            Whether the lines will survive the death of this process. When not, none of them was kept, and the
+            caller must say so.
+        """
+        ...
+
+
+class Journal(Protocol):
+    """One open append-only file of lines, owned by this process until it ends."""
+
+    @property
+    def journal_id(self) -> str:
+        """Its name, unique for ever."""
+        ...
+
+    @property
+    def lines(self) -> int:
+        """How many lines were appended."""
+        ...
+
+    def append(self, lines: bytes) -> None:
+        """Append whole lines: all or, with StorageError, none. They survive the death of the process."""
+        ...
+
+    def read(self) -> bytes:
+        """Return all bytes."""
+        ...
+
+    def remove(self) -> None:
+        """Delete the journal, after its lines were sealed elsewhere."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the journal without deleting it: another process may then seal it."""
+        ...
+
+
+class Journals(Protocol):
+    """The place where journals are kept. Safe for several processes at once."""
+
+    def create(self, model: str, environment: str) -> Journal:
+        """Open a new journal. Raises StorageError where that cannot be."""
+        ...
+
+    def leftovers(self) -> AbstractContextManager[list[tuple[str, str, Journal]]]:
+        """Hold the journals (model, environment, journal) whose owners are dead; nobody else holds them meanwhile."""
+        ...

@@ -1,0 +1,293 @@
+"""The demo: the whole loop on real orders of a real shop, in two visits half a year apart.
+
+Everything it does goes through the same use cases as the commands; the project it leaves behind is an ordinary one.
+Each chapter looks first whether it was done before, so a second demo in the same folder changes nothing.
+
+    1998-01-02  raw files -> contract -> snapshot -> model -> door -> traffic -> predictions
+    1998-07-01  the rest of the files -> outcomes -> drift -> retrain -> canary -> all traffic, or back -> proof
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+
+from keelway.app import App
+from keelway.core import Clock, SimulatedClock, parse_time, short
+from keelway.errors import IntegrityError, KeelwayError, RefusedError
+from keelway.surfaces.cli.traffic_probe import Latency, send_requests
+
+MODEL = "churn"
+FIRST_VISIT = parse_time("1998-01-02T00:00:00Z")
+SECOND_VISIT = parse_time("1998-07-01T12:00:00Z")
+AS_OF = parse_time("1998-01-01T00:00:00Z")
+REQUESTS = 400
+CANARY_PERCENT = 10
+RELEASE_TOKEN = "file:.keelway/secrets/sp-release.token"
+
+
+@dataclass(slots=True)
+class Figures:
+    """What the demo measured, in the order of the story; printed at its end and as JSON."""
+
+    project: str
+    chapters: dict[str, str] = field(default_factory=dict)
+    measured: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def tell(self, chapter: str, text: str, **measured: float) -> None:
+        """Keep one line of the story and its figures."""
+        self.chapters[chapter] = text
+        self.measured |= measured
+
+
+class Demo:
+    """The story, told once.
+
+    Args:
+        folder: Where the project lies; made when it is not there.
+        progress: Called with one line whenever something was done.
+    """
+
+    def __init__(self, folder: Path, *, progress: Callable[[str], None]) -> None:
+        self.root = folder
+        self.progress = progress
+        self.figures = Figures(project=str(folder))
+
+    def tell(self, chapter: str, text: str, **measured: float) -> None:
+        """Tell a line of the story, and keep it."""
+        self.progress(f"{chapter}: {text}")
+        self.figures.tell(chapter, text, **measured)
+
+    def play(self) -> Figures:
+        """Play every chapter and return the figures."""
+        begun = time.perf_counter()
+        self._set_up()
+        first = SimulatedClock(FIRST_VISIT)
+        second = SimulatedClock(SECOND_VISIT)
+        ana = self._open("user:ana", second)
+        done = ana.lab.champion(MODEL) is not None
+        ana.close()
+        if not done:
+            self._first_visit(first)
+        self._second_visit(second)
+        self.figures.seconds = time.perf_counter() - begun
+        return self.figures
+
+    def _set_up(self) -> None:
+        """Copy the example project, with keys and a token of its own."""
+        from keelway.surfaces.cli.start import equip
+        from keelway.template import copy_example
+
+        if (self.root / "keelway.toml").exists():
+            self.tell("project", f"{self.root} is there already; what was done is not done again")
+            return
+        copy_example(self.root)
+        equip(self.root)
+        self.tell("project", f"{self.root}: the example project, with a signing key and a release token of its own")
+
+    def _first_visit(self, clock: Clock) -> None:
+        """2 January 1998: from raw files to predictions."""
+        self._upload(clock.now().date(), "files up to 1998")
+        ana = self._open("user:ana", clock)
+        self._ingest(ana, "ingest")
+        version = self._train(ana, "train")
+        self._through_the_door(ana, version)
+        release = ana.acting_as("sp:release", token=RELEASE_TOKEN)
+        release.traffic.deploy(version, "prod", comment="first version")
+        self.tell("deploy", f"all traffic of prod to {version} after a smoke test")
+        self._serve(release, "serve")
+        report = release.traffic.score(MODEL, "prod", as_of=AS_OF)
+        self.tell("score", f"{report.rows} customers scored as of {AS_OF.date()}", scored=report.rows)
+        release.close()
+        ana.close()
+
+    def _second_visit(self, clock: Clock) -> None:
+        """1 July 1998: what became of the predictions, and what follows from it."""
+        self._upload(clock.now().date(), "files up to July 1998")
+        ana = self._open("user:ana", clock)
+        self._ingest(ana, "ingest again")
+        outcome = ana.watch.outcomes(MODEL, from_label=True, as_of=AS_OF)
+        self.tell(
+            "outcomes", f"{outcome.recorded} new, {outcome.known} known before", outcomes=outcome.recorded + outcome.known
+        )
+        self._monitor(ana)
+        challenger = self._retrain(ana)
+        if challenger:
+            self._canary(ana, challenger)
+        self._prove(ana)
+        self._close_books(ana)
+        ana.close()
+
+    def _open(self, actor: str, clock: Clock, token: str = "") -> App:
+        return App.open(self.root, clock=clock, actor=actor, token=token, progress=lambda line: self.progress(f"  {line}"))
+
+    def _upload(self, until: date, what: str) -> None:
+        """Let the shop upload its daily files, faults and all."""
+        from keelway.template import example_module
+
+        shop = example_module(self.root)
+        files = shop.lay_out(shop.orders_path(), self.root, until=until)
+        faults = [fault for fault in shop.FAULTS if fault.day < until]
+        self.tell(what, f"{len(files)} daily files in the object store, {len(faults)} declared faults among them")
+
+    def _ingest(self, app: App, chapter: str) -> None:
+        for report in app.data.ingest():
+            self.tell(
+                chapter,
+                f"{report.files} files, {report.rows_in} rows in, {report.rows_repaired} repaired, "
+                f"{report.rows_quarantined} quarantined, {report.skipped} files skipped, {report.late} late; "
+                f"snapshot {report.snapshot_number} of {report.rows} rows ({short(report.snapshot_id)})",
+                rows=report.rows,
+                rows_in=report.rows_in,
+                rows_repaired=report.rows_repaired,
+                rows_quarantined=report.rows_quarantined,
+            )
+            for line in report.told:
+                self.progress(f"  {line}")
+
+    def _train(self, app: App, chapter: str) -> str:
+        view = app.lab.run(MODEL)
+        version = app.lab.version_made_by(view)
+        line = next(line for line in app.lab.models(MODEL) if line.name == version.name)
+        self.tell(
+            chapter,
+            f"{version.name} ({line.estimator}): forward ROC AUC {line.auc:.4f} ({line.auc_low:.4f}-{line.auc_high:.4f}), "
+            f"recency alone {line.trivial_auc:.4f}; ONNX differs from Python by {version.parity.max_difference:.1e} at most",
+            **{f"{chapter}_auc": line.auc, f"{chapter}_auc_trivial": line.trivial_auc},
+        )
+        return version.name
+
+    def _through_the_door(self, ana: App, version: str) -> None:
+        """Staging by its gate; production by gate, approval and service principal."""
+        bo = ana.acting_as("user:bo")
+        release = ana.acting_as("sp:release", token=RELEASE_TOKEN)
+        release.gate.promote(version, "staging", comment="gates of staging")
+        ana.gate.request(version, "prod", comment="please look at the scorecard")
+        refused = self._refusal(lambda: release.gate.promote(version, "prod"))
+        own = self._refusal(lambda: ana.gate.approve(version, "prod"))
+        bo.gate.approve(version, "prod", comment="scorecard read")
+        admission = release.gate.promote(version, "prod", comment="approved by bo")
+        self.tell(
+            f"door {version}",
+            f"prod said no without an approval ({refused}); ana may not approve her own ({own}); "
+            f"with bo's approval {admission.principal} let it in by {len(admission.verdict.rules)} rules",
+        )
+        release.close()
+        bo.close()
+
+    def _refusal(self, act: Callable[[], object]) -> str:
+        """Return the reasons of a refusal that must happen."""
+        try:
+            act()
+        except RefusedError as error:
+            return str(error.found or error.what)
+        raise IntegrityError("The door let something through", expected="a refusal", found="none")
+
+    def _serve(self, app: App, chapter: str) -> Latency:
+        """Serve over HTTP and send real requests."""
+        rows = app.traffic.requests(MODEL, as_of=AS_OF if app.workspace.now() < SECOND_VISIT else None, limit=REQUESTS)
+        latency = send_requests(self.root, MODEL, rows, now=app.workspace.now())
+        self.tell(
+            chapter,
+            f"{latency.requests} requests over HTTP, {latency.errors} errors, "
+            f"p50 {latency.p50_ms:.2f} ms, p99 {latency.p99_ms:.2f} ms",
+            requests=latency.requests,
+            p50_ms=latency.p50_ms,
+            p99_ms=latency.p99_ms,
+        )
+        return latency
+
+    def _monitor(self, app: App) -> None:
+        report = app.watch.monitor(MODEL, "prod")
+        drifted = [column.feature for column in report.drift.columns if column.drifted]
+        whole = next((item for item in report.quality.slices if item.arm == "all" and item.roc_auc), None)
+        auc = whole.roc_auc if whole else None
+        told = f"ROC AUC {auc.value:.4f} ({auc.low:.4f}-{auc.high:.4f}) " if auc else "too few labels for a verdict "
+        self.tell(
+            "monitor",
+            f"{told}on {whole.matured if whole else 0} answered customers; drift in {', '.join(drifted) or 'no feature'}; "
+            f"{len(report.alerts)} alerts",
+            drifted_features=len(drifted),
+            **({"production_auc": auc.value} if auc else {}),
+        )
+
+    def _retrain(self, app: App) -> str:
+        answer = app.watch.retrain(MODEL, "prod")
+        if answer.version is None:
+            self.tell("retrain", "nothing asks for a new model")
+            return ""
+        line = next(line for line in app.lab.models(MODEL) if line.name == answer.version)
+        self.tell(
+            "retrain",
+            f"{answer.version} because {'; '.join(answer.because)}: forward ROC AUC {line.auc:.4f} "
+            f"({line.auc_low:.4f}-{line.auc_high:.4f}), recency alone {line.trivial_auc:.4f}, "
+            f"champion on the same rows: {line.versus_champion or 'none'}",
+            retrain_auc=line.auc,
+            retrain_auc_low=line.auc_low,
+            retrain_auc_high=line.auc_high,
+            retrain_auc_trivial=line.trivial_auc,
+        )
+        return str(answer.version)
+
+    def _canary(self, ana: App, challenger: str) -> None:
+        """Let the challenger through the same door; a canary, then all traffic or back."""
+        if ana.lab.champion(MODEL) == challenger:
+            self.tell("canary", f"{challenger} went through before")
+            return
+        try:
+            self._through_the_door(ana, challenger)
+        except RefusedError as error:
+            self.tell(f"door {challenger}", f"refused: {error}")
+            return
+        release = ana.acting_as("sp:release", token=RELEASE_TOKEN)
+        release.traffic.deploy(challenger, "prod", canary=CANARY_PERCENT, comment="canary")
+        self._serve(release, "serve canary")
+        release.traffic.score(MODEL, "prod", as_of=midnight(release.workspace.now()))
+        answer = release.traffic.rollout(MODEL, "prod", comment="canary judged")
+        self.tell("canary", f"{CANARY_PERCENT} % to {challenger}: {answer.verdict}; {'; '.join(answer.reasons)}")
+        release.close()
+
+    def _prove(self, app: App) -> None:
+        """Prove one prediction offline, and show that one altered byte is found."""
+        from keelway.app.evidence import verify_file
+
+        bundle = self.root / "proof.json"
+        prediction = app.traffic.newest_prediction(MODEL, "prod")
+        proof = app.evidence.prove(f"prediction:{prediction}", out=bundle)
+        key = app.evidence.public_key_path()
+        verify_file(bundle, key=key, files=self.root)
+        altered = bundle.with_suffix(".altered.json")
+        data = bytearray(bundle.read_bytes())
+        data[len(data) // 2] ^= 1
+        altered.write_bytes(bytes(data))
+        try:
+            verify_file(altered, key=key)
+        except KeelwayError as error:
+            found = str(error)
+        else:
+            raise IntegrityError("An altered proof was accepted", expected="a refusal", found="none")
+        finally:
+            altered.unlink()
+        self.tell(
+            "proof",
+            f"prediction {prediction}: {proof.records} records, {proof.entries} ledger entries and "
+            f"{proof.raw_files} raw files verified offline; with one byte altered: {found[:100]}",
+            proof_bytes=proof.size_bytes,
+        )
+
+    def _close_books(self, app: App) -> None:
+        report = app.evidence.audit()
+        status = app.evidence.status()
+        live = ", ".join(f"{line.environment} {line.version}" for line in status.live)
+        self.tell("ledger", f"{report.size} entries hold; live: {live}", ledger_entries=report.size)
+
+
+def midnight(moment: datetime) -> datetime:
+    """Return the midnight that began a day."""
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+

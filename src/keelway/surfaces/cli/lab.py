@@ -1,0 +1,133 @@
+"""Commands on models: run, runs, step, show, compare, models."""
+
+from __future__ import annotations
+
+import click
+
+from keelway.core import short, time_text
+from keelway.surfaces.cli.session import Session, command, table
+
+
+@command(name="run")
+@click.argument("model", required=False)
+@click.option("--seed", default=0, show_default=True, help="For everything random.")
+@click.option("--resume", metavar="RUN", help="Carry on with an interrupted or failed run.")
+@click.option("--refresh", is_flag=True, help="Execute every step, also where the cache holds its output.")
+def run(session: Session, model: str | None, seed: int, resume: str | None, refresh: bool) -> None:
+    """Run the training plan of MODEL: snapshots, features, training, evaluation, comparison, registration."""
+    view = session.app.lab.run(model, seed=seed, resume=resume, refresh=refresh)
+    version = session.app.lab.version_made_by(view)
+
+    def human() -> None:
+        for name, step in view.steps.items():
+            origin = f"from run {step.cached_from[:8]}" if step and step.cached_from else ""
+            click.echo(f"  {name:<28} {step.status if step else 'open'} {origin}")
+        click.echo(f"run {view.started.run_id}: {version.name} ({version.semver}), ONNX {short(version.onnx)}")
+        for metric, value in sorted((view.run.metrics if view.run else {}).items()):
+            click.echo(f"  {metric:<40} {value:.4f}")
+
+    session.show({"run": view.run, "version": version}, human)
+
+
+@command(name="runs")
+@click.option("--limit", default=20, show_default=True, help="Show so many.")
+def runs(session: Session, limit: int) -> None:
+    """List runs, newest first; `open` ones were interrupted or are running now."""
+    lines = session.app.lab.runs(limit=limit)
+    session.show(
+        lines,
+        lambda: table(
+            ["run", "plan", "status", "by", "for the moment", "metrics"],
+            [
+                [
+                    line.run_id,
+                    line.plan,
+                    line.status,
+                    line.principal,
+                    time_text(line.now),
+                    " ".join(f"{name.rpartition(':')[2]}={value:.3f}" for name, value in sorted(line.metrics.items())),
+                ]
+                for line in lines
+            ],
+        ),
+    )
+
+
+@command(name="step")
+@click.argument("run_id", metavar="RUN")
+@click.argument("step")
+def step(session: Session, run_id: str, step: str) -> None:
+    """Execute one STEP of a stored RUN; a step that succeeded is not executed again."""
+    finished = session.app.lab.step(run_id, step)
+    session.show(
+        finished, lambda: click.echo(f"{step}: {finished.status} -> {finished.output_kind} {short(finished.output)}")
+    )
+
+
+@command(name="show")
+@click.argument("name")
+def show(session: Session, name: str) -> None:
+    """Show the record called NAME: a model version, a run, a dataset, or any digest."""
+    from keelway.core import canonical_json
+
+    shown = session.app.lab.show(name)
+
+    def human() -> None:
+        import json
+
+        click.echo(f"{shown.kind} {shown.digest}")
+        click.echo(json.dumps(json.loads(canonical_json(shown.record)), indent=2, ensure_ascii=False))
+
+    session.show(shown, human)
+
+
+@command(name="compare")
+@click.argument("versions", nargs=-1, required=True)
+def compare(session: Session, versions: tuple[str, ...]) -> None:
+    """Compare model VERSIONS on the same rows: the newest held-out cut of the first one."""
+    comparison = session.app.lab.compare(versions)
+
+    def human() -> None:
+        click.echo(f"{comparison.rows} rows, as of {time_text(comparison.as_of)}")
+        table(
+            ["version", "ROC AUC", "95 %", "log-loss", "difference to the first", "p", "verdict"],
+            [
+                [
+                    line.version,
+                    f"{line.roc_auc.value:.4f}",
+                    f"{line.roc_auc.low:.4f}-{line.roc_auc.high:.4f}",
+                    f"{line.log_loss.value:.4f}",
+                    f"{line.against_first.difference.value:+.4f}" if line.against_first else "",
+                    f"{line.against_first.p_value:.3f}" if line.against_first else "",
+                    line.against_first.verdict if line.against_first else "",
+                ]
+                for line in comparison.lines
+            ],
+        )
+
+    session.show(comparison, human)
+
+
+@command(name="models")
+@click.argument("model", required=False)
+def models(session: Session, model: str | None) -> None:
+    """List model versions, newest first, with the environments they are admitted to."""
+    lines = session.app.lab.models(model)
+    session.show(
+        lines,
+        lambda: table(
+            ["version", "semantic", "estimator", "ROC AUC (95 %)", "admitted to", "author", "made"],
+            [
+                [
+                    line.name,
+                    line.semver,
+                    line.estimator,
+                    f"{line.auc:.4f} ({line.auc_low:.4f}-{line.auc_high:.4f})",
+                    ", ".join(line.admitted_to) or "-",
+                    line.author,
+                    time_text(line.created_at),
+                ]
+                for line in lines
+            ],
+        ),
+    )

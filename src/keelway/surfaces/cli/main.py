@@ -1,0 +1,87 @@
+"""The entry point `keelway`: a group that knows every command's name and one line of help, and loads it when called."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+COMMANDS: dict[str, dict[str, str]] = {
+    "Start": {
+        "init": "start.init|Start a small project in a new folder.",
+        "demo": "start.demo|Run the whole loop on real customer data, from raw files to a proven prediction.",
+        "doctor": "evidence.doctor|Check this project: bytes, ledger, pointers, registry, unfinished runs.",
+    },
+    "Data": {
+        "ingest": "data.ingest|Pull new files exactly once, check them and take a snapshot.",
+        "check": "data.check|Check files against a dataset's contract without loading them.",
+        "quarantine": "data.quarantine|List what was quarantined, with every reason.",
+        "snapshots": "data.snapshots|List the immutable versions of the datasets.",
+    },
+    "Models": {
+        "run": "lab.run|Run the training plan: snapshots, features, training, evaluation, registration.",
+        "runs": "lab.runs|List runs, newest first.",
+        "step": "lab.step|Execute one step of a stored run; the unit every engine calls.",
+        "show": "lab.show|Show a run, model version, snapshot or any record by name or digest.",
+        "compare": "lab.compare|Compare model versions on the same held-out rows.",
+        "models": "lab.models|List model versions and where they are.",
+    },
+    "The door": {
+        "promote": "gate.promote|Let a model version into an environment, or ask for it.",
+        "approve": "gate.approve|Approve a version for an environment.",
+        "reject": "gate.reject|Reject a version for an environment.",
+    },
+    "Traffic": {
+        "deploy": "traffic.deploy|Send traffic of an environment to an admitted version, all or a canary share.",
+        "rollout": "traffic.rollout|Judge a canary: advance it to all traffic, or take it back.",
+        "rollback": "traffic.rollback|Return to the version that served before.",
+        "serve": "traffic.serve|Answer predictions over HTTP on this machine.",
+        "score": "traffic.score|Score every entity at one moment (batch).",
+    },
+    "Watching": {
+        "outcomes": "watch.outcomes|Record what really happened: labels that arrive later.",
+        "monitor": "watch.monitor|Measure drift and quality; raise alerts.",
+        "retrain": "watch.retrain|Train a challenger when a contingency plan asks for it.",
+    },
+    "Evidence": {
+        "prove": "evidence.prove|Write one bundle that proves a prediction, version, run or snapshot.",
+        "verify": "evidence.verify|Check a bundle with the public key alone.",
+        "audit": "evidence.audit|Check the ledger and list its decisions.",
+        "status": "evidence.status|Say what is live where, now or at an earlier time.",
+    },
+}
+"""Group, command, and `module.function|help`; tests hold that it agrees with the commands themselves."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, in the order of the lifecycle."""
+        return [name for commands in COMMANDS.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, importing it now."""
+        for commands in COMMANDS.values():
+            if cmd_name in commands:
+                module, function = commands[cmd_name].partition("|")[0].split(".")
+                command = getattr(importlib.import_module(f"keelway.surfaces.cli.{module}"), function)
+                assert isinstance(command, click.Command)
+                return command
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands by group, from the table alone."""
+        for group, commands in COMMANDS.items():
+            with formatter.section(group):
+                formatter.write_dl([(name, entry.partition("|")[2]) for name, entry in commands.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="keelway", message="%(version)s")
+def main() -> None:
+    """Take a machine-learning model from raw data to production, and prove how it got there.
+
+    Every command takes --json, explains itself with --help, and exits non-zero with what was expected, what was
+    found and how to mend it.
+    """

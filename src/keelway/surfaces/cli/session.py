@@ -1,0 +1,137 @@
+"""What every command shares: the common options, the way answers are shown and errors are told."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from keelway.core import SimulatedClock, SystemClock, parse_time, plain
+from keelway.errors import KeelwayError, RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from keelway.app import App
+
+USAGE_EXIT = 2
+REFUSED_EXIT = 3
+FAILURE_EXIT = 1
+
+
+class Session:
+    """One call of the command line: where, who, when, and how to answer.
+
+    Args:
+        folder: Where to look for the project.
+        actor: Who acts, or empty for the project's default.
+        token: A secret reference to the actor's token, or empty.
+        now: The moment to take for the present, or empty for the machine's clock.
+        as_json: Whether to answer in JSON.
+    """
+
+    def __init__(self, folder: Path, *, actor: str, token: str, now: str, as_json: bool) -> None:
+        self.folder = folder
+        self.actor = actor
+        self.token = token
+        self.clock = SimulatedClock(parse_time(now)) if now else SystemClock()
+        self.as_json = as_json
+
+    @functools.cached_property
+    def app(self) -> App:
+        """The project's use cases."""
+        from keelway.app import App
+
+        return App.open(self.folder, clock=self.clock, actor=self.actor, token=self.token, progress=self.progress)
+
+    def progress(self, line: str) -> None:
+        """Tell a person what is going on; machines are not disturbed."""
+        if not self.as_json:
+            click.echo(click.style(f"  {line}", dim=True), err=True)
+
+    def show(self, answer: object, human: Callable[[], None]) -> None:
+        """Print an answer: as JSON for machines, or by a function that prints it for people."""
+        if self.as_json:
+            click.echo(json.dumps(plain(answer), indent=2, sort_keys=True, ensure_ascii=False))
+        else:
+            human()
+
+
+def command(**settings: Any) -> Callable[[Callable[..., None]], click.Command]:
+    """Make a click command of a function that takes a `Session` first; adds the common options and error handling."""
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        @functools.wraps(function)
+        def call(*, folder: Path, actor: str, token: str, now: str, as_json: bool, **arguments: Any) -> None:
+            try:
+                session = Session(folder, actor=actor, token=token, now=now, as_json=as_json)
+                function(session, **arguments)
+            except KeelwayError as error:
+                fail(error, as_json=as_json)
+
+        return click.command(**settings)(_common(call))
+
+    return decorate
+
+
+def _common(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that every command has."""
+    options = [
+        click.option(
+            "--project",
+            "folder",
+            type=click.Path(path_type=Path, file_okay=False),
+            default=".",
+            envvar="KEELWAY_PROJECT",
+            help="The project's folder (default: this one or one above).",
+        ),
+        click.option("--as", "actor", default="", envvar="KEELWAY_ACTOR", help="Who acts: user:NAME or sp:NAME."),
+        click.option(
+            "--token",
+            default="",
+            envvar="KEELWAY_TOKEN_REF",
+            help="Secret reference to the actor's token (env:NAME, file:PATH).",
+        ),
+        click.option(
+            "--now", default="", envvar="KEELWAY_NOW", help="Take this moment for the present (ISO 8601, UTC)."
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Answer in JSON."),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def fail(error: KeelwayError, *, as_json: bool) -> NoReturn:
+    """Tell an error with what was expected, what was found and the fix; then exit non-zero."""
+    if as_json:
+        told = {"error": type(error).__name__, "what": error.what, "expected": error.expected, "found": error.found}
+        told["fix"] = error.fix
+        if isinstance(error, RefusedError):
+            told["reasons"] = list(error.reasons)  # type: ignore[assignment]
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False), err=True)
+    else:
+        click.echo(click.style(f"{type(error).__name__}: {error.what}", fg="red"), err=True)
+        for name, text in (("expected", error.expected), ("found", error.found), ("fix", error.fix)):
+            if text:
+                click.echo(f"  {name + ':':<10}{text}", err=True)
+    if isinstance(error, RefusedError):
+        sys.exit(REFUSED_EXIT)
+    sys.exit(USAGE_EXIT if isinstance(error, UsageError) else FAILURE_EXIT)
+
+
+def table(headings: list[str], rows: list[list[str]]) -> None:
+    """Print rows in columns as wide as they need; plain text, so it can be piped."""
+    if not rows:
+        click.echo("nothing yet")
+        return
+    widths = [max(len(str(row[i])) for row in [headings, *rows]) for i in range(len(headings))]
+    lines = [headings, *rows]
+    for number, row in enumerate(lines):
+        text = "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        click.echo(click.style(text, bold=True) if number == 0 else text)
+
+

@@ -1,0 +1,97 @@
+"""Commands on traffic: deploy, rollout, rollback, serve, score."""
+
+from __future__ import annotations
+
+import click
+
+from keelway.core import parse_time, short, time_text
+from keelway.surfaces.cli.session import Session, command, table
+
+_environment = click.option("--env", "environment", default="prod", show_default=True, help="The environment.")
+_comment = click.option("--comment", default="", help="Why; kept in the ledger.")
+
+
+@command(name="deploy")
+@click.argument("version")
+@_environment
+@click.option(
+    "--canary",
+    type=click.IntRange(1, 99),
+    help="Send only this percentage to VERSION; the rest stays where it is.",
+)
+@_comment
+def deploy(session: Session, version: str, environment: str, canary: int | None, comment: str) -> None:
+    """Send traffic to VERSION (MODEL:NUMBER, or MODEL for what the door let in last), after a smoke test."""
+    deployment = session.app.traffic.deploy(version, environment, canary=canary, comment=comment)
+    session.show(deployment, lambda: _tell(deployment))
+
+
+@command(name="rollout")
+@click.argument("model")
+@_environment
+@click.option("--check", "dry", is_flag=True, help="Only judge; move nothing.")
+@_comment
+def rollout(session: Session, model: str, environment: str, dry: bool, comment: str) -> None:
+    """Judge MODEL's canary by what it answered: all traffic to it, back, or wait for more."""
+    answer = session.app.traffic.rollout(model, environment, dry=dry, comment=comment)
+
+    def human() -> None:
+        click.echo(f"{model} in {environment}: {answer.verdict}")
+        for reason in answer.reasons:
+            click.echo(f"  - {reason}")
+        _tell(answer.deployment)
+
+    session.show(answer, human)
+
+
+@command(name="rollback")
+@click.argument("model")
+@_environment
+@_comment
+def rollback(session: Session, model: str, environment: str, comment: str) -> None:
+    """Return MODEL's traffic to the version that served before."""
+    deployment = session.app.traffic.rollback(model, environment, comment=comment)
+    session.show(deployment, lambda: _tell(deployment))
+
+
+@command(name="serve")
+@click.argument("model")
+@_environment
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+def serve(session: Session, model: str, environment: str, host: str, port: int) -> None:
+    """Answer predictions of MODEL over HTTP: POST /predict, GET /healthz, /readyz, /metrics. Ends with Ctrl-C."""
+
+    def ready(address: str) -> None:
+        session.show({"ready": address}, lambda: click.echo(f"ready: {address}/predict (Ctrl-C ends it)"))
+
+    session.app.traffic.serve(model, environment, host=host, port=port, on_ready=ready)
+
+
+@command(name="score")
+@click.argument("model")
+@_environment
+@click.option("--as-of", "as_of", help="The moment the features speak of (default: now).")
+@click.option("--limit", default=0, help="Score only so many entities (0: all).")
+def score(session: Session, model: str, environment: str, as_of: str | None, limit: int) -> None:
+    """Score every entity of MODEL at one moment; each prediction is logged and can be proven."""
+    report = session.app.traffic.score(
+        model, environment, as_of=parse_time(as_of) if as_of else session.clock.now(), limit=limit
+    )
+
+    def human() -> None:
+        click.echo(
+            f"{report.rows} predictions of {model} in {environment} as of {time_text(report.as_of)}; "
+            f"mean probability {report.mean_probability:.4f}"
+        )
+        table(["version", "predictions"], [[name, str(count)] for name, count in sorted(report.by_version.items())])
+
+    session.show(report, human)
+
+
+def _tell(deployment: object) -> None:
+    from keelway.deploy import Deployment
+
+    assert isinstance(deployment, Deployment)
+    shares = ", ".join(f"{name} {share} %" for name, share in sorted(deployment.traffic.items()))
+    click.echo(f"{deployment.model} in {deployment.environment}: {shares} (salt {short(deployment.salt)})")

@@ -1,0 +1,88 @@
+"""Commands that close the loop: outcomes, monitor, retrain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from keelway.core import parse_time
+from keelway.surfaces.cli.session import Session, command, table
+
+_environment = click.option("--env", "environment", default="prod", show_default=True, help="The environment.")
+
+
+@command(name="outcomes")
+@click.argument("model")
+@click.argument("file", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--from-label", is_flag=True, help="Compute them from the newest snapshot by the model's label.")
+@click.option("--as-of", "as_of", help="With --from-label: for predictions as of this moment.")
+def outcomes(session: Session, model: str, file: Path | None, from_label: bool, as_of: str | None) -> None:
+    """Record what really happened: a CSV FILE with entity, as_of, value (and known_at), or the label itself."""
+    moment = parse_time(as_of) if as_of else None
+    report = session.app.watch.outcomes(model, file=file, from_label=from_label, as_of=moment)
+    session.show(
+        report, lambda: click.echo(f"{report.label}: {report.recorded} new outcomes, {report.known} known before")
+    )
+
+
+@command(name="monitor")
+@click.argument("model")
+@_environment
+def monitor(session: Session, model: str, environment: str) -> None:
+    """Measure drift against the training profile and quality on matured labels; raise alerts."""
+    report = session.app.watch.monitor(model, environment)
+
+    def human() -> None:
+        table(
+            ["feature", "PSI", "chance reaches", "drifted"],
+            [
+                [
+                    item.feature,
+                    "-" if item.psi is None else f"{item.psi:.4f}",
+                    "-" if item.chance is None else f"{item.chance:.4f}",
+                    item.reason or "no",
+                ]
+                for item in report.drift.columns
+            ],
+        )
+        click.echo(f"drift: {report.drift.verdict}; quality: {report.quality.verdict}")
+        table(
+            ["version", "arm", "ROC AUC", "matured", "pending", "verdict"],
+            [
+                [
+                    item.version,
+                    item.arm,
+                    f"{item.roc_auc.value:.4f} ({item.roc_auc.low:.4f}-{item.roc_auc.high:.4f})" if item.roc_auc else "-",
+                    str(item.matured),
+                    str(item.pending),
+                    item.verdict,
+                ]
+                for item in report.quality.slices
+            ],
+        )
+        for alert in report.alerts:
+            click.echo(click.style(f"  alert {alert.kind}: {'; '.join(alert.reasons)}", fg="yellow"))
+        if report.request is not None:
+            click.echo(f"  the contingency plan asks for a new model: keelway retrain {model}")
+
+    session.show(report, human)
+
+
+@command(name="retrain")
+@click.argument("model")
+@_environment
+@click.option("--anyway", is_flag=True, help="Also when no contingency plan asks for it.")
+@click.option("--seed", default=0, show_default=True, help="For everything random.")
+def retrain(session: Session, model: str, environment: str, anyway: bool, seed: int) -> None:
+    """Train a challenger of MODEL when a contingency plan asks for one; it passes the same gates, or does not."""
+    answer = session.app.watch.retrain(model, environment, anyway=anyway, seed=seed)
+
+    def human() -> None:
+        if answer.version is None:
+            click.echo("nothing asks for a new model")
+            return
+        click.echo(f"{answer.version}: trained because {'; '.join(answer.because)}")
+        click.echo(f"  next: keelway promote {answer.version} --to staging")
+
+    session.show(answer, human)

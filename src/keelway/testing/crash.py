@@ -1,0 +1,118 @@
+"""Ends the process like kill -9 at a chosen write, so that a test can sweep over every one of them.
+
+>>> crash = CrashPoint(at=3)            # the third write instant: before and after each write are two
+>>> state = CrashingState(inner, crash) # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from keelway.core import Artifact, ArtifactKind, ArtifactStore, Digest
+from keelway.ledger.ports import StateStore, Transaction
+from keelway.snapshot import TableFile, TableStore
+
+EXIT_CODE = 9
+
+
+class CrashPoint:
+    """Counts instants around writes, and ends the process at one of them.
+
+    Args:
+        at: The instant to die at, from 1; 0 only counts.
+    """
+
+    def __init__(self, at: int = 0) -> None:
+        self.at = at
+        self.count = 0
+
+    def pass_by(self) -> None:
+        """Count one instant; die without any clean-up when it is the chosen one."""
+        self.count += 1
+        if self.count == self.at:
+            os._exit(EXIT_CODE)
+
+
+class CrashingState:
+    """A state store that may die before a transaction, inside it just before it commits, and after it."""
+
+    def __init__(self, inner: StateStore, crash: CrashPoint) -> None:
+        self._inner = inner
+        self._crash = crash
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Open a transaction that may write."""
+        self._crash.pass_by()
+        with self._inner.transaction() as tx:
+            yield tx
+            self._crash.pass_by()
+        self._crash.pass_by()
+
+    def snapshot(self) -> AbstractContextManager[Transaction]:
+        """Open a transaction that only reads."""
+        return self._inner.snapshot()
+
+    def close(self) -> None:
+        """Release files and connections."""
+        self._inner.close()
+
+
+class CrashingArtifacts:
+    """An artifact store that may die before and after each write."""
+
+    def __init__(self, inner: ArtifactStore, crash: CrashPoint) -> None:
+        self._inner = inner
+        self._crash = crash
+
+    def put(self, data: bytes, *, kind: ArtifactKind, name: str = "") -> Artifact:
+        """Store bytes."""
+        self._crash.pass_by()
+        stored = self._inner.put(data, kind=kind, name=name)
+        self._crash.pass_by()
+        return stored
+
+    def put_file(self, path: Path, *, kind: ArtifactKind, name: str = "") -> Artifact:
+        """Store a copy of a file."""
+        self._crash.pass_by()
+        stored = self._inner.put_file(path, kind=kind, name=name)
+        self._crash.pass_by()
+        return stored
+
+    def get(self, digest: Digest) -> bytes:
+        """Return the checked bytes of an artifact."""
+        return self._inner.get(digest)
+
+    def path_of(self, digest: Digest) -> Path:
+        """Return a local file that holds the checked bytes."""
+        return self._inner.path_of(digest)
+
+    def __contains__(self, digest: object) -> bool:
+        """Say whether an artifact is there."""
+        return digest in self._inner
+
+
+class CrashingTables:
+    """A table store that may die before and after each append."""
+
+    def __init__(self, inner: TableStore, crash: CrashPoint) -> None:
+        self._inner = inner
+        self._crash = crash
+
+    def append(self, table: str, rows: Path, *, digest: Digest, count: int, transaction: str) -> TableFile:
+        """Append a file to a table."""
+        self._crash.pass_by()
+        added = self._inner.append(table, rows, digest=digest, count=count, transaction=transaction)
+        self._crash.pass_by()
+        return added
+
+    def path_of(self, table: str, path: str) -> Path:
+        """Return the local path of a table's file."""
+        return self._inner.path_of(table, path)
+
+    def files(self, table: str, version: int) -> list[str]:
+        """Return the paths of a table's files at a version."""
+        return self._inner.files(table, version)

@@ -1,0 +1,187 @@
+"""What every state store promises.
+
+class TestMyState(StateConformance):
+    @pytest.fixture
+    def state(self, tmp_path): ...
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from keelway.core import Action, Decision, PointerMove, PrincipalId, canonical_json, digest_bytes, digest_of
+from keelway.errors import (
+    ConflictError,
+    KeelwayError,
+    MissingRecordError,
+    PointerMovedError,
+    RecordExistsError,
+    UsageError,
+)
+from keelway.ledger import StateStore, decisions, record_decision
+from keelway.testing.log import LogConformance
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRecord:
+    """A record with the types that records use."""
+
+    name: str
+    figure: float | None = None
+    tags: tuple[str, ...] = ()
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRecord:
+    """A record of another class."""
+
+    name: str
+
+
+def step(state: StateStore, number: int, *, pointer: str = "p") -> int:
+    """Store a record, move a pointer to it and record that, in one transaction; returns the entry's index."""
+    with state.transaction() as tx:
+        digest = tx.insert(f"{pointer}/{number}", SampleRecord(f"{pointer}{number}"), at=NOW)
+        held = tx.pointer(pointer)
+        move = PointerMove(pointer, held.target if held else None, digest)
+        tx.move(pointer, before=move.before, after=digest, at=NOW)
+        told = Decision(
+            Action.RUN, pointer, True, PrincipalId("user:ana"), NOW, evidence={"record": digest}, moves=(move,)
+        )
+        return record_decision(told, tx=tx).index
+
+
+class StateConformance(LogConformance):
+    """The promises of `StateStore`, `Records` and `Pointers`."""
+
+    @pytest.fixture
+    def state(self) -> StateStore:
+        """Return an empty store. To be overridden."""
+        raise NotImplementedError
+
+    def test_a_record_comes_back(self, state: StateStore) -> None:
+        record = SampleRecord("ä\u2028", 0.1 + 0.2, ("x", "y"), NOW + timedelta(microseconds=1))
+        with state.transaction() as tx:
+            digest = tx.insert("a", record, at=NOW)
+        assert digest == digest_of(record)
+        with state.snapshot() as tx:
+            assert tx.get(SampleRecord, "a") == tx.find(SampleRecord, "a") == record
+            assert tx.by_digest(SampleRecord, digest) == record
+            assert tx.text_of(digest) == ("SampleRecord", canonical_json(record).decode())
+
+    def test_the_same_content_is_stored_once_and_other_content_never(self, state: StateStore) -> None:
+        with state.transaction() as tx:
+            assert tx.insert("a", SampleRecord("x"), at=NOW) == tx.insert("a", SampleRecord("x"), at=NOW)
+            assert tx.count(SampleRecord) == 1
+        with pytest.raises(RecordExistsError), state.transaction() as tx:
+            tx.insert("a", SampleRecord("y"), at=NOW)
+
+    def test_kinds_do_not_share_keys(self, state: StateStore) -> None:
+        with state.transaction() as tx:
+            tx.insert("a", SampleRecord("x"), at=NOW)
+            tx.insert("a", OtherRecord("y"), at=NOW)
+            assert tx.get(OtherRecord, "a").name == "y"
+
+    def test_what_is_missing_is_said(self, state: StateStore) -> None:
+        with state.snapshot() as tx:
+            assert tx.find(SampleRecord, "a") is None
+            assert tx.text_of(digest_bytes(b"")) is None
+            assert tx.pointer("p") is None
+            with pytest.raises(MissingRecordError):
+                tx.get(SampleRecord, "a")
+            with pytest.raises(MissingRecordError):
+                tx.by_digest(SampleRecord, digest_bytes(b""))
+
+    def test_newest_comes_first(self, state: StateStore) -> None:
+        moments = [NOW, NOW + timedelta(microseconds=500_000), NOW - timedelta(days=1), NOW]
+        with state.transaction() as tx:
+            for number, at in enumerate(moments):
+                tx.insert(str(number), SampleRecord(str(number)), parent="even" if number % 2 == 0 else "odd", at=at)
+            assert [record.name for record in tx.newest(SampleRecord)] == ["1", "3", "0", "2"]
+            assert [record.name for record in tx.newest(SampleRecord, limit=1)] == ["1"]
+            assert [record.name for record in tx.newest(SampleRecord, parent="even", limit=9)] == ["0", "2"]
+            assert tx.count(SampleRecord, parent="odd") == 2
+            assert tx.count(OtherRecord) == 0
+
+    def test_missing_keys_are_found_among_many(self, state: StateStore) -> None:
+        with state.transaction() as tx:
+            for number in range(0, 1200, 2):
+                tx.insert(str(number), SampleRecord(str(number)), at=NOW)
+            absent = tx.missing(SampleRecord, (str(number) for number in range(1200)))
+            assert absent == {str(number) for number in range(1, 1200, 2)}
+            assert tx.missing(SampleRecord, []) == set()
+
+    def test_a_pointer_moves_by_compare_and_swap(self, state: StateStore) -> None:
+        one, two = digest_bytes(b"1"), digest_bytes(b"2")
+        with state.transaction() as tx:
+            assert tx.move("p", before=None, after=one, at=NOW).revision == 1
+            assert tx.move("p", before=one, after=two, at=NOW).revision == 2
+            pointer = tx.pointer("p")
+            assert pointer is not None
+            assert (pointer.target, pointer.revision, pointer.moved_at) == (two, 2, NOW)
+        for wrong in (None, one):
+            with pytest.raises(PointerMovedError), state.transaction() as tx:
+                tx.move("p", before=wrong, after=one, at=NOW)
+
+    def test_pointers_are_listed_by_prefix(self, state: StateStore) -> None:
+        with state.transaction() as tx:
+            for name in ("environment/prod/b", "environment/prod/a", "environment_x", "Environment/prod/c"):
+                tx.move(name, before=None, after=digest_bytes(b""), at=NOW)
+            assert [p.name for p in tx.pointers(prefix="environment/")] == ["environment/prod/a", "environment/prod/b"]
+            assert len(tx.pointers()) == 4
+
+    def test_a_block_that_raises_changes_nothing(self, state: StateStore) -> None:
+        with pytest.raises(KeelwayError, match="stop"), state.transaction() as tx:
+            tx.insert("a", SampleRecord("x"), at=NOW)
+            tx.move("p", before=None, after=digest_bytes(b""), at=NOW)
+            tx.log.add_leaf(0, b"x", [])
+            raise KeelwayError("stop")
+        with state.snapshot() as tx:
+            assert (tx.count(SampleRecord), tx.pointer("p"), tx.log.size()) == (0, None, 0)
+
+    def test_a_snapshot_does_not_move_with_the_world(self, state: StateStore) -> None:
+        step(state, 1)
+        with state.snapshot() as before:
+            step(state, 2)
+            assert before.count(SampleRecord) == before.log.size() == 1
+        with state.snapshot() as after:
+            assert after.log.size() == 2
+
+    def test_a_snapshot_refuses_writes(self, state: StateStore) -> None:
+        with state.snapshot() as tx:
+            with pytest.raises(UsageError):
+                tx.insert("a", SampleRecord("x"), at=NOW)
+            with pytest.raises(UsageError):
+                tx.move("p", before=None, after=digest_bytes(b""), at=NOW)
+
+    def test_a_transaction_inside_another_is_refused_at_once(self, state: StateStore) -> None:
+        with pytest.raises(UsageError), state.transaction(), state.transaction():
+            pass
+        step(state, 1)
+
+    def test_a_record_never_holds_nan(self, state: StateStore) -> None:
+        with pytest.raises(KeelwayError), state.transaction() as tx:
+            tx.insert("a", SampleRecord("x", float("nan")), at=NOW)
+
+    def test_threads_append_without_gaps(self, state: StateStore) -> None:
+        with ThreadPoolExecutor(4) as pool:
+            indices = list(pool.map(lambda n: step(state, n, pointer=f"p{n % 4}"), range(40)))
+        assert sorted(indices) == list(range(40))
+        with state.snapshot() as tx:
+            assert [index for index, _ in decisions(tx)] == list(range(40))
+
+    def test_of_two_writers_that_read_the_same_pointer_one_loses(self, state: StateStore) -> None:
+        step(state, 1)
+        with state.snapshot() as tx:
+            seen = tx.pointer("p")
+        assert seen is not None
+        step(state, 2)
+        with pytest.raises(ConflictError), state.transaction() as tx:
+            tx.move("p", before=seen.target, after=digest_bytes(b"late"), at=NOW)

@@ -1,0 +1,50 @@
+"""TrainedModel: a fitted pipeline, and everything it was fitted from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from keelway.core import CodeState, Digest, Scalar
+from keelway.features import FeatureColumn
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A fitted pipeline; the same inputs and seed give the same one.
+
+    Attributes:
+        model: The model's name.
+        estimator: The name of the estimator among the model's.
+        factory: Its import path.
+        parameters: What it was given.
+        pipeline: The skops artifact that holds preprocessing and estimator, fitted.
+        features: The columns it reads, in order.
+        feature_table: The record of the feature table.
+        train_as_ofs: The cuts it learned from.
+        test_as_of: The cut kept for evaluation.
+        train_rows: How many rows it learned from.
+        overlap_days: How far training labels reach beyond the test cut; 0 is clean.
+        seed: The seed of everything random.
+        definition: Digest over feature definitions, label, preprocessing, estimator and parameters.
+        tracking_run: The tracker's run id, or empty.
+        profile: The `Profile` record of the training rows.
+        code: What was executed.
+    """
+
+    model: str
+    estimator: str
+    factory: str
+    parameters: dict[str, Scalar]
+    pipeline: Digest
+    features: tuple[FeatureColumn, ...]
+    feature_table: Digest
+    train_as_ofs: tuple[datetime, ...]
+    test_as_of: datetime
+    train_rows: int
+    overlap_days: int
+    seed: int
+    definition: Digest
+    tracking_run: str
+    profile: Digest
+    code: CodeState

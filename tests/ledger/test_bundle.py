@@ -1,0 +1,275 @@
+"""Proof bundles: one file leads from a prediction to the raw files, and no byte of it can change unnoticed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keelway.core import (
+    Action,
+    ArtifactKind,
+    Decision,
+    Digest,
+    PointerMove,
+    PrincipalId,
+    canonical_json,
+    digest_bytes,
+    parse_json,
+)
+from keelway.engines.local.artifacts import LocalArtifacts
+from keelway.engines.sql import SqlState
+from keelway.errors import IntegrityError, MissingRecordError, UsageError
+from keelway.ledger import (
+    MemoryTree,
+    SigningKey,
+    prove,
+    provenance,
+    record_decision,
+    sign_statement,
+    verify_bundle,
+)
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+KEY = SigningKey("keelway.example/ledger", bytes(range(32)))
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    name: str
+    digest: Digest
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    dataset: str
+    number: int
+    files: tuple[RawFile, ...]
+    pulled_at: datetime
+    parent: Digest | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    model: str
+    batch: Digest
+    pipeline: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    name: str
+    trained: Digest
+    onnx: Digest
+    statement: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionSegment:
+    model: str
+    data: Digest
+    root: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A small world with one version in production and two sealed segments."""
+
+    state: SqlState
+    artifacts: LocalArtifacts
+    raw: Path
+    version: Digest
+    segment: Digest
+    lines: tuple[dict[str, Any], ...]
+
+    def prove(self, subject: Any, **options: Any) -> bytes:
+        return prove(subject, state=self.state, artifacts=self.artifacts, key=KEY, origin="keelway.example", **options)
+
+
+def told(action: Action, subject: str, evidence: dict[str, Digest], **more: Any) -> Decision:
+    return Decision(action, subject, True, PrincipalId("sp:deployer"), NOW, evidence=evidence, **more)
+
+
+def fill(state: SqlState, artifacts: LocalArtifacts, raw: Path, *, promoted: bool = True) -> Shop:
+    def store(data: bytes) -> Digest:
+        return artifacts.put(data, kind=ArtifactKind.MODEL).digest
+
+    parent = None
+    with state.transaction() as tx:
+        for number in range(3):
+            name, data = f"transactions/{number}.csv", b"id,amount\n%d,7\n" % number
+            (raw / "transactions").mkdir(parents=True, exist_ok=True)
+            (raw / name).write_bytes(data)
+            batch = Batch("transactions", number, (RawFile(name, store(data), len(data)),), NOW, parent)
+            parent = tx.insert(str(number), batch, at=NOW)
+            record_decision(told(Action.INGEST, "transactions", {"batch": parent}), tx=tx)
+        assert parent is not None
+        trained = tx.insert("t", TrainedModel("churn", parent, store(b"pipeline")), at=NOW)
+        onnx = store(b"onnx")
+        signed = sign_statement(
+            provenance(
+                "churn:1", onnx, build_type="https://keelway.dev/train/v1", parameters={},
+                dependencies={"trained": trained}, builder="https://keelway.dev", started=NOW, finished=NOW,
+            ),
+            key=KEY,
+        )  # fmt: skip
+        version = tx.insert("churn:1", ModelVersion("churn:1", trained, onnx, store(signed)), at=NOW)
+        record_decision(told(Action.REGISTER, "churn:1", {"version": version}), tx=tx)
+        if promoted:
+            tx.move("environment/prod/churn", before=None, after=version, at=NOW)
+            moves = (PointerMove("environment/prod/churn", None, version),)
+            evidence = {"document": store(b'{"auc":0.8}')}
+            record_decision(told(Action.PROMOTE, "churn:1", evidence, environment="prod", moves=moves), tx=tx)
+        for number in range(5):
+            record_decision(told(Action.MONITOR, "churn", {"version": version}, comment=str(number)), tx=tx)
+        lines = tuple(
+            {"prediction_id": f"{number:032x}", "version": "churn:1", "environment": "prod", "entity": f"c{number}",
+             "probability": number / 7} for number in range(7)
+        )  # fmt: skip
+        data = b"".join(canonical_json(line) + b"\n" for line in lines)
+        root = MemoryTree(data.splitlines()).root().hex()
+        segment = tx.insert("s", PredictionSegment("churn", store(data), root, len(lines)), at=NOW)
+        record_decision(told(Action.LOG_PREDICTIONS, "churn", {"segment": segment}), tx=tx)
+    return Shop(state, artifacts, raw, version, segment, lines)
+
+
+@pytest.fixture
+def shop(tmp_path: Path):
+    state = SqlState(f"sqlite:///{tmp_path}/state.db")
+    yield fill(state, LocalArtifacts(tmp_path / "artifacts"), tmp_path / "raw")
+    state.close()
+
+
+def test_a_prediction_leads_to_the_raw_files(shop: Shop) -> None:
+    data = shop.prove(shop.lines[3], segment=shop.segment)
+    found = verify_bundle(data, key=KEY.public, files=shop.raw)
+    assert found.subject == f"prediction:{3:032x}"
+    assert found.chain == ("PredictionSegment", "ModelVersion", "TrainedModel", "Batch")
+    assert (found.raw_files, found.files_checked, found.statements) == (3, 3, 1)
+    assert (found.records, found.decisions) == (6, 6)  # 3 ingests, register, promote, log; no monitoring
+    tree = "\n".join(found.tree)
+    assert "ModelVersion churn:1" in tree
+    assert "1 raw files, and 2 before it" in tree
+    assert "promote churn:1 in prod by sp:deployer at 2026-03-01T00:00:00Z: allowed" in tree
+
+
+def test_every_prediction_of_a_segment_can_be_proven(shop: Shop) -> None:
+    for line in shop.lines:
+        verify_bundle(shop.prove(line, segment=shop.segment), key=KEY.public)
+
+
+def test_a_version_leads_to_the_raw_files(shop: Shop) -> None:
+    found = verify_bundle(shop.prove(shop.version), key=KEY.public)
+    assert found.chain == ("ModelVersion", "TrainedModel", "Batch")
+    assert (found.raw_files, found.files_checked) == (3, 0)
+
+
+def test_no_byte_of_a_bundle_can_change(shop: Shop) -> None:
+    data = shop.prove(shop.lines[3], segment=shop.segment)
+    dice = random.Random(20260301)
+    places = {*range(40), *range(len(data) - 250, len(data)), *dice.sample(range(len(data)), 400)}
+    for place in places:
+        altered = bytearray(data)
+        altered[place] ^= 1 << dice.randrange(8)
+        with pytest.raises(IntegrityError):
+            verify_bundle(bytes(altered), key=KEY.public)
+
+
+@pytest.mark.parametrize("altered", [b"", b" ", b"{}", b"null", b'{"signatures":[1]}', b"[[" * 50_000], ids=range(6))
+def test_what_is_no_bundle_is_refused(altered: bytes) -> None:
+    with pytest.raises(IntegrityError):
+        verify_bundle(altered, key=KEY.public)
+
+
+def test_other_spellings_of_a_bundle_are_refused(shop: Shop) -> None:
+    data = shop.prove(shop.version)
+    for altered in (data + b"\n", b" " + data, json.dumps(json.loads(data)).encode(), data[:-1]):
+        with pytest.raises(IntegrityError):
+            verify_bundle(altered, key=KEY.public)
+
+
+def test_another_key_does_not_open_a_bundle(shop: Shop) -> None:
+    with pytest.raises(IntegrityError, match="another key"):
+        verify_bundle(shop.prove(shop.version), key=SigningKey(KEY.name, bytes(32)).public)
+
+
+def replaced(data: bytes, old: str, new: str, *, sign: bool) -> bytes:
+    """Return the bundle with a text inside it replaced, and signed again if asked."""
+    envelope = parse_json(data)
+    payload = base64.b64decode(envelope["payload"])
+    assert old.encode() in payload
+    altered = payload.replace(old.encode(), new.encode())
+    if sign:
+        return sign_statement(parse_json(altered), key=KEY)
+    return canonical_json(envelope | {"payload": base64.b64encode(altered).decode()})
+
+
+@pytest.mark.parametrize("sign", [False, True], ids=["unsigned", "signed by an insider"])
+@pytest.mark.parametrize(
+    ("old", "new", "names"),
+    [
+        ('\\"number\\":1', '\\"number\\":9', "record Batch"),
+        ('\\"action\\":\\"promote\\"', '\\"action\\":\\"rollback\\"', "Ledger entry 4"),
+        ("keelway.example\\n1", "keelway.example\\n2", "checkpoint"),
+    ],
+)
+def test_the_part_that_was_altered_is_named(shop: Shop, old: str, new: str, names: str, *, sign: bool) -> None:
+    data = shop.prove(shop.lines[3], segment=shop.segment)
+    payload = base64.b64decode(parse_json(data)["payload"]).decode()
+    if old not in payload:
+        pytest.skip("the checkpoint has another size")
+    with pytest.raises(IntegrityError, match=names):
+        verify_bundle(replaced(data, old, new, sign=sign), key=KEY.public)
+
+
+def test_a_prediction_that_was_never_made_is_refused(shop: Shop) -> None:
+    with pytest.raises(MissingRecordError):
+        shop.prove(shop.lines[3] | {"probability": 1.0}, segment=shop.segment)
+    with pytest.raises(UsageError):
+        shop.prove(shop.lines[3])
+    data = replaced(
+        shop.prove(shop.lines[3], segment=shop.segment), '\\"entity\\":\\"c3\\"', '\\"entity\\":\\"c4\\"', sign=True
+    )
+    with pytest.raises(IntegrityError, match="prediction"):
+        verify_bundle(data, key=KEY.public)
+
+
+def test_a_version_that_was_never_let_in_is_refused(tmp_path: Path) -> None:
+    state = SqlState(f"sqlite:///{tmp_path}/state.db")
+    shop = fill(state, LocalArtifacts(tmp_path / "a"), tmp_path / "raw", promoted=False)
+    with pytest.raises(IntegrityError, match="never let in"):
+        verify_bundle(shop.prove(shop.lines[0], segment=shop.segment), key=KEY.public)
+    state.close()
+
+
+def test_what_is_not_stored_cannot_be_proven(shop: Shop) -> None:
+    with pytest.raises(MissingRecordError):
+        shop.prove(digest_bytes(b"nothing"))
+
+
+def test_a_raw_file_that_differs_is_named(shop: Shop) -> None:
+    data = shop.prove(shop.version)
+    path = shop.raw / "transactions" / "1.csv"
+    path.write_bytes(path.read_bytes().replace(b"7", b"8"))
+    with pytest.raises(IntegrityError, match=r"transactions/1\.csv differs"):
+        verify_bundle(data, key=KEY.public, files=shop.raw)
+    path.unlink()
+    with pytest.raises(IntegrityError, match=r"transactions/1\.csv is missing"):
+        verify_bundle(data, key=KEY.public, files=shop.raw)
+
+
+def test_an_altered_material_stops_the_proof(shop: Shop) -> None:
+    digest = digest_bytes(b"pipeline")
+    path = shop.artifacts.path_of(digest)
+    path.chmod(0o644)
+    path.write_bytes(b"pipelinX")
+    with pytest.raises(IntegrityError):
+        shop.prove(shop.version)
