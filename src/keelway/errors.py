@@ -18,6 +18,7 @@
     ├── RefusedError                  a policy, a role or a missing approval says no
     │   └── IdentityError             the principal is unknown or may not do this
     ├── ServingError                  a request or a scorer cannot be served
+    │   └── BadRequestError           the request itself is wrong; `field` says where
     ├── StepError                     a step of a plan failed
     └── EngineError                   a service or a library under us failed (chained with `from`)
         └── StorageError              a disk or store could not be read or written
@@ -133,6 +134,15 @@ class IdentityError(RefusedError):
 
 class ServingError(KeelwayError):
     """A request or a scorer cannot be served."""
+
+
+class BadRequestError(ServingError):
+    """A request is refused; `field` says where, as a JSON path, and `status` is the HTTP status that fits."""
+
+    def __init__(self, what: str, *, expected: str = "", found: str = "", field: str = "", status: int = 422) -> None:
+        super().__init__(what, expected=expected, found=found, fix="See `/` for the schema.")
+        self.field = field
+        self.status = status
 
 
 class StepError(KeelwayError):

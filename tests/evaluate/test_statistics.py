@@ -56,7 +56,9 @@ def test_metrics_agree_with_the_references() -> None:
     assert average_precision(truth, ranked) == pytest.approx(0.8333333, abs=1e-7)
     assert auc_interval(truth, ranked).value == pytest.approx(0.75)
     assert squared_errors(np.array([0, 1, 1, 0.0]), np.array([0.1, 0.9, 0.8, 0.3])).mean() == pytest.approx(0.0375)
-    assert log_losses(np.array([1, 0, 0, 1.0]), np.array([0.9, 0.1, 0.2, 0.65])).mean() == pytest.approx(0.2161619, abs=1e-6)
+    assert log_losses(np.array([1, 0, 0, 1.0]), np.array([0.9, 0.1, 0.2, 0.65])).mean() == pytest.approx(
+        0.2161619, abs=1e-6
+    )
     labels = np.array([0, 1, 1, 0, 1, 0, 1, 1, 0, 1.0])
     given = np.array([0.1, 0.9, 0.8, 0.3, 0.6, 0.4, 0.7, 0.9, 0.2, 0.5])
     assert calibration_error(labels, given, bins=5) == pytest.approx(0.18)

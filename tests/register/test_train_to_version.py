@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,18 +23,22 @@ from keelway.evaluate import compare, evaluate
 from keelway.features import FeatureColumn, FeatureTable, profile_of
 from keelway.ledger import SigningKey, decisions
 from keelway.project import Cuts, Dataset, Estimator, FeatureSet, Label, Model
-from keelway.register import OnnxModel, champion_scorer, load_onnx, register, version_named
+from keelway.register import ModelVersion, OnnxModel, champion_scorer, load_onnx, register, version_named
 from keelway.train import fit, frame_of, load_pipeline
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CUTS = tuple(datetime(2025, month, 1, tzinfo=UTC) for month in (1, 3, 5))
-FEATURES = (FeatureColumn("recency_d", "numeric"), FeatureColumn("plan", "categorical"), FeatureColumn("spend", "numeric"))
+FEATURES = (
+    FeatureColumn("recency_d", "numeric"),
+    FeatureColumn("plan", "categorical"),
+    FeatureColumn("spend", "numeric"),
+)
 CODE = CodeState(digest_bytes(b"project"), digest_bytes(b"environment"))
 LOGISTIC = Estimator("logistic", "sklearn.linear_model.LogisticRegression", {"max_iter": 1000})
 BOOSTED = Estimator("boosted", "sklearn.ensemble.HistGradientBoostingClassifier", {"max_iter": 20})
 
 
-def nothing(orders: Any, as_of: Any) -> Any:
+def churned(orders: Any, as_of: Any) -> Any:
     return orders
 
 
@@ -40,8 +46,10 @@ def churn_model() -> Model:
     orders = Dataset("orders", contract="c.yaml", source="*.csv", event_time="at")
     return Model(
         "churn",
-        features=(FeatureSet("activity", "customer", (orders,), nothing),),
-        label=Label("churned", entity="customer", source=orders, horizon=timedelta(days=30), function=nothing, absent=1),
+        features=(FeatureSet("activity", entity="customer", sources=(orders,), function=churned),),
+        label=Label(
+            "churned", entity="customer", source=orders, horizon=timedelta(days=30), function=churned, absent=1
+        ),
         estimators=(LOGISTIC, BOOSTED),
         cuts=Cuts(CUTS[0]),
         trivial_rule="-spend",
@@ -64,7 +72,9 @@ class World:
             {
                 "entity": [f"c{i:05}" for i in range(self.rows)],
                 "as_of": pa.array(as_of, pa.timestamp("us", "UTC")),
-                "recency_d": pa.array([None if d < 0.1 else r for d, r in zip(draw.random(self.rows), recency)], pa.float64()),
+                "recency_d": pa.array(
+                    [None if d < 0.1 else r for d, r in zip(draw.random(self.rows), recency, strict=True)], pa.float64()
+                ),
                 "plan": draw.choice(["", "a", "b", "rare" * 3], self.rows, p=[0.1, 0.5, 0.395, 0.005]).tolist(),
                 "spend": spend,
                 "label": label,
@@ -90,7 +100,13 @@ class World:
 
     def card(self, trained: Any, champion: Any = None) -> Any:
         return evaluate(
-            trained, self.table, artifacts=self.artifacts, state=self.state, model=self.model, champion=champion, now=NOW
+            trained,
+            self.table,
+            artifacts=self.artifacts,
+            state=self.state,
+            model=self.model,
+            champion=champion,
+            now=NOW,
         )
 
     def register(self, card: Any, trained: Any, state: Any = None) -> Any:
@@ -115,7 +131,9 @@ def test_a_version_answers_as_its_pipeline_does(world: World, estimator: Estimat
     assert version.parity.max_difference <= 1e-5
     data = load_onnx(version, artifacts=world.artifacts, public_key=world.key.public)
     columns = {"recency_d": [None, 3.0], "plan": ["never", ""], "spend": [1e6, -1.0]}
-    expected = load_pipeline(trained.pipeline, artifacts=world.artifacts).predict_proba(frame_of(columns, FEATURES))[:, 1]
+    expected = load_pipeline(trained.pipeline, artifacts=world.artifacts).predict_proba(frame_of(columns, FEATURES))[
+        :, 1
+    ]
     assert OnnxModel(data, FEATURES).probabilities(columns) == pytest.approx(expected, abs=1e-5)
     with world.state.snapshot() as tx:
         assert [(each.action, each.subject) for _, each in decisions(tx)] == [(Action.REGISTER, "churn:1")]
@@ -154,3 +172,61 @@ def test_an_estimator_that_is_none_is_refused(world: World) -> None:
     for factory in ("sklearn.nothing.Here", "sklearn.metrics.roc_auc_score", "sklearn.linear_model.LinearRegression"):
         with pytest.raises(TrainingError):
             world.fit(Estimator("wrong", factory))
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+class DyingArtifacts:
+    """An artifact store whose process dies just before or just after its n-th write."""
+
+    def __init__(self, inner: Any, at: int, *, after: bool) -> None:
+        self._inner, self._left, self._after = inner, at, after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def put(self, *arguments: Any, **settings: Any) -> Any:
+        self._left -= 1
+        if self._left == 0 and not self._after:
+            raise Killed
+        made = self._inner.put(*arguments, **settings)
+        if self._left == 0:
+            raise Killed
+        return made
+
+
+class DyingState:
+    """A state store whose process dies before it commits."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Any]:
+        with self._inner.transaction() as tx:
+            yield tx
+            raise Killed
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5])
+def test_a_registration_that_is_cut_short_can_be_repeated(world: World, at: int) -> None:
+    trained = world.fit(LOGISTIC)
+    card, whole = world.card(trained), world.artifacts
+    with pytest.raises(Killed):  # noqa: PT012
+        if at == 5:
+            world.register(card, trained, state=DyingState(world.state))
+        else:
+            world.artifacts = DyingArtifacts(whole, (at + 1) // 2, after=at % 2 == 0)  # type: ignore[assignment]
+            world.register(card, trained)
+    with world.state.snapshot() as tx:
+        assert (tx.count(ModelVersion), tx.log.size()) == (0, 0)
+    world.artifacts = whole
+    assert world.register(card, trained).name == "churn:1"
+    with world.state.snapshot() as tx:
+        assert (tx.count(ModelVersion), tx.log.size()) == (1, 1)
+        assert version_named("churn:1", tx=tx).number == 1

@@ -14,9 +14,9 @@ from keelway.core import Digest, Environment, Prediction, PrincipalId, SystemClo
 from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.local.journal import FileJournals
 from keelway.engines.sql.state import SqlState
+from keelway.errors import BadRequestError
 from keelway.features import FeatureColumn
 from keelway.serve import (
-    BadRequestError,
     JournalLog,
     LineWriter,
     RequestSchema,

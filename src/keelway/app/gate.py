@@ -8,6 +8,8 @@ from keelway.app.wire import Workspace
 from keelway.core import VersionName
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from keelway.core import Verdict
     from keelway.promote import Admission, Approval, PromotionRequest
     from keelway.register import ModelVersion
@@ -83,6 +85,17 @@ class Gate:
             comment=comment,
         )
 
+    def _answer(self, verb: Callable[..., Approval], version: str, environment: str, comment: str) -> Approval:
+        at = self._at
+        return verb(
+            self.version(version),
+            environment=at.rules(environment),
+            principal=at.principal,
+            state=at.state,
+            now=at.now(),
+            comment=comment,
+        )
+
     def version(self, name: str) -> ModelVersion:
         """Return a model version by its name, or the newest one of a model.
 
@@ -92,4 +105,4 @@ class Gate:
         from keelway.register import newest_version, version_named
 
         with self._at.state.snapshot() as tx:
-            return version_named(VersionName(name), tx=tx) if ":" in name else newest_version(name, tx=tx)
+            return version_named(VersionName(name), tx=tx) if ":" in name else newest_version(name, tx)

@@ -178,7 +178,7 @@ class Lab:
             for version in tx.newest(ModelVersion, parent=model):
                 card = tx.by_digest(Scorecard, version.scorecard)
                 auc = card.metrics["roc_auc"]
-                places = [name for name in self._at.settings.environments if admitted(version.name, name, tx=tx)]
+                places = [name for name in self._at.settings.environments if admitted(version, name, tx)]
                 lines.append(
                     VersionLine(
                         name=version.name,

@@ -45,6 +45,7 @@ class EngineSettings(_Section):
         state: URL of the state database; `sqlite:PATH` or `postgresql://...`.
         artifacts: Folder of the artifact store.
         tables: Folder of the Delta tables.
+        journals: Folder where serving processes write predictions before they are sealed.
         tracking: URL of the MLflow store; empty keeps no MLflow runs.
         workers: How many independent steps of a plan run at once.
     """
@@ -53,6 +54,7 @@ class EngineSettings(_Section):
     state: str = "sqlite:.keelway/state.db"
     artifacts: str = ".keelway/artifacts"
     tables: str = ".keelway/tables"
+    journals: str = ".keelway/journals"
     tracking: str = "sqlite:.keelway/mlflow.db"
     workers: int = 2
 

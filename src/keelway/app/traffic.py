@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from keelway.app.wire import Workspace
 from keelway.core import Environment, VersionName, time_text
-from keelway.errors import KeelwayError, MissingRecordError, UsageError
+from keelway.errors import IntegrityError, KeelwayError, MissingRecordError, UsageError
 
 if TYPE_CHECKING:
-    from keelway.core import Prediction
+    from keelway.core import Digest, Prediction
     from keelway.deploy import Deployment, SmokeResult
     from keelway.register import ModelVersion
     from keelway.retrain import ArmEvidence
-    from keelway.serve import ScoreReport
+    from keelway.serve import JournalLog, Router, Scorer, ScoreReport
 
 SMOKE_ROWS = 50
 
@@ -31,6 +31,10 @@ class RolloutAnswer:
     stable: ArmEvidence
     canary: ArmEvidence
     deployment: Deployment
+
+
+def _ignore(_count: int) -> None:
+    """Take a number and do nothing."""
 
 
 class Traffic:
@@ -162,6 +166,63 @@ class Traffic:
             }
             for number, entity in enumerate(entities)
         ]
+
+    def router_and_log(
+        self, model: str, environment: str, *, on_unlogged: Callable[[int], None] = _ignore
+    ) -> tuple[Router, JournalLog]:
+        """Load what is deployed, verified, with a prediction log beside it; the caller starts and closes both.
+
+        Raises:
+            IntegrityError: A version's bytes or signature are not as promised; nothing is served.
+        """
+        from keelway.serve import JournalLog, Router
+
+        at = self._at
+        at.environment(environment)
+        router = Router(model, Environment(environment), state=at.state, load=self._load)
+        log = JournalLog(
+            model,
+            environment=environment,
+            journals=at.journals,
+            state=at.state,
+            artifacts=at.artifacts,
+            principal=at.principal.id,
+            clock=at.clock,
+            on_unlogged=on_unlogged,
+        )
+        return router, log
+
+    def score(self, model: str, environment: str, *, as_of: datetime, limit: int = 0) -> ScoreReport:
+        """Score every entity at one moment, by the arms that would answer its requests; log every prediction."""
+        from keelway.features import columns_for_scoring, rows_of
+        from keelway.serve import score
+
+        declared = self._at.project.model(model)
+        router, log = self.router_and_log(model, environment)
+        table = self._at.scoring_table(declared, as_of=as_of)
+        rows = rows_of(table, self._at.artifacts)
+        rows = rows.slice(0, limit) if limit else rows
+        names = router.loaded.stable.schema.names
+        columns = columns_for_scoring(rows, router.loaded.stable.scorer.features)
+        values = zip(*(columns[name] for name in names), strict=True)
+        entities = rows["entity"].to_pylist()
+        given = ((entity, as_of, list(row)) for entity, row in zip(entities, values, strict=True))
+        log.start()
+        try:
+            return score(given, router.loaded, as_of=as_of, log=log, now=self._at.now())
+        finally:
+            log.close()
+
+    def _load(self, name: VersionName, digest: Digest) -> Scorer:
+        """Load a version for serving: its record, signature and bytes checked."""
+        from keelway.core import digest_of
+        from keelway.register import load_onnx, version_named
+        with self._at.state.snapshot() as tx:
+            version = version_named(name, tx=tx)
+        if digest_of(version) != digest:
+            raise IntegrityError(f"{name} is not the version that was deployed", expected=digest, found=digest_of(version))
+        data = load_onnx(version, artifacts=self._at.artifacts, public_key=self._at.public_key)
+        return OnnxModel(data, version.features)
 
     def newest_prediction(self, model: str, environment: str) -> str:
         """Return the id of the newest logged prediction.

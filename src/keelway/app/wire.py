@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from keelway.ledger import PublicKey, SigningKey, StateStore, Transaction
     from keelway.project import Model, Project
     from keelway.promote import EnvironmentRules
+    from keelway.serve import Journals
     from keelway.snapshot import Snapshot, TableStore
     from keelway.train import Tracker
 
@@ -120,6 +121,13 @@ class Workspace:
         from keelway.engines.local.objects import LocalObjects
 
         return LocalObjects(self.root / self.settings.engines.objects)
+
+    @functools.cached_property
+    def journals(self) -> Journals:
+        """Where serving processes write predictions before they are sealed."""
+        from keelway.engines.local.journal import FileJournals
+
+        return FileJournals(self.root / self.settings.engines.journals)
 
     @functools.cached_property
     def tracker(self) -> Tracker:

@@ -5,8 +5,8 @@ The rules:
 1. Bytes go to the artifact store first. Then one transaction writes the batch, the appearances of its files and
    the ledger entry: a pull that is killed before it leaves nothing but unnamed artifacts.
 2. A file is read only when its name, size and modification time were not seen together before.
-3. Content is taken once, under the name that sorts first of those it arrives under; a name keeps the content it
-   was first taken with.
+3. Content is taken once, under the name it was first written with (then by name); a name keeps the content it was
+   first taken with.
 4. A batch that has not become a snapshot yet is handed out again before anything new is pulled.
 """
 
@@ -76,15 +76,16 @@ def pull(
     found = _Pull()
     with state.snapshot() as tx:
         parent = _last(dataset.name, tx)
-        for info in _unseen(dataset, source, tx):
+        fresh = sorted(_unseen(dataset, source, tx), key=lambda info: (info.modified_at, info.name))
+        for info in fresh:
             _look_at(info, found, dataset.name, source, artifacts, tx)
     if not found.seen:
         return None
     batch = Batch(
         dataset=dataset.name,
         number=parent.number + 1 if parent else 1,
-        files=tuple(found.files),
-        skipped=tuple(found.skipped),
+        files=tuple(sorted(found.files, key=lambda file: file.name)),
+        skipped=tuple(sorted(found.skipped, key=lambda file: file.name)),
         pulled_at=now,
         parent=digest_of(parent) if parent else None,
     )

@@ -1,4 +1,4 @@
-"""Writes predictions as canonical JSON, the same bytes as `canonical_json(prediction)`, some ten times as fast."""
+"""Writes predictions as canonical JSON, the same bytes as `canonical_json(prediction)`, from parts made once."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from keelway.errors import ServingError
+from keelway.errors import BadRequestError
 from keelway.features import FeatureColumn
 
 MAX_ROWS = 1_000
@@ -30,15 +30,6 @@ _GOT = re.compile(r"^Expected (?P<expected>.*), got `?(?P<found>[^`]*)`?$")
 
 Row = tuple[str, datetime, list[Any]]
 """Entity, as-of time in UTC, and the features in the model's order."""
-
-
-class BadRequestError(ServingError):
-    """A request is refused; `field` says where, as a JSON path."""
-
-    def __init__(self, what: str, *, expected: str = "", found: str = "", field: str = "", status: int = 422) -> None:
-        super().__init__(what, expected=expected, found=found, fix="See `/` for the schema.")
-        self.field = field
-        self.status = status
 
 
 class RequestSchema:

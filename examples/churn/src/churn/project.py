@@ -105,7 +105,7 @@ project = Project(
             "churn",
             psi_threshold=0.2,
             min_rows=500,
-            auc_floor=0.75,
+            auc_floor=0.70,
             min_outcomes=500,
             plan=ContingencyPlan("watch-and-renew", cooldown="30d"),
         )

@@ -103,9 +103,9 @@ class FileJournals:
         return FileJournal(path, descriptor)
 
     @contextmanager
-    def leftovers(self) -> Iterator[list[tuple[str, str, FileJournal]]]:
+    def leftovers(self) -> Iterator[list[tuple[str, str, Journal]]]:
         """Hold the journals whose owners are dead."""
-        held: list[tuple[str, str, FileJournal]] = []
+        held: list[tuple[str, str, Journal]] = []
         try:
             for path in sorted(self._folder.glob(f"*{SUFFIX}")):
                 descriptor = _locked(path)

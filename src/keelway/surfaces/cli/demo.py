@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 
 from keelway.app import App
@@ -91,7 +91,7 @@ class Demo:
 
     def _first_visit(self, clock: Clock) -> None:
         """2 January 1998: from raw files to predictions."""
-        self._upload(clock.now().date(), "files up to 1998")
+        self._upload(clock.now(), "files up to 1998")
         ana = self._open("user:ana", clock)
         self._ingest(ana, "ingest")
         version = self._train(ana, "train")
@@ -107,7 +107,7 @@ class Demo:
 
     def _second_visit(self, clock: Clock) -> None:
         """1 July 1998: what became of the predictions, and what follows from it."""
-        self._upload(clock.now().date(), "files up to July 1998")
+        self._upload(clock.now(), "files up to July 1998")
         ana = self._open("user:ana", clock)
         self._ingest(ana, "ingest again")
         outcome = ana.watch.outcomes(MODEL, from_label=True, as_of=AS_OF)
@@ -125,13 +125,13 @@ class Demo:
     def _open(self, actor: str, clock: Clock, token: str = "") -> App:
         return App.open(self.root, clock=clock, actor=actor, token=token, progress=lambda line: self.progress(f"  {line}"))
 
-    def _upload(self, until: date, what: str) -> None:
+    def _upload(self, until: datetime, what: str) -> None:
         """Let the shop upload its daily files, faults and all."""
         from keelway.template import example_module
 
         shop = example_module(self.root)
         files = shop.lay_out(shop.orders_path(), self.root, until=until)
-        faults = [fault for fault in shop.FAULTS if fault.day < until]
+        faults = [fault for fault in shop.FAULTS if fault.day < until.date()]
         self.tell(what, f"{len(files)} daily files in the object store, {len(faults)} declared faults among them")
 
     def _ingest(self, app: App, chapter: str) -> None:

@@ -35,7 +35,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "deploy": "traffic.deploy|Send traffic of an environment to an admitted version, all or a canary share.",
         "rollout": "traffic.rollout|Judge a canary: advance it to all traffic, or take it back.",
         "rollback": "traffic.rollback|Return to the version that served before.",
-        "serve": "traffic.serve|Answer predictions over HTTP on this machine.",
+        "serve": "traffic.serve_command|Answer predictions over HTTP on this machine.",
         "score": "traffic.score|Score every entity at one moment (batch).",
     },
     "Watching": {

@@ -59,13 +59,20 @@ def rollback(session: Session, model: str, environment: str, comment: str) -> No
 @_environment
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-def serve(session: Session, model: str, environment: str, host: str, port: int) -> None:
+def serve_command(session: Session, model: str, environment: str, host: str, port: int) -> None:
     """Answer predictions of MODEL over HTTP: POST /predict, GET /healthz, /readyz, /metrics. Ends with Ctrl-C."""
 
     def ready(address: str) -> None:
         session.show({"ready": address}, lambda: click.echo(f"ready: {address}/predict (Ctrl-C ends it)"))
 
-    session.app.traffic.serve(model, environment, host=host, port=port, on_ready=ready)
+    from keelway.surfaces.scoring import ScoringApp, serve
+    from keelway.surfaces.scoring.metrics import ScoringMetrics
+
+    metrics = ScoringMetrics(model, environment)
+    router, log = session.app.traffic.router_and_log(model, environment, on_unlogged=metrics.unlogged)
+    serve(
+        ScoringApp(router, log=log, clock=session.clock, metrics=metrics), host=host, port=port, on_ready=ready
+    )
 
 
 @command(name="score")

@@ -1,0 +1,6 @@
+"""Answers predictions over HTTP: a plain ASGI app on uvicorn, with nothing between a request and the model."""
+
+from keelway.surfaces.scoring.app import ScoringApp
+from keelway.surfaces.scoring.server import serve
+
+__all__ = ["ScoringApp", "serve"]

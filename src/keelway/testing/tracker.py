@@ -1,0 +1,55 @@
+"""What every tracker that keeps something promises.
+
+class TestMyTracker(TrackerConformance):
+    @pytest.fixture
+    def tracker(self, tmp_path): return MyTracker(tmp_path)
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from keelway.core import digest_bytes
+from keelway.errors import MissingRecordError
+from keelway.train import Tracker
+
+
+class TrackerConformance:
+    """The promises of `Tracker`."""
+
+    @pytest.fixture
+    def tracker(self) -> Tracker:
+        """Return an empty tracker. To be overridden."""
+        raise NotImplementedError
+
+    def record(self, tracker: Tracker, key: str) -> str:
+        """Record a small training."""
+        return tracker.record_training(
+            "churn",
+            name="a",
+            parameters={"c": 1.0, "penalty": None},
+            metrics={"rows": 3.0},
+            tags={"keelway.key": key, "keelway.commit": ""},
+            dataset_digest=digest_bytes(b"d"),
+            signature_json="{}",
+            artifacts={"pipeline": digest_bytes(b"p")},
+        )
+
+    def test_a_training_is_recorded_once(self, tracker: Tracker) -> None:
+        run = self.record(tracker, "one")
+        assert self.record(tracker, "one") == run
+        assert self.record(tracker, "two") != run
+        tracker.log_metrics(run, {"auc": 0.5})
+        tracker.log_metrics("", {"auc": 0.5})
+
+    def test_a_version_is_registered_once_and_aliases_show_it(self, tracker: Tracker) -> None:
+        run = self.record(tracker, "one")
+        link = tracker.register_version("churn", 1, run, {"keelway.key": "t"})
+        assert tracker.register_version("churn", 1, run, {"keelway.key": "t"}) == link
+        assert tracker.register_version("churn", 2, "", {"keelway.key": "u"}) != link
+        assert tracker.alias_of("churn", "prod") is None
+        for number in (1, 2):
+            tracker.set_alias("churn", "prod", number)
+            assert tracker.alias_of("churn", "prod") == number
+        with pytest.raises(MissingRecordError):
+            tracker.set_alias("churn", "prod", 9)

@@ -1,0 +1,78 @@
+"""Snapshots name their bytes, and every read checks them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from keelway.testing.shop import Shop
+
+from keelway.core import digest_of
+from keelway.errors import ConflictError, IntegrityError
+from keelway.snapshot import Snapshot, newest, read, snapshots
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop.open(tmp_path)
+
+
+def day(shop: Shop, number: int) -> Snapshot:
+    shop.upload(f"1997-01-0{number}", f"{number},1997-01-0{number},1,2.5\n")
+    snapshot = shop.ingest()
+    assert snapshot is not None
+    return snapshot
+
+
+def test_each_batch_makes_one_version_that_names_the_one_before(shop: Shop) -> None:
+    first, second = day(shop, 1), day(shop, 2)
+    assert (second.number, second.rows, second.rows_added) == (2, 2, 1)
+    assert second.parent == digest_of(first)
+    assert second.watermark > first.watermark
+    with shop.state.snapshot() as tx:
+        assert newest("orders", tx) == second
+        assert snapshots("orders", tx) == [second, first]
+
+
+def test_an_older_version_reads_unchanged(shop: Shop) -> None:
+    first = day(shop, 1)
+    before = [path.read_bytes() for path in read(first, tables=shop.tables, artifacts=shop.artifacts)]
+    day(shop, 2)
+    assert [path.read_bytes() for path in read(first, tables=shop.tables, artifacts=shop.artifacts)] == before
+
+
+def test_plain_deltalake_reads_the_table(shop: Shop, tmp_path: Path) -> None:
+    day(shop, 1)
+    last = day(shop, 2)
+    table = DeltaTable(tmp_path / "tables/orders", version=last.table_version).to_pyarrow_table()
+    assert sorted(table["customer_id"].to_pylist()) == ["1", "2"]
+    assert set(table.column_names) == set(last.columns)
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut"])
+def test_altered_bytes_are_refused_by_name(shop: Shop, harm: str) -> None:
+    snapshot = day(shop, 1)
+    (path,) = read(snapshot, tables=shop.tables, artifacts=shop.artifacts)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data if harm == "flip" else data[:-1])
+    with pytest.raises(IntegrityError, match=path.name):
+        read(snapshot, tables=shop.tables, artifacts=shop.artifacts)
+
+
+def test_taking_again_returns_the_snapshot(shop: Shop) -> None:
+    checked = shop.checked("1,1997-01-01,1,2.5\n")
+    assert shop.take(checked) == shop.take(checked)
+
+
+def test_batches_are_taken_in_order(shop: Shop) -> None:
+    first = shop.checked("1,1997-01-01,1,2.5\n")
+    shop.take(first)
+    other = Shop.open(shop.root / "other")
+    other_first = other.checked("1,1997-01-01,1,2.5\n")
+    assert other_first.batch == first.batch
+    with pytest.raises(ConflictError):
+        shop.take(type(first)(**{**{f: getattr(first, f) for f in first.__slots__}, "rows_repaired": 7}))
