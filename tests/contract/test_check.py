@@ -7,12 +7,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from keelway.testing.shop import Shop
-
-from keelway.contract import CheckedBatch, quarantined_rows
+from keelway.contract import CheckedBatch, load_contract, quarantined_rows
 from keelway.core import Action
 from keelway.errors import ContractError
 from keelway.ledger import decisions
+from keelway.testing.shop import Shop
 
 GOOD = "1,1997-01-01,1,2.5\n"
 HEAD = b"customer_id,date,quantity,amount\n"
@@ -149,3 +148,41 @@ def test_a_batch_without_good_rows_adds_none_and_makes_no_table(shop: Shop, tmp_
     snapshot = shop.take(shop.checked("x,,,\n"))
     assert (snapshot.rows, snapshot.rows_added, snapshot.table_version) == (0, 0, -1)
     assert not (tmp_path / "tables").exists()
+
+
+def test_keys_defaults_missing_words_and_decimal_commas(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        """\
+apiVersion: v3.1.0
+kind: DataContract
+id: orders
+version: 1.0.0
+status: active
+schema:
+  - name: orders
+    customProperties:
+      - {property: delimiter, value: ";"}
+      - {property: finalNewline, value: optional}
+    properties:
+      - {name: customer_id, logicalType: string, primaryKey: true}
+      - {name: date, logicalType: timestamp, required: true}
+      - name: amount
+        logicalType: number
+        customProperties: [{property: decimalComma, value: true}, {property: missing, value: [NA, "it's"]}]
+      - name: plan
+        logicalType: string
+        quality: [{metric: invalidValues, arguments: {validValues: ["it's", basic]}, mustBe: 0}]
+        customProperties: [{property: default, value: basic}]
+"""
+    )
+    shop = Shop.open(tmp_path / "shop").through(contract=load_contract(tmp_path / "c.yaml", "orders"))
+    checked = shop.checked(
+        b"customer_id;date;amount;plan\n1;1997-01-01T10:00:00+02:00;1.234,50;it's\n1;1997-01-01;2;basic\n"
+        b"2;1997-01-01;NA;\n3;1997-01-01;it's;gold"
+    )
+    assert [(row["amount"], row["plan"], str(row["date"])) for row in kept(shop, checked)] == [
+        (1234.5, "it's", "1997-01-01 08:00:00+00:00"),
+        (None, "basic", "1997-01-01 00:00:00+00:00"),
+    ]
+    assert checked.reasons == {"customer_id: repeats an earlier row": 1, "plan: not an allowed value": 1}
+    assert checked.repairs == {"amount": {"decimal_comma": 1, "missing": 1}, "plan": {"default": 1}}

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from keelway.testing.shop import contract_text
-
 from keelway.contract import load_contract
 from keelway.core import digest_bytes, digest_of, plain, revive
 from keelway.errors import ContractError
+from keelway.testing.shop import contract_text
 
 
 def load(tmp_path: Path, text: str, name: str = "orders") -> object:
@@ -27,7 +26,7 @@ def test_a_contract_is_a_record_with_a_digest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("kind: DataContract", "kind: [", "line 3"),
+        ("kind: DataContract", "kind: [", "line 4"),
         ("v3.1.0", "v2.2.2", "apiVersion"),
         ("kind: DataContract", "kind: Other", "kind"),
         ("version: 1.0.0\n", "", "version"),

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from keelway.testing.shop import Shop
 
 from keelway.core import Action, digest_of
 from keelway.ingest import SkipReason
 from keelway.ledger import decisions
+from keelway.testing.shop import Shop
 
 
 @pytest.fixture
@@ -108,7 +108,9 @@ def test_lateness_is_measured_against_the_files_own_day(shop: Shop) -> None:
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.permutations(range(5)))
-def test_the_order_of_arrival_does_not_change_the_snapshot(order: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_order_of_arrival_does_not_change_the_snapshot(
+    order: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     def snapshot_id(days: list[int]) -> str:
         shop = Shop.open(tmp_path_factory.mktemp("shop"))
         for day in days:

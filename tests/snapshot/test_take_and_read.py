@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from keelway.testing.shop import Shop
-
 from keelway.core import digest_of
 from keelway.errors import ConflictError, IntegrityError
 from keelway.snapshot import Snapshot, newest, read, snapshots
+from keelway.testing.shop import Shop
 
 
 @pytest.fixture

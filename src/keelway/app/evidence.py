@@ -12,7 +12,7 @@ from keelway.core import Decision, Digest, RunId, VersionName, digest_of, is_dig
 from keelway.errors import IntegrityError, KeelwayError, MissingRecordError
 
 if TYPE_CHECKING:
-    from keelway.ledger import AuditReport, Checkpoint, Transaction, Verification
+    from keelway.ledger import AuditReport, Transaction, Verification
     from keelway.promote import Standing
     from keelway.snapshot import Snapshot
 
@@ -141,18 +141,11 @@ class EvidenceRoom:
         from keelway.ledger import audit
 
         at = self._at
-        report = audit(at.state, key=at.public_key, checkpoints=at.checkpoints, artifacts=at.artifacts)
+        published = at.checkpoints if at.checkpoints.is_dir() else None
+        report = audit(at.state, key=at.public_key, checkpoints=published, artifacts=at.artifacts)
         if report.ok:
-            self.publish()
+            at.publish_checkpoint()
         return report
-
-    def publish(self) -> Checkpoint:
-        """Publish a signed checkpoint of the ledger outside the database."""
-        from keelway.ledger import publish_checkpoint
-
-        at = self._at
-        with at.state.snapshot() as tx:
-            return publish_checkpoint(tx.log, origin=at.settings.signing.name, key=at.key, folder=at.checkpoints)
 
     def log(self, *, limit: int = 0, action: str | None = None, subject: str | None = None) -> list[LedgerLine]:
         """Return the decisions, oldest first; only the newest `limit` where it is not 0."""
@@ -210,7 +203,7 @@ class EvidenceRoom:
             path=str(path),
             size_bytes=len(data),
             records=verification.records,
-            entries=verification.entries,
+            entries=verification.decisions,
             raw_files=verification.raw_files,
         )
 

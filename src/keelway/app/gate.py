@@ -64,7 +64,7 @@ class Gate:
         return self._answer(reject, version, environment, comment)
 
     def promote(self, version: str, environment: str, *, comment: str = "") -> Admission:
-        """Let a version into an environment.
+        """Let a version into an environment, and publish a checkpoint of the ledger that says so.
 
         Raises:
             RefusedError: The gate, a missing approval or the principal says no; every reason is told and recorded.
@@ -72,7 +72,7 @@ class Gate:
         from keelway.promote import promote
 
         at = self._at
-        return promote(
+        admission = promote(
             self.version(version),
             environment=at.rules(environment),
             principal=at.principal,
@@ -84,6 +84,8 @@ class Gate:
             now=at.now(),
             comment=comment,
         )
+        at.publish_checkpoint()
+        return admission
 
     def _answer(self, verb: Callable[..., Approval], version: str, environment: str, comment: str) -> Approval:
         at = self._at

@@ -216,13 +216,20 @@ class Traffic:
     def _load(self, name: VersionName, digest: Digest) -> Scorer:
         """Load a version for serving: its record, signature and bytes checked."""
         from keelway.core import digest_of
-        from keelway.register import load_onnx, version_named
+        from keelway.register import OnnxModel, load_onnx, version_named
         with self._at.state.snapshot() as tx:
             version = version_named(name, tx=tx)
         if digest_of(version) != digest:
             raise IntegrityError(f"{name} is not the version that was deployed", expected=digest, found=digest_of(version))
         data = load_onnx(version, artifacts=self._at.artifacts, public_key=self._at.public_key)
         return OnnxModel(data, version.features)
+
+    def has_predictions(self, model: str, environment: str) -> bool:
+        """Say whether any prediction was logged and sealed."""
+        from keelway.serve import PredictionSegment
+
+        with self._at.state.snapshot() as tx:
+            return tx.count(PredictionSegment, parent=f"{environment}/{model}") > 0
 
     def newest_prediction(self, model: str, environment: str) -> str:
         """Return the id of the newest logged prediction.

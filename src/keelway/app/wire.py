@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from keelway.flow import Context
     from keelway.identity import Directory, Principal
     from keelway.ingest import ObjectSource
-    from keelway.ledger import PublicKey, SigningKey, StateStore, Transaction
+    from keelway.ledger import Checkpoint, PublicKey, SigningKey, StateStore, Transaction
     from keelway.project import Model, Project
     from keelway.promote import EnvironmentRules
     from keelway.serve import Journals
@@ -303,6 +303,15 @@ class Workspace:
             state=self.state,
             now=self.now(),
         )
+
+    def publish_checkpoint(self) -> Checkpoint:
+        """Publish a signed checkpoint of the ledger outside the database."""
+        from keelway.ledger import publish_checkpoint
+
+        with self.state.snapshot() as tx:
+            return publish_checkpoint(
+                tx.log, origin=self.settings.signing.name, key=self.key, folder=self.checkpoints
+            )
 
     def close(self) -> None:
         """Release what was opened."""

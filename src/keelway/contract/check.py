@@ -40,8 +40,7 @@ def check(
 ) -> CheckedBatch:
     """Return what the contract says about a batch, and record it.
 
-    Args:
-        event_time: The column that says when a row happened; a row without it is quarantined.
+    `event_time` is the column that says when a row happened; a row without it is quarantined.
 
     Raises:
         ContractError: The contract stops the load (the refusal is in the ledger), or does not fit the dataset.
@@ -150,9 +149,7 @@ def _reasons_to_stop(checked: CheckedBatch, contract: Contract) -> tuple[str, ..
     return tuple(reasons)
 
 
-def _decision(
-    checked: CheckedBatch, digest: Digest | None, stops: tuple[str, ...], *, actor: PrincipalId
-) -> Decision:
+def _decision(checked: CheckedBatch, digest: Digest | None, stops: tuple[str, ...], *, actor: PrincipalId) -> Decision:
     evidence = {"batch": checked.batch, "contract": checked.contract}
     if digest is not None:
         evidence["checked"] = digest
@@ -173,9 +170,7 @@ def _decision(
 
 
 def _stopped(batch: Batch, stops: tuple[str, ...], findings: Findings) -> ContractError:
-    shown = [
-        f"{row.file} line {row.row}: {'; '.join(row.reasons)}" for row in findings.examples[:EXAMPLES]
-    ]
+    shown = [f"{row.file} line {row.row}: {'; '.join(row.reasons)}" for row in findings.examples[:EXAMPLES]]
     found = "; ".join(stops[:EXAMPLES]) + (f" (for example {' | '.join(shown)})" if shown else "")
     return ContractError(
         f"The contract stops the load of batch {batch.number} of {batch.dataset}",

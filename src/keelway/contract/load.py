@@ -68,7 +68,9 @@ def load_contract(path: Path, dataset_name: str) -> Contract:
     own = _own_properties(schema.customProperties, DATASET_PROPERTIES, where, path)
     columns = tuple(_column(item, where, path) for item in schema.properties or ())
     _must_be_distinct(columns, where, path)
-    keys = sorted((item.primaryKeyPosition or 0, item.name or "") for item in schema.properties or () if item.primaryKey)
+    keys = sorted(
+        (item.primaryKeyPosition or 0, item.name or "") for item in schema.properties or () if item.primaryKey
+    )
     return Contract(
         dataset=dataset_name,
         contract_id=document.id or "",
@@ -99,7 +101,10 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ContractError(
-            "There is no contract", expected="an ODCS file", found=str(path), fix="Write it, or mend the dataset's path."
+            "There is no contract",
+            expected="an ODCS file",
+            found=str(path),
+            fix="Write it, or mend the dataset's path.",
         ) from error
     except OSError as error:
         raise ContractError(f"{path.name} cannot be read", found=error.strerror or str(error)) from error

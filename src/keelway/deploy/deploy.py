@@ -6,7 +6,8 @@ new record, one compare-and-swap of the pointer and one decision, in one transac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,47 @@ if TYPE_CHECKING:
 Smoke = Callable[["ModelVersion"], SmokeResult]
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """The traffic that somebody wants, and who that is."""
+
+    action: Action
+    model: str
+    environment: Environment
+    stable: VersionName
+    traffic: dict[VersionName, int]
+    principal: PrincipalId
+    at: datetime
+    comment: str
+
+    @property
+    def place(self) -> str:
+        """Under which the deployments of the model in the environment are listed."""
+        return f"{self.environment}/{self.model}"
+
+    def decision(
+        self,
+        evidence: dict[str, Digest],
+        *,
+        reasons: tuple[str, ...] = (),
+        moves: tuple[PointerMove, ...] = (),
+        comment: str = "",
+    ) -> Decision:
+        """Return the ledger's entry: a refusal where there are reasons."""
+        return Decision(
+            self.action,
+            subject=self.model,
+            allowed=not reasons,
+            principal=self.principal,
+            at=self.at,
+            evidence=evidence,
+            reasons=reasons,
+            environment=self.environment,
+            moves=moves,
+            comment=self.comment or comment,
+        )
+
+
 def deploy(
     model: str,
     *,
@@ -48,41 +90,29 @@ def deploy(
 ) -> Deployment:
     """Give a model's traffic in an environment to one version, or to one and a canary.
 
-    The state that is already there is returned as it is.
-
-    Args:
-        percent: The canary's share of the entities, from 1 to 99.
-        smoke: Tries a version before it gets traffic; asked for versions that have none yet.
+    A canary gets 1 to 99 percent of the entities. `smoke` tries a version before it gets traffic, and is asked for
+    versions that have none yet. The state that is already there is returned as it is.
 
     Raises:
         RefusedError: A version is not admitted or fails the smoke test; the refusal is in the ledger.
         PointerMovedError: Somebody else deployed meanwhile.
     """
     traffic = _traffic(model, stable, canary, percent)
+    change = _Change(Action.DEPLOY, model, environment, stable, traffic, principal, now, comment)
     with state.snapshot() as tx:
         before = current(model, environment, tx)
-        if before is not None and _same(before, stable, traffic):
+        if before is not None and (before.stable, before.traffic) == (stable, traffic):
             return before
-        reasons, versions, loaded = _admitted(traffic, environment, tx)
+        reasons, versions = _admitted(traffic, environment, tx)
     known = before.versions if before else {}
-    loaded = [version for version in loaded if version.name not in known]
-    smokes = [smoke(version) for version in loaded] if not reasons else []
-    reasons += [f"{result.version} failed its smoke test: {reason}" for result in smokes for reason in result.reasons]
-    reasons += [f"{r.version} failed its smoke test" for r in smokes if not r.passed and not r.reasons]
+    smokes = [smoke(version) for version in versions if version.name not in known] if not reasons else []
+    reasons += _failures(smokes)
+    digests = {version.name: digest_of(version) for version in versions}
+    if reasons:
+        raise _refused(change, digests, tuple(reasons), state)
+    previous = digest_of(before) if before else None
     with state.transaction() as tx:
-        if reasons:
-            record_decision(_refusal(model, environment, traffic, versions, reasons, principal, now, comment), tx=tx)
-        else:
-            return _put(
-                before, Action.DEPLOY, model, environment, stable, traffic, versions, principal, now, comment,
-                previous=digest_of(before) if before else None, smokes=smokes, tx=tx,
-            )  # fmt: skip
-    raise RefusedError(
-        f"{model} is not deployed to {environment}",
-        reasons=tuple(reasons),
-        expected="versions that are admitted and pass their smoke test",
-        fix=f"Promote the version to {environment} first, and mend what the smoke test found.",
-    )
+        return _put(change, before, digests, previous=previous, smokes=smokes, tx=tx)
 
 
 def advance(
@@ -103,25 +133,13 @@ def advance(
     """
     with state.snapshot() as tx:
         before = current(model, environment, tx)
-    canary = before.canary if before else None
-    if before is None or canary is None:
-        raise UsageError(
-            f"{model} has no canary in {environment}",
-            expected="a canary to advance",
-            found=", ".join(before.traffic) if before else "no deployment",
-            fix="Start one with `keelway deploy MODEL:NUMBER --canary PERCENT`.",
-        )
-    if not before.traffic[canary] < percent <= 100:
-        raise UsageError(
-            "A canary only grows", expected=f"above {before.traffic[canary]} and up to 100 %", found=f"{percent} %"
-        )
-    whole = percent == 100
+    stable, canary = _grown(model, environment, before, percent)
     return deploy(
         model,
         environment=environment,
-        stable=canary if whole else before.stable,
-        canary=None if whole else canary,
-        percent=0 if whole else percent,
+        stable=stable,
+        canary=canary,
+        percent=percent if canary else 0,
         smoke=smoke,
         state=state,
         principal=principal,
@@ -156,11 +174,9 @@ def rollback(
                 found="the first one" if before else "no deployment",
             )
         version = target.stable
-        versions = {version: target.versions[version]}
-        return _put(
-            before, Action.ROLLBACK, model, environment, version, {version: 100}, versions, principal, now, comment,
-            previous=target.previous, smokes=(), tx=tx,
-        )  # fmt: skip
+        change = _Change(Action.ROLLBACK, model, environment, version, {version: 100}, principal, now, comment)
+        digests = {version: target.versions[version]}
+        return _put(change, before, digests, previous=target.previous, smokes=(), tx=tx)
 
 
 def current(model: str, environment: str, tx: Transaction) -> Deployment | None:
@@ -190,106 +206,106 @@ def _traffic(model: str, stable: VersionName, canary: VersionName | None, percen
     return {stable: 100 - percent, canary: percent}
 
 
-def _same(deployment: Deployment, stable: VersionName, traffic: dict[VersionName, int]) -> bool:
-    return deployment.stable == stable and deployment.traffic == traffic
+def _grown(
+    model: str, environment: Environment, before: Deployment | None, percent: int
+) -> tuple[VersionName, VersionName | None]:
+    """Return the stable version and the canary, if one is left, once the canary has that share."""
+    canary = before.canary if before else None
+    if before is None or canary is None:
+        raise UsageError(
+            f"{model} has no canary in {environment}",
+            expected="a canary to advance",
+            found=", ".join(before.traffic) if before else "no deployment",
+            fix="Start one with `keelway deploy MODEL:NUMBER --canary PERCENT`.",
+        )
+    share = before.traffic[canary]
+    if not share < percent <= 100:
+        raise UsageError("A canary only grows", expected=f"above {share} and up to 100 %", found=f"{percent} %")
+    return (canary, None) if percent == 100 else (before.stable, canary)
 
 
 def _admitted(
     names: Iterable[VersionName], environment: Environment, tx: Transaction
-) -> tuple[list[str], dict[VersionName, Digest], list[ModelVersion]]:
-    """Return why versions may not get traffic, and those that may: their digests and records."""
+) -> tuple[list[str], list[ModelVersion]]:
+    """Return why versions may not get traffic, and those that may."""
     from keelway.register import version_named
 
     reasons: list[str] = []
-    versions: dict[VersionName, Digest] = {}
-    loaded: list[ModelVersion] = []
+    versions: list[ModelVersion] = []
     for name in names:
         version = version_named(name, tx=tx)
         if admitted(version, environment, tx) is None:
             reasons.append(f"{name} is not admitted to {environment}")
         else:
-            versions[name] = digest_of(version)
-            loaded.append(version)
-    return reasons, versions, loaded
+            versions.append(version)
+    return reasons, versions
 
 
-def _refusal(
-    model: str,
-    environment: Environment,
-    traffic: dict[VersionName, int],
-    versions: dict[VersionName, Digest],
-    reasons: list[str],
-    principal: PrincipalId,
-    now: datetime,
-    comment: str,
-) -> Decision:
-    return Decision(
-        Action.DEPLOY,
-        subject=model,
-        allowed=False,
-        principal=principal,
-        at=now,
-        evidence={str(name): digest for name, digest in versions.items()},
-        reasons=tuple(reasons),
-        environment=environment,
-        comment=comment or "wanted " + ", ".join(f"{name} {share} %" for name, share in traffic.items()),
+def _failures(smokes: Sequence[SmokeResult]) -> list[str]:
+    return [
+        f"{result.version} failed its smoke test" + (f": {reason}" if reason else "")
+        for result in smokes
+        for reason in result.reasons or (() if result.passed else ("",))
+    ]
+
+
+def _refused(
+    change: _Change, versions: dict[VersionName, Digest], reasons: tuple[str, ...], state: StateStore
+) -> RefusedError:
+    """Record the refusal, and return the error that tells of it."""
+    wanted = "wanted " + ", ".join(f"{name} {share} %" for name, share in change.traffic.items())
+    evidence = {str(name): digest for name, digest in versions.items()}
+    with state.transaction() as tx:
+        record_decision(change.decision(evidence, reasons=reasons, comment=wanted), tx=tx)
+    return RefusedError(
+        f"{change.model} is not deployed to {change.environment}",
+        reasons=reasons,
+        expected="versions that are admitted and pass their smoke test",
+        fix=f"Promote the version to {change.environment} first, and mend what the smoke test found.",
     )
 
 
 def _put(
+    change: _Change,
     before: Deployment | None,
-    action: Action,
-    model: str,
-    environment: Environment,
-    stable: VersionName,
-    traffic: dict[VersionName, int],
     versions: dict[VersionName, Digest],
-    principal: PrincipalId,
-    now: datetime,
-    comment: str,
     *,
     previous: Digest | None,
     smokes: Iterable[SmokeResult],
     tx: Transaction,
 ) -> Deployment:
     """Store the new deployment, move the pointer and record the decision."""
-    parent = f"{environment}/{model}"
-    number = tx.count(Deployment, parent=parent) + 1
-    canary = next((name for name in traffic if name != stable), None)
-    deployment = Deployment(
-        model=model,
-        environment=environment,
-        number=number,
-        strategy="canary" if canary else "all",
-        stable=stable,
-        traffic=traffic,
-        versions=versions,
-        salt=f"{environment}/{canary or stable}",
-        previous=previous,
-        at=now,
-        principal=principal,
-        comment=comment,
-    )
+    number = tx.count(Deployment, parent=change.place) + 1
+    deployment = _made(change, number, versions, previous)
     evidence: dict[str, Digest] = {}
     for result in smokes:
-        evidence[f"smoke {result.version}"] = tx.insert(f"{parent}/{number}/{result.version}", result, at=now)
+        key = f"{change.place}/{number}/{result.version}"
+        evidence[f"smoke {result.version}"] = tx.insert(key, result, at=change.at)
     old = digest_of(before) if before else None
-    new = tx.insert(f"{parent}/{number:06d}", deployment, parent=parent, at=now)
-    name = pointer_of(model, environment)
-    tx.move(name, before=old, after=new, at=now)
-    decision = Decision(
-        action,
-        subject=model,
-        allowed=True,
-        principal=principal,
-        at=now,
-        evidence={"deployment": new, **evidence},
-        environment=environment,
-        moves=(PointerMove(name, old, new),),
-        comment=comment,
-    )
-    record_decision(decision, tx=tx)
+    new = tx.insert(f"{change.place}/{number:06d}", deployment, parent=change.place, at=change.at)
+    pointer = pointer_of(change.model, change.environment)
+    tx.move(pointer, before=old, after=new, at=change.at)
+    moves = (PointerMove(pointer, old, new),)
+    record_decision(change.decision({"deployment": new, **evidence}, moves=moves), tx=tx)
     return deployment
+
+
+def _made(change: _Change, number: int, versions: dict[VersionName, Digest], previous: Digest | None) -> Deployment:
+    canary = next((name for name in change.traffic if name != change.stable), None)
+    return Deployment(
+        model=change.model,
+        environment=change.environment,
+        number=number,
+        strategy="canary" if canary else "all",
+        stable=change.stable,
+        traffic=change.traffic,
+        versions=versions,
+        salt=f"{change.environment}/{canary or change.stable}",
+        previous=previous,
+        at=change.at,
+        principal=change.principal,
+        comment=change.comment,
+    )
 
 
 def _earlier(deployment: Deployment, tx: Transaction) -> Deployment | None:

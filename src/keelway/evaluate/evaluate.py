@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SLOW_RESAMPLES = 200  # for metrics that sort at every draw
+MIN_OF_CLASS = 2  # what the variance of an AUC needs
+PRIMARY = "roc_auc"
+METRICS = (PRIMARY, "log_loss", "brier", "average_precision", "ece")
+"""What every scorecard measures; models are compared by the first."""
 
 
-class Scorer(Protocol):
-    """A named thing that gives the probability of the outcome for columns of features."""
+class Rival(Protocol):
+    """What a trained model is compared with: a named thing that gives probabilities for columns of features."""
 
     @property
     def name(self) -> str:
@@ -46,29 +50,25 @@ def evaluate(
     artifacts: ArtifactStore,
     state: StateStore,
     model: Model,
-    champion: Scorer | None = None,
+    champion: Rival | None = None,
     now: datetime,
     tracker: Tracker | None = None,
 ) -> Scorecard:
     """Return the scorecard of a trained model on its test cut; the record is stored.
 
     Raises:
-        TrainingError: The test cut has too few rows of a class, a score is NaN, or the trivial rule names no number.
+        TrainingError: The model declares a metric that is unknown, the test cut has too few rows of a class, a score is
+            no number, or the trivial rule names no number.
+        NotImplementedError: The model's first metric, by which models are compared, is not `roc_auc`.
     """
-    import numpy as np
-
+    check_metrics(model)
     rows = _test_rows(trained, feature_table, artifacts)
-    labels = labels_of(rows).astype(np.float64)
+    labels = _labels(rows)
     columns = columns_for_scoring(rows, trained.features)
-    pipeline = load_pipeline(trained.pipeline, artifacts=artifacts)
-    scores = _finite(pipeline.predict_proba(frame_of(columns, trained.features))[:, 1], "model")
+    scores = _probabilities(trained, columns, artifacts)
     trivial = _trivial_scores(model.trivial_rule, columns) if model.trivial_rule else None
     rival = _finite(champion(columns), champion.name) if champion is not None else None
-    kept = artifacts.put(
-        canonical_json({"labels": labels.tolist(), "probabilities": scores.tolist()}),
-        kind=ArtifactKind.PREDICTIONS,
-        name=f"{model.name}-test",
-    )
+    who = champion.name if champion is not None else ""
     card = Scorecard(
         model=model.name,
         estimator=trained.estimator,
@@ -78,20 +78,39 @@ def evaluate(
         rows=len(labels),
         positives=int(labels.sum()),
         metrics=measure(labels, scores, seed=trained.seed),
-        trivial={} if trivial is None else {"roc_auc": auc_interval(labels, trivial)},
-        versus_trivial=None if trivial is None else compare_aucs(labels, scores, trivial, against=model.trivial_rule),
-        versus_champion=None
-        if champion is None or rival is None
-        else compare_aucs(labels, scores, rival, against=champion.name),
-        champion=champion.name if champion is not None else "",
+        trivial={} if trivial is None else {PRIMARY: auc_interval(labels, trivial)},
+        versus_trivial=_versus(labels, scores, trivial, against=model.trivial_rule),
+        versus_champion=_versus(labels, scores, rival, against=who),
+        champion=who,
         overlap_days=trained.overlap_days,
-        predictions=kept.digest,
+        predictions=_kept(labels, scores, name=f"{model.name}-test", artifacts=artifacts),
     )
     with state.transaction() as tx:
         tx.insert(digest_of(card), card, parent=model.name, at=now)
     if tracker is not None:
         tracker.log_metrics(trained.tracking_run, {f"test_{k}": each.value for k, each in card.metrics.items()})
     return card
+
+
+def check_metrics(model: Model) -> None:
+    """Refuse metrics that are unknown, and a first one that cannot decide.
+
+    Raises:
+        TrainingError: A metric is unknown.
+        NotImplementedError: The first metric is not `roc_auc`.
+    """
+    if unknown := [name for name in model.metrics if name not in METRICS]:
+        raise TrainingError(
+            f"Model {model.name!r} declares unknown metrics",
+            expected=f"some of {', '.join(METRICS)}",
+            found=", ".join(unknown),
+            fix="Correct Model(metrics=...).",
+        )
+    if model.metrics[0] != PRIMARY:
+        raise NotImplementedError(
+            f"Models are compared by {PRIMARY} only; comparing by {model.metrics[0]} is not built. "
+            f"Put {PRIMARY} first in Model(metrics=...) of {model.name}."
+        )
 
 
 def measure(labels: NDArray[np.float64], scores: NDArray[np.float64], *, seed: int) -> dict[str, Interval]:
@@ -106,7 +125,7 @@ def measure(labels: NDArray[np.float64], scores: NDArray[np.float64], *, seed: i
         )
 
     return {
-        "roc_auc": auc_interval(labels, scores),
+        PRIMARY: auc_interval(labels, scores),
         "log_loss": mean_interval(log_losses(labels, scores), seed=seed),
         "brier": mean_interval(squared_errors(labels, scores), seed=seed),
         "average_precision": resampled(average_precision),
@@ -162,6 +181,41 @@ def _test_rows(trained: TrainedModel, feature_table: FeatureTable, artifacts: Ar
     return rows.filter(pc.equal(rows["as_of"], moment))
 
 
+def _labels(rows: pa.Table) -> NDArray[np.float64]:
+    """Return the labels of the test rows, in which both classes occur."""
+    import numpy as np
+
+    labels = labels_of(rows).astype(np.float64)
+    positives = int(labels.sum())
+    if min(positives, len(labels) - positives) < MIN_OF_CLASS:
+        raise TrainingError(
+            "The test cut cannot be measured",
+            expected=f"at least {MIN_OF_CLASS} rows of each class",
+            found=f"{positives} positive and {len(labels) - positives} negative",
+            fix="Choose cuts with more rows, or check the label's function.",
+        )
+    return labels
+
+
+def _probabilities(
+    trained: TrainedModel, columns: Mapping[str, Sequence[Any]], artifacts: ArtifactStore
+) -> NDArray[np.float64]:
+    pipeline = load_pipeline(trained.pipeline, artifacts=artifacts)
+    return _finite(pipeline.predict_proba(frame_of(columns, trained.features))[:, 1], "The model")
+
+
+def _kept(labels: NDArray[np.float64], scores: NDArray[np.float64], *, name: str, artifacts: ArtifactStore) -> Digest:
+    """Store labels and probabilities of the test rows and return their digest."""
+    data = canonical_json({"labels": labels.tolist(), "probabilities": scores.tolist()})
+    return artifacts.put(data, kind=ArtifactKind.PREDICTIONS, name=name).digest
+
+
+def _versus(
+    labels: NDArray[np.float64], scores: NDArray[np.float64], other: NDArray[np.float64] | None, *, against: str
+) -> Comparison | None:
+    return None if other is None else compare_aucs(labels, scores, other, against=against)
+
+
 def _trivial_scores(rule: str, columns: Mapping[str, Sequence[Any]]) -> NDArray[np.float64]:
     """Return a feature's values as scores; a leading `-` ranks small values first; nulls rank last."""
     import numpy as np
@@ -188,4 +242,4 @@ def _finite(scores: Any, who: str) -> NDArray[np.float64]:
     return found
 
 
-__all__ = ["Comparison", "Scorer", "compare", "evaluate", "measure"]
+__all__ = ["Comparison", "Rival", "compare", "evaluate", "measure"]

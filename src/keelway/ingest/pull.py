@@ -146,9 +146,7 @@ def _look_at(
         found.files.append(RawFile(info.name, digest, info.size_bytes, info.modified_at, _event_date(info.name)))
     else:
         found.skipped.append(skipped)
-    found.seen.append(
-        SeenFile(dataset, info.name, info.size_bytes, info.modified_at, digest, taken=skipped is None)
-    )
+    found.seen.append(SeenFile(dataset, info.name, info.size_bytes, info.modified_at, digest, taken=skipped is None))
 
 
 def _reason_to_skip(

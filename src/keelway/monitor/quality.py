@@ -10,17 +10,20 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from keelway.core import Outcome, Prediction, VersionName
-from keelway.monitor.record import Estimate, QualityReport, QualitySlice, QualityVerdict
+from keelway.evaluate import Interval, auc_interval, log_losses
+from keelway.monitor.record import QualityReport, QualitySlice, QualityVerdict
 
 if TYPE_CHECKING:
     from keelway.project import Monitor
 
 ALL_ARMS = "all"
-Z_95 = 1.959963984540054
-_CLIP = 1e-15  # a probability of exactly 0 or 1 that was wrong would cost infinitely much
+LEVEL = 0.95
+CLASS_ROWS = 2
+"""DeLong's variance needs so many outcomes of each class."""
 
 _Slice = tuple[VersionName, str]
 _Case = tuple[str, datetime]
@@ -92,11 +95,14 @@ def _slice(key: _Slice, answers: dict[_Case, Prediction], known: dict[_Case, int
     )
 
 
-def _judge(auc: Estimate | None, matured: int, monitor: Monitor) -> tuple[QualityVerdict, str]:
+def _judge(auc: Interval | None, matured: int, monitor: Monitor) -> tuple[QualityVerdict, str]:
     if matured < monitor.min_outcomes:
         return "not enough", f"{matured} outcomes are known; a verdict needs {monitor.min_outcomes}"
     if auc is None:
-        return "not enough", f"ROC AUC has no value: the {matured} outcomes are all alike, or an answer is no number"
+        return (
+            "not enough",
+            f"ROC AUC has no value: of {matured} outcomes fewer than two are of one class, or an answer is no number",
+        )
     if not auc.value >= monitor.auc_floor:
         interval = f"95 % interval {auc.low:.3f} to {auc.high:.3f}"
         return "lost", f"ROC AUC is {auc.value:.3f} on {matured} outcomes ({interval}), needs {monitor.auc_floor:g}"
@@ -113,31 +119,20 @@ def _nothing(whole: Sequence[QualitySlice]) -> tuple[str, ...]:
     return () if whole else ("there are no predictions",)
 
 
-def roc_auc(truth: Sequence[int], scores: Sequence[float]) -> Estimate | None:
-    """Return ROC AUC with DeLong's 95 % interval; None where a class is missing or a score is no finite number."""
-    import numpy as np
-    from scipy.stats import rankdata
-
-    labels, values = np.asarray(truth, dtype=bool), np.asarray(scores, dtype=float)
-    positives, negatives = values[labels], values[~labels]
-    m, n = len(positives), len(negatives)
-    if not m or not n or not np.isfinite(values).all():
+def roc_auc(truth: Sequence[int], scores: Sequence[float]) -> Interval | None:
+    """Return ROC AUC with DeLong's interval; None for fewer than two of a class or a score that is no finite number."""
+    if min(sum(truth), len(truth) - sum(truth)) < CLASS_ROWS or not all(math.isfinite(score) for score in scores):
         return None
-    ranks = rankdata(np.concatenate([positives, negatives]))
-    above = (ranks[:m] - rankdata(positives)) / n  # share of negatives under each positive
-    below = 1 - (ranks[m:] - rankdata(negatives)) / m
-    value = float(above.mean())
-    spread = (float(above.var(ddof=1)) / m if m > 1 else 0.25) + (float(below.var(ddof=1)) / n if n > 1 else 0.25)
-    reach = Z_95 * math.sqrt(spread)
-    return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
+    return auc_interval(truth, scores)
 
 
-def log_loss(truth: Sequence[int], scores: Sequence[float]) -> Estimate | None:
-    """Return the mean log-loss in nats with its 95 % interval; None without answers or with one that is no number."""
+def log_loss(truth: Sequence[int], scores: Sequence[float]) -> Interval | None:
+    """Return the mean log-loss in nats by the normal approximation; None for no answers or one that is no number."""
+    import numpy as np
+
     if not truth or not all(0 <= score <= 1 for score in scores):
         return None
-    losses = [-math.log(max(score if value else 1 - score, _CLIP)) for value, score in zip(truth, scores, strict=True)]
-    value = math.fsum(losses) / len(losses)
-    variance = math.fsum((loss - value) ** 2 for loss in losses) / max(len(losses) - 1, 1)
-    reach = Z_95 * math.sqrt(variance / len(losses))
-    return Estimate(value, max(0.0, value - reach), value + reach)
+    losses = log_losses(np.asarray(truth, dtype=np.float64), np.asarray(scores, dtype=np.float64))
+    value, count = float(losses.mean()), len(losses)
+    reach = NormalDist().inv_cdf(0.5 + LEVEL / 2) * float(losses.std(ddof=1)) / math.sqrt(count) if count > 1 else value
+    return Interval(value, max(0.0, value - reach), value + reach, LEVEL, "normal")

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from keelway.core import Digest, PrincipalId, VersionName
+from keelway.evaluate import Interval
 
 DriftVerdict = Literal["drifted", "stable", "not enough"]
 QualityVerdict = Literal["lost", "kept", "not enough"]
@@ -64,15 +65,6 @@ class DriftReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """A figure with its 95 % confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
 class QualitySlice:
     """How the answers of one version, in one arm or in all, turned out.
 
@@ -81,7 +73,7 @@ class QualitySlice:
         matured: Predictions whose outcome is known.
         pending: Predictions whose outcome is not known yet.
         positives: Matured predictions whose outcome is 1.
-        roc_auc: By DeLong; None where one class is missing.
+        roc_auc: By DeLong; None with fewer than two outcomes of one class.
         log_loss: In nats, by the normal approximation; None where nothing matured.
     """
 
@@ -90,8 +82,8 @@ class QualitySlice:
     matured: int
     pending: int
     positives: int
-    roc_auc: Estimate | None
-    log_loss: Estimate | None
+    roc_auc: Interval | None
+    log_loss: Interval | None
     verdict: QualityVerdict
     reason: str = ""
 

@@ -2,8 +2,8 @@
 
 from keelway.promote.approval import answers, approve, open_request, reject, request_promotion, valid_answers
 from keelway.promote.evidence import SignatureCheck, admitted, check_signature, gather_evidence
-from keelway.promote.policy import load_policy, store_policy
 from keelway.promote.gate import check_gate, promote
+from keelway.promote.policy import load_policy, store_policy
 from keelway.promote.record import Admission, Approval, EnvironmentRules, PromotionRequest, environment_pointer
 from keelway.promote.status import AliasDrift, Standing, alias_drift, status_at
 

@@ -67,6 +67,6 @@ class ChampionScorer:
 
 
 def champion_scorer(version: ModelVersion, *, artifacts: ArtifactStore, public_key: PublicKey) -> ChampionScorer:
-    """Return a version as a scorer, its bytes and signature checked."""
+    """Return a version as a rival to compare with, its bytes and signature checked."""
     data = load_onnx(version, artifacts=artifacts, public_key=public_key)
     return ChampionScorer(version.name, OnnxModel(data, version.features))

@@ -28,6 +28,7 @@ class OnnxModel:
         from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf
 
         self._np = np
+        self.features = tuple(features)
         self._numeric = [each.name for each in features if each.kind == "numeric"]
         self._categorical = [each.name for each in features if each.kind == "categorical"]
         options = onnxruntime.SessionOptions()

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BUILD_TYPE = "https://keelway.dev/build/training/v1"
+BUILDER = "https://keelway.dev/principal/"
+"""Both are identifiers, as SLSA asks for, and no addresses: nothing need be served there, and nothing is fetched."""
 
 
 def register(
@@ -62,37 +64,13 @@ def register(
         raise UsageError("The scorecard is of another model", expected=digest_of(trained), found=scorecard.trained)
     with state.snapshot() as tx:
         known = _version_of(trained, tx)
-        newest = newest_version(trained.model, tx)
         table = tx.by_digest(FeatureTable, trained.feature_table)
-        before = tx.by_digest(TrainedModel, newest.trained) if newest else None
+        place = _next(trained, tx)
     if known is not None:
         return known
-    onnx, parity = _exported(trained, table, model=model, artifacts=artifacts)
-    number = newest.number + 1 if newest else 1
-    draft = ModelVersion(
-        name=version_name(trained.model, number),
-        model=trained.model,
-        number=number,
-        semver=next_semver(newest, before, trained),
-        onnx=onnx,
-        pipeline=trained.pipeline,
-        features=trained.features,
-        entity=table.entity,
-        parity=parity,
-        trained=digest_of(trained),
-        scorecard=digest_of(scorecard),
-        feature_table=trained.feature_table,
-        profile=trained.profile,
-        run_id=run_id,
-        author=actor,
-        created_at=now,
-        statement=onnx,
-        registry_link="",
-    )
-    draft = replace(draft, statement=_signed(draft, trained, table, artifacts=artifacts, key=key, now=now))
-    tags = {"keelway.key": draft.trained, "keelway.onnx": onnx, "keelway.semver": draft.semver}
-    link = tracker.register_version(trained.model, number, trained.tracking_run, tags)
-    return _record(replace(draft, registry_link=link), state=state)
+    exported = _exported(trained, table, model=model, artifacts=artifacts)
+    draft = _draft(scorecard, trained, table, place=place, exported=exported, run_id=run_id, actor=actor, now=now)
+    return _published(draft, trained, table, artifacts=artifacts, state=state, tracker=tracker, key=key)
 
 
 def next_semver(newest: ModelVersion | None, before: TrainedModel | None, trained: TrainedModel) -> str:
@@ -105,6 +83,14 @@ def next_semver(newest: ModelVersion | None, before: TrainedModel | None, traine
     if before.definition != trained.definition:
         return f"{major}.{minor + 1}.0"
     return f"{major}.{minor}.{patch + 1}"
+
+
+def _next(trained: TrainedModel, tx: Transaction) -> tuple[int, str]:
+    """Return the number and the semantic version that a new version gets."""
+    newest = newest_version(trained.model, tx)
+    if newest is None:
+        return 1, next_semver(None, None, trained)
+    return newest.number + 1, next_semver(newest, tx.by_digest(TrainedModel, newest.trained), trained)
 
 
 def _exported(
@@ -125,14 +111,61 @@ def _held_out(trained: TrainedModel, rows: pa.Table) -> pa.Table:
     return rows.filter(pc.equal(rows["as_of"], pa.scalar(trained.test_as_of, type=rows.schema.field("as_of").type)))
 
 
-def _signed(
-    version: ModelVersion,
+def _draft(
+    scorecard: Scorecard,
+    trained: TrainedModel,
+    table: FeatureTable,
+    *,
+    place: tuple[int, str],
+    exported: tuple[Digest, Parity],
+    run_id: RunId,
+    actor: PrincipalId,
+    now: datetime,
+) -> ModelVersion:
+    """Return the version before it is signed and shown anywhere."""
+    number, semver = place
+    onnx, parity = exported
+    return ModelVersion(
+        name=version_name(trained.model, number),
+        model=trained.model,
+        number=number,
+        semver=semver,
+        onnx=onnx,
+        pipeline=trained.pipeline,
+        features=trained.features,
+        entity=table.entity,
+        parity=parity,
+        trained=digest_of(trained),
+        scorecard=digest_of(scorecard),
+        feature_table=trained.feature_table,
+        profile=trained.profile,
+        run_id=run_id,
+        author=actor,
+        created_at=now,
+        statement=onnx,  # until it is signed
+        registry_link="",
+    )
+
+
+def _published(
+    draft: ModelVersion,
     trained: TrainedModel,
     table: FeatureTable,
     *,
     artifacts: ArtifactStore,
+    state: StateStore,
+    tracker: Tracker,
     key: SigningKey,
-    now: datetime,
+) -> ModelVersion:
+    """Sign a version, show it in the tracker and record it, in that order."""
+    signed = replace(draft, statement=_signed(draft, trained, table, artifacts=artifacts, key=key))
+    tags = {"keelway.key": signed.trained, "keelway.onnx": signed.onnx, "keelway.semver": signed.semver}
+    link = tracker.register_version(signed.model, signed.number, trained.tracking_run, tags)
+    return _record(replace(signed, registry_link=link), state=state)
+
+
+def _signed(
+    version: ModelVersion, trained: TrainedModel, table: FeatureTable, *, artifacts: ArtifactStore, key: SigningKey
 ) -> Digest:
     """Return the digest of the signed statement that says what the version was built from."""
     told = provenance(
@@ -156,9 +189,9 @@ def _signed(
             "environment": trained.code.environment_digest,
             **{f"snapshot/{name}": digest for name, digest in table.snapshots.items()},
         },
-        builder=f"https://keelway.dev/principal/{version.author}",
-        started=now,
-        finished=now,
+        builder=f"{BUILDER}{version.author}",
+        started=version.created_at,
+        finished=version.created_at,
     )
     return artifacts.put(sign_statement(told, key=key), kind=ArtifactKind.RECORD, name=f"{version.name}.dsse").digest
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from keelway.core import Prediction, VersionName
-from keelway.monitor import Estimate, psi, psi_null_quantile
+from keelway.evaluate import Interval
+from keelway.monitor import psi, psi_null_quantile
 
 BINS = 10
 """Equal bins of the probability in [0, 1]."""
@@ -59,7 +60,7 @@ class ArmEvidence:
     undefined: int
     probabilities: tuple[int, ...]
     latency_p99_ms: float | None = None
-    roc_auc: Estimate | None = None
+    roc_auc: Interval | None = None
     outcomes: int = 0
 
 
@@ -77,7 +78,7 @@ def arm_evidence(
     version: VersionName,
     errors: int = 0,
     latency_p99_ms: float | None = None,
-    roc_auc: Estimate | None = None,
+    roc_auc: Interval | None = None,
     outcomes: int = 0,
 ) -> ArmEvidence:
     """Return what the answers of one version amount to, with the failures counted elsewhere."""

@@ -115,7 +115,10 @@ class JournalLog:
         self._try_to_seal()
         with self._guard:
             if self._journal is not None:
-                self._journal.remove()
+                if self._journal.lines:  # written after the last sealing: the next start finds it
+                    self._journal.close()
+                else:
+                    self._journal.remove()
                 self._journal = None
         for journal in self._waiting:
             journal.close()

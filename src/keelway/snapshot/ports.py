@@ -29,6 +29,8 @@ class TableStore(Protocol):
         """Append a Parquet file to a table, creating the table when needed.
 
         Args:
+            table: The table's name, which is its dataset's.
+            rows: The Parquet file.
             digest: Of the file's bytes.
             count: Its rows.
             transaction: Names the append; one that was done before only returns where its file lies.

@@ -119,9 +119,7 @@ def _appended(
     if not checked.rows_ok:
         return old, before.table_version if before else -1
     path = artifacts.path_of(checked.rows)
-    added = tables.append(
-        checked.dataset, path, digest=checked.rows, count=checked.rows_ok, transaction=subject
-    )
+    added = tables.append(checked.dataset, path, digest=checked.rows, count=checked.rows_ok, transaction=subject)
     file = ManifestFile(added.path, path.stat().st_size, checked.rows, checked.rows_ok)
     return (*old, file), added.version
 

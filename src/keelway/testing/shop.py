@@ -58,6 +58,8 @@ def contract_text(*, unknown: str = "ignore", share: float = 1.0) -> str:
 
 @dataclass
 class Shop:
+    """An object store that a shop uploads to, and the engines of this machine that take its files in."""
+
     root: Path
     state: StateStore
     artifacts: ArtifactStore
@@ -87,7 +89,12 @@ class Shop:
 
     def pull(self) -> Batch | None:
         return pull(
-            ORDERS, source=LocalObjects(self.root / "objects"), state=self.state, artifacts=self.artifacts, now=NOW, actor=ANA
+            ORDERS,
+            source=LocalObjects(self.root / "objects"),
+            state=self.state,
+            artifacts=self.artifacts,
+            now=NOW,
+            actor=ANA,
         )
 
     def check(self, batch: Batch, *, threads: int = 1) -> CheckedBatch:

@@ -24,18 +24,18 @@ def code_state(root: Path, project_digest: Digest) -> CodeState:
 
 
 def _commit(root: Path) -> str:
-    """Return the commit at `root`, with `+dirty` where files differ from it, or an empty text."""
+    """Return the commit at `root`, with `+dirty` unless files are known to equal it, or an empty text."""
     head = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     if not head:
         return ""
-    return head + "+dirty" if _git(root, "status", "--porcelain", "--", ".") else head
+    return head if _git(root, "status", "--porcelain", "--", ".") == "" else f"{head}+dirty"
 
 
-def _git(root: Path, *arguments: str) -> str:
-    """Return what git prints, or an empty text where it fails or is not installed."""
+def _git(root: Path, *arguments: str) -> str | None:
+    """Return what git prints, or None where it fails or is not installed."""
     command = ["git", "-C", str(root), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=GIT_TIMEOUT_S, check=False)  # noqa: S603  (no shell)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -7,6 +7,7 @@ second call with the same key returns the first one's record and fits nothing.
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,9 @@ from keelway.core import (
     time_text,
 )
 from keelway.errors import TrainingError
-from keelway.features import FeatureColumn, FeatureTable, columns_for_scoring, profile_of, rows_of
+from keelway.features import FeatureColumn, FeatureTable, Profile, columns_for_scoring, profile_of, rows_of
 from keelway.ledger import StateStore
-from keelway.project import Estimator, Model
+from keelway.project import Estimator, Model, Preprocessing
 from keelway.train.frame import frame_of, labels_of, ordered
 from keelway.train.ports import Tracker
 from keelway.train.preprocess import make_estimator, make_preprocessor, make_selector, needs_scale
@@ -62,51 +63,11 @@ def fit(
         known = tx.find(TrainedModel, key)
     if known is not None:
         return known
-    split = forward_split(feature_table.as_ofs, timedelta(seconds=feature_table.horizon_s), model.overlap)
-    rows = training_rows(rows_of(feature_table, artifacts), split)
-    frame, labels = _checked(rows, feature_table.features)
-    pipeline = _fitted(model, feature_table.features, frame, labels, estimator=estimator, seed=seed)
-    stored = artifacts.put(pipeline_bytes(pipeline), kind=ArtifactKind.MODEL, name=f"{model.name}-{estimator.name}")
-    profile = profile_of(rows, feature_table.features)
-    run = tracker.record_training(
-        model.name,
-        name=f"{estimator.name} {time_text(split.test)[:10]}",
-        parameters={"estimator": estimator.factory, "seed": seed, **estimator.parameters, **plain(model.preprocessing)},
-        metrics={"train_rows": float(len(labels)), "train_positive_rate": float(labels.mean())},
-        tags={
-            "keelway.key": key,
-            "keelway.project": code.project_digest,
-            "keelway.environment": code.environment_digest,
-            "keelway.commit": code.commit,
-        },
-        dataset_digest=digest_of(feature_table),
-        signature_json=_signature(feature_table.features),
-        artifacts={"pipeline": stored.digest, "profile": digest_of(profile)},
+    trained, profile, positive_rate = _learnt(
+        model, feature_table, estimator=estimator, artifacts=artifacts, seed=seed, code=code
     )
-    trained = TrainedModel(
-        model=model.name,
-        estimator=estimator.name,
-        factory=estimator.factory,
-        parameters=dict(estimator.parameters),
-        pipeline=stored.digest,
-        features=feature_table.features,
-        feature_table=digest_of(feature_table),
-        train_as_ofs=split.train,
-        test_as_of=split.test,
-        train_rows=len(labels),
-        overlap_days=split.overlap_days,
-        seed=seed,
-        definition=model_definition(model, estimator, feature_table),
-        tracking_run=run,
-        profile=digest_of(profile),
-        code=code,
-    )
-    with state.transaction() as tx:
-        if (first := tx.find(TrainedModel, key)) is not None:  # somebody else was faster
-            return first
-        tx.insert(digest_of(profile), profile, parent=model.name, at=now)
-        tx.insert(key, trained, parent=model.name, at=now)
-    return trained
+    run = _shown(trained, model.preprocessing, key=key, positive_rate=positive_rate, tracker=tracker)
+    return _recorded(replace(trained, tracking_run=run), profile, key=key, state=state, now=now)
 
 
 def training_key(
@@ -141,6 +102,43 @@ def training_rows(rows: pa.Table, split: Split) -> pa.Table:
         moment = pa.scalar(split.test, type=rows.schema.field("label_known_at").type)
         kept = pc.and_(kept, pc.less_equal(rows["label_known_at"], moment))
     return rows.filter(kept)
+
+
+def _learnt(
+    model: Model,
+    feature_table: FeatureTable,
+    *,
+    estimator: Estimator,
+    artifacts: ArtifactStore,
+    seed: int,
+    code: CodeState,
+) -> tuple[TrainedModel, Profile, float]:
+    """Return what was learnt, the profile of the rows it was learnt from, and the share of positives among them."""
+    split = forward_split(feature_table.as_ofs, timedelta(seconds=feature_table.horizon_s), model.overlap)
+    rows = training_rows(rows_of(feature_table, artifacts), split)
+    frame, labels = _checked(rows, feature_table.features)
+    pipeline = _fitted(model, feature_table.features, frame, labels, estimator=estimator, seed=seed)
+    stored = artifacts.put(pipeline_bytes(pipeline), kind=ArtifactKind.MODEL, name=f"{model.name}-{estimator.name}")
+    profile = profile_of(rows, feature_table.features)
+    trained = TrainedModel(
+        model=model.name,
+        estimator=estimator.name,
+        factory=estimator.factory,
+        parameters=dict(estimator.parameters),
+        pipeline=stored.digest,
+        features=feature_table.features,
+        feature_table=digest_of(feature_table),
+        train_as_ofs=split.train,
+        test_as_of=split.test,
+        train_rows=len(labels),
+        overlap_days=split.overlap_days,
+        seed=seed,
+        definition=model_definition(model, estimator, feature_table),
+        tracking_run="",
+        profile=digest_of(profile),
+        code=code,
+    )
+    return trained, profile, float(labels.mean())
 
 
 def _checked(rows: pa.Table, features: tuple[FeatureColumn, ...]) -> tuple[pd.DataFrame, NDArray[np.int8]]:
@@ -199,7 +197,7 @@ def _fitted(
         try:
             matrix = first.fit_transform(frame).astype(np.float64)
             if selector is not None:
-                matrix = selector.fit_transform(matrix, labels)
+                matrix = _selected(selector, matrix, labels)
                 stages.append(("select", selector))
             last.fit(matrix, labels)
         except ValueError as error:
@@ -208,6 +206,20 @@ def _fitted(
             ) from error
     _refuse_unfinished(told, estimator)
     return Pipeline([*stages, ("estimate", last)])
+
+
+def _selected(selector: Any, matrix: NDArray[np.float64], labels: NDArray[np.int8]) -> NDArray[np.float64]:
+    """Return the columns that a fitted selector keeps, at least one."""
+    kept = selector.fit(matrix, labels).get_support()
+    if not kept.any():
+        raise TrainingError(
+            "No column is left after selection",
+            expected="one or more that tell something about the label",
+            found=f"0 of {len(kept)}",
+            fix="Declare Preprocessing(select=None), or add features.",
+        )
+    chosen: NDArray[np.float64] = matrix[:, kept]
+    return chosen
 
 
 def _refuse_unfinished(told: list[warnings.WarningMessage], estimator: Estimator) -> None:
@@ -222,6 +234,44 @@ def _refuse_unfinished(told: list[warnings.WarningMessage], estimator: Estimator
                 fix="Raise max_iter in the estimator's parameters, or keep Preprocessing(scale=True).",
             )
         warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+
+
+def _shown(
+    trained: TrainedModel, preprocessing: Preprocessing, *, key: Digest, positive_rate: float, tracker: Tracker
+) -> str:
+    """Show a training in the tracker and return the run's id."""
+    return tracker.record_training(
+        trained.model,
+        name=f"{trained.estimator} {time_text(trained.test_as_of)[:10]}",
+        parameters={
+            "estimator": trained.factory,
+            "seed": trained.seed,
+            **trained.parameters,
+            **plain(preprocessing),
+        },
+        metrics={"train_rows": float(trained.train_rows), "train_positive_rate": positive_rate},
+        tags={
+            "keelway.key": key,
+            "keelway.project": trained.code.project_digest,
+            "keelway.environment": trained.code.environment_digest,
+            "keelway.commit": trained.code.commit,
+        },
+        dataset_digest=trained.feature_table,
+        signature_json=_signature(trained.features),
+        artifacts={"pipeline": trained.pipeline, "profile": trained.profile},
+    )
+
+
+def _recorded(
+    trained: TrainedModel, profile: Profile, *, key: Digest, state: StateStore, now: datetime
+) -> TrainedModel:
+    """Store a training under its key, or return the one that was stored meanwhile."""
+    with state.transaction() as tx:
+        if (first := tx.find(TrainedModel, key)) is not None:  # somebody else was faster
+            return first
+        tx.insert(trained.profile, profile, parent=trained.model, at=now)
+        tx.insert(key, trained, parent=trained.model, at=now)
+    return trained
 
 
 def _signature(features: tuple[FeatureColumn, ...]) -> str:

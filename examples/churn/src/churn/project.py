@@ -35,7 +35,9 @@ transactions = Dataset(
 def activity(transactions: Any, as_of: Any) -> Any:
     """How recently, how often and for how much a customer bought; one row a customer.
 
-    Somebody who bought on one day only has no gap between orders, so `gap_d` and `overdue` are null for them.
+    Somebody who bought on one day only has no gap between orders, so `gap_d` and `overdue` are null for them. How long
+    somebody has been a customer is left out: the shop knows one cohort only, so it would be the calendar in disguise,
+    and a model that learnt it in summer would be lost in winter.
     """
     import ibis
 
@@ -44,7 +46,7 @@ def activity(transactions: Any, as_of: Any) -> Any:
     bought = transactions.order_date
     totals = transactions.group_by("customer_id").agg(
         recency_d=days_since(bought.max(), as_of),
-        tenure_d=days_since(bought.min(), as_of),
+        first_d=days_since(bought.min(), as_of),
         frequency=bought.nunique().cast("float64"),
         monetary=transactions.amount.sum(),
         units=transactions.units.sum().cast("float64"),
@@ -55,12 +57,11 @@ def activity(transactions: Any, as_of: Any) -> Any:
         spent_90d=window_sum(transactions.amount, bought, as_of, days=90),
         order_trend=trend(bought, as_of, days=60),
     )
-    gap_d = ratio(totals.tenure_d - totals.recency_d, totals.frequency - 1)
+    gap_d = ratio(totals.first_d - totals.recency_d, totals.frequency - 1)
     mean_order = ratio(totals.monetary, totals.frequency)
     return totals.mutate(
         gap_d=gap_d,
         overdue=ratio(totals.recency_d, gap_d),
-        rate=ratio(totals.frequency, totals.tenure_d),
         mean_order=mean_order,
         basket=ibis.cases(  # null for those who never paid anything
             (mean_order <= 0, ibis.null(str)),
@@ -68,7 +69,7 @@ def activity(transactions: Any, as_of: Any) -> Any:
             (mean_order < 40, "middle"),
             else_="large",
         ),
-    )
+    ).drop("first_d")
 
 
 @Label.define(entity="customer_id", source=transactions, horizon="180d", absent=1)

@@ -5,6 +5,7 @@ kept and what was quarantined are then written in the order of files and lines, 
 that the same input gives the same bytes on any number of threads.
 """
 
+# ruff: noqa: S608 - the SQL is made of column numbers and of literals that `rules.literal` quotes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 ROW_GROUP = 131_072
 """Rows in one row group of the Parquet files."""
 EXAMPLES = 5
-STRUCTURE = "CASE WHEN cut AND fields != wanted THEN 'cut off: ' || fields || ' of ' || wanted || ' fields' " \
-    "WHEN fields != wanted THEN fields || ' fields instead of ' || wanted " \
-    "WHEN cut AND {strict} THEN 'the last line has no line end, it may be cut off' END"  # fmt: skip
+STRUCTURE = """CASE
+    WHEN cut AND fields != wanted THEN 'cut off: ' || fields || ' of ' || wanted || ' fields'
+    WHEN fields != wanted THEN fields || ' fields instead of ' || wanted
+    WHEN cut AND {strict} THEN 'the last line has no line end, it may be cut off'
+END"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,9 @@ class DuckDbChecker:
                 return _Check(connection, layouts, contract, event_time).run(folder)
         except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.ParserException) as error:
             first = str(error).splitlines()[0]
-            raise ContractError(f"A rule of the contract of {contract.dataset} cannot be evaluated", found=first) from error
+            raise ContractError(
+                f"A rule of the contract of {contract.dataset} cannot be evaluated", found=first
+            ) from error
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
             raise StorageError("Rows cannot be checked", found=str(error).splitlines()[0]) from error
         except duckdb.Error as error:
@@ -68,7 +73,11 @@ class _Check:
     """One check under way: a connection, the layouts of its files and its contract."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, layouts: Sequence[lines.Layout], contract: Contract, event_time: str
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        layouts: Sequence[lines.Layout],
+        contract: Contract,
+        event_time: str,
     ) -> None:
         self._connection = connection
         self._layouts = layouts
@@ -155,8 +164,10 @@ class _Check:
         for index, column in enumerate(self._contract.columns):
             value = f"r{index}"
             if column.aliases:
-                flags.append(f"list_contains(renames, {rules.literal(column.name)}) AS {self._flag(column.name, 'alias')}")
-            for repair, template in rules.repairs(column, index).items():
+                flags.append(
+                    f"list_contains(renames, {rules.literal(column.name)}) AS {self._flag(column.name, 'alias')}"
+                )
+            for repair, template in rules.repairs(column).items():
                 after = template.format(v=value)
                 if repair:
                     flags.append(f"({after}) IS DISTINCT FROM ({value}) AS {self._flag(column.name, repair)}")
@@ -251,9 +262,7 @@ class _Check:
     def _files(self) -> tuple[CheckedFile, ...]:
         query = "SELECT file, count(*), count(reasons) FROM checked GROUP BY file"
         counts = {file: (rows, bad) for file, rows, bad in self._connection.execute(query).fetchall()}
-        return tuple(
-            _checked_file(layout, *counts.get(number, (0, 0))) for number, layout in enumerate(self._layouts)
-        )
+        return tuple(_checked_file(layout, *counts.get(number, (0, 0))) for number, layout in enumerate(self._layouts))
 
     def _examples(self) -> tuple[QuarantinedRow, ...]:
         query = "SELECT file, row, raw, reasons FROM checked WHERE reasons IS NOT NULL ORDER BY file, row LIMIT ?"
@@ -299,7 +308,9 @@ def _quarantine_schema() -> pa.Schema:
     import pyarrow as pa
 
     text = pa.string()
-    return pa.schema([("file", text), ("digest", text), ("row", pa.int64()), ("raw", text), ("reasons", pa.list_(text))])
+    return pa.schema(
+        [("file", text), ("digest", text), ("row", pa.int64()), ("raw", text), ("reasons", pa.list_(text))]
+    )
 
 
 def _write(path: Path, schema: pa.Schema, parts: Iterator[pa.RecordBatch]) -> None:

@@ -4,6 +4,7 @@ Names are paths from the root with `/`. Nothing outside the root is ever listed 
 or climbs is refused, and a symbolic link that leads out is refused by name.
 """
 
+# ruff: noqa: PTH112, PTH118, PTH123 - os paths are several times faster than pathlib on listings of a million objects.
 from __future__ import annotations
 
 import os
@@ -70,7 +71,7 @@ class LocalObjects:
         wanted = parts[:depth]
         if not folder and wanted and not os.path.isdir(os.path.join(real_root, *wanted)):
             return
-        start = "/".join(wanted) if not folder else folder
+        start = folder or "/".join(wanted)
         for entry, name in _sorted_entries(os.path.join(real_root, start), start):
             if entry.is_dir():
                 if "**" in parts or name.count("/") + 1 < len(parts):
@@ -132,7 +133,9 @@ def _sorted_entries(path: str, folder: str) -> list[tuple[os.DirEntry[str], str]
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise SourceError(f"{folder or 'The object store'} cannot be listed", found=error.strerror or str(error)) from error
+        raise SourceError(
+            f"{folder or 'The object store'} cannot be listed", found=error.strerror or str(error)
+        ) from error
     named = [(entry, f"{folder}/{entry.name}" if folder else entry.name) for entry in entries]
     return sorted(named, key=lambda pair: pair[1] + "/" if pair[0].is_dir() else pair[1])
 

@@ -48,7 +48,7 @@ def cells(contract: Contract) -> str:
     return ", ".join(f"l.fields[f.p{index}] AS r{index}" for index in range(len(contract.columns)))
 
 
-def repairs(column: Column, index: int) -> dict[str, str]:
+def repairs(column: Column) -> dict[str, str]:
     """Return the layers of repairs: name of the repair to the expression over the layer before (`{v}`)."""
     layers: dict[str, str] = {}
     if column.trim:

@@ -51,7 +51,7 @@ class LocalTables:
     def path_of(self, table: str, path: str) -> Path:
         """Return the local path of a table's file."""
         found = self._folder(table) / path
-        if os.path.basename(path) != path or not found.is_file():
+        if Path(path).name != path or not found.is_file():
             raise MissingRecordError(f"A file of the table {table} is gone", expected=path, found="nothing")
         return found
 
@@ -67,7 +67,7 @@ class LocalTables:
             raise MissingRecordError(
                 f"There is no such version of the table {table}", expected=str(version), found=str(error)
             ) from error
-        return sorted(os.path.basename(uri) for uri in uris)
+        return sorted(Path(uri).name for uri in uris)
 
     def _folder(self, table: str) -> Path:
         return self._root / checked_name(table, what="table")
@@ -89,7 +89,7 @@ class LocalTables:
                 shutil.copyfileobj(source, copy, 1 << 20)
                 copy.flush()
                 os.fsync(copy.fileno())
-            os.replace(part, target)
+            part.replace(target)
         finally:
             part.unlink(missing_ok=True)
         return target.stat().st_size

@@ -132,7 +132,7 @@ class MlflowTracker:
             warnings.simplefilter("ignore")
             if self._opened is None:
                 self._opened = _open(self._uri)
-            with _translated():
+            with translated():
                 yield self._opened
 
     def _experiment(self, client: Any, name: str) -> str:
@@ -174,7 +174,7 @@ def _open(uri: str) -> Any:
         ) from error
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
-    with _translated():
+    with translated():
         _write_ahead(uri)
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)  # creates the tables
@@ -192,7 +192,7 @@ def _write_ahead(uri: str) -> None:
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Translate what MLflow and the database under it raise."""
     import sqlite3
 

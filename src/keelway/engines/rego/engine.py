@@ -5,30 +5,42 @@ A gate is the package `keelway.gate`. It names its rules in the set `rules` and 
 never let a model in, so this engine refuses, before and after it asks Rego:
 
 1. a policy without files or rules, one that does not compile, raises or answers with another shape;
-2. a policy that asks for `input.a.b` when the evidence holds no such thing, or holds null there: null is taken out
-   of the evidence first, because rego-cpp finds null greater than any number;
+2. a policy that asks for `input.a.b` or `data.a.b` where there is no such thing, or null: null is taken out of the
+   evidence first, because rego-cpp finds null greater than any number;
 3. evidence with NaN or infinity;
 4. a policy that calls a built-in whose answer is not the same tomorrow (the time, chance, the host).
+
+rego-cpp keeps texts as they stand in JSON, without the outer quotes, but leaves these around a constant that travels
+through a function into `sprintf`, and then prints JSON that nobody can read. So texts are asked for in base64, and a
+quote without a backslash before it is taken out: a true one always has a backslash there.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 from keelway.core import Digest, Evidence, PolicyEngine, PolicySet, Verdict, digest_bytes, digest_of
+from keelway.engines.rego.unasked import refused_unasked
 from keelway.errors import KeelwayError
 
-QUERY = "data.keelway.gate"
-LIBRARY = "library/"
-"""Files under this name are Keelway's ready rules: tested to refuse missing evidence by themselves."""
+QUERY = """answer := [[name, kind, texts, others] |
+    some name in ["rules", "deny", "passed"]
+    value := data.keelway.gate[name]
+    kind := type_name(value)
+    texts := [base64.encode(text) | some text in value; is_string(text)]
+    others := count([other | some other in value; not is_string(other)])
+]"""
+"""What the gate says: of each set its kind, its texts, and how many members are no texts."""
 
-_STRINGS_AND_COMMENTS = re.compile(r'"(?:\\.|[^"\\])*"|`[^`]*`|#[^\n]*')
-_REFERENCE = re.compile(r"\binput((?:\s*\.\s*[A-Za-z_]\w*)+)")
-_IMPURE = re.compile(r"\b(time\.now_ns|rand\.\w+|uuid\.\w+|opa\.runtime|http\.\w+|net\.\w+)")
+_STRAY_QUOTE = re.compile(r'(\\.)|"', re.DOTALL)
 _UNKNOWN = digest_bytes(b"evidence without a canonical form")
+
+_Answer = dict[str, tuple[str, ...] | None]
+"""The gate's sets by name; None for one that is no set of texts."""
 
 
 class RegoEngine:
@@ -41,7 +53,7 @@ class RegoEngine:
             evidence_digest = digest_of(evidence)
         except (KeelwayError, TypeError, ValueError):
             return _refusal(policy_digest, _UNKNOWN, _unwritable(evidence))
-        reasons = _refused_unasked(policy, evidence)
+        reasons = refused_unasked(policy, evidence)
         if reasons:
             return _refusal(policy_digest, evidence_digest, reasons)
         rules, reasons = _ask(policy, evidence)
@@ -68,57 +80,33 @@ def _unfinite(value: Any, path: str) -> list[tuple[str, float]]:
     return []
 
 
-def _refused_unasked(policy: PolicySet, evidence: Evidence) -> tuple[str, ...]:
-    """Return the reasons that need no Rego: nothing to ask, impure calls, evidence that is not there."""
-    if not any(not name.startswith(LIBRARY) and text.strip() for name, text in policy.files.items()):
-        return (f"the policy {policy.name} has no rules: an empty gate lets nothing in",)
-    reasons: list[str] = []
-    for name, text in sorted(policy.files.items()):
-        code = _STRINGS_AND_COMMENTS.sub('""', text)
-        reasons += [
-            f"{name} calls {call}, whose answer changes: a gate may only read its evidence"
-            for call in sorted(set(_IMPURE.findall(code)))
-        ]
-        if not name.startswith(LIBRARY):
-            asked = {re.sub(r"\s", "", path).lstrip(".") for path in _REFERENCE.findall(code)}
-            reasons += [
-                f"{name} asks for input.{path}, which the evidence does not hold"
-                for path in sorted(asked)
-                if not _holds(evidence, path.split("."))
-            ]
-    return tuple(reasons)
-
-
-def _holds(value: Any, path: list[str]) -> bool:
-    for key in path:
-        if not isinstance(value, dict) or value.get(key) is None:
-            return False
-        value = value[key]
-    return True
-
-
 def _ask(policy: PolicySet, evidence: Evidence) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the rules that were asked and the reasons why not."""
     from regopy import Interpreter, LogLevel, RegoError
 
+    name = policy.name
     try:
         interpreter = Interpreter()
         interpreter.log_level = LogLevel.NONE
         interpreter.strict_built_in_errors = True
-        for name, text in sorted(policy.files.items()):
-            interpreter.add_module(name, text)
+        for file, text in sorted(policy.files.items()):
+            interpreter.add_module(file, text)
         # As a term: `set_input` would keep six decimals of each number (rego-cpp 1.5).
-        interpreter.set_input_term(json.dumps(_without_nulls(evidence), allow_nan=False))
+        interpreter.set_input_term(json.dumps(_without_nulls(evidence), allow_nan=False, ensure_ascii=False))
         output = interpreter.query(QUERY)
-        answered = bool(output.ok())
-        answers = [answer for result in output.results for answer in result.expressions] if answered else []
-    except (RegoError, ValueError, UnicodeError) as error:
-        return (), (f"the policy {policy.name} cannot be evaluated: {_told(error)}",)
-    if not answered:
-        return (), (f"the policy {policy.name} failed while it was evaluated: {_told(output)}",)
-    if len(answers) != 1 or not isinstance(answers[0], dict):
-        return (), (f"the policy {policy.name} defines nothing in package keelway.gate",)
-    return _read(policy.name, answers[0])
+    except RegoError as error:
+        return (), (f"the policy {name} cannot be evaluated: {_told(error)}",)
+    except UnicodeError:
+        return (), (f"the policy {name} or the evidence holds text that is no Unicode",)
+    except ValueError:  # an answer of no characters, where one is expected in JSON
+        return (), (f"the policy {name} cannot be evaluated: an unknown function, or a rule that rests on itself",)
+    if not output.ok():
+        return (), (f"the policy {name} failed while it was evaluated: a built-in failed, or a name has two values",)
+    try:
+        answer = _answer(output.results[0].bindings["answer"])
+    except (LookupError, TypeError, ValueError) as error:
+        return (), (f"the policy {name} answers what nobody can read ({type(error).__name__}): build reasons simpler",)
+    return _read(name, answer)
 
 
 def _without_nulls(value: Any) -> Any:
@@ -129,25 +117,38 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def _read(name: str, answer: dict[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _answer(found: list[tuple[str, str, list[str], int]]) -> _Answer:
+    """Return the gate's sets with their texts as they were meant."""
+    answer: _Answer = {}
+    for name, kind, texts, others in found:
+        members = tuple(sorted(_text(text) for text in texts))
+        proper = kind in ("set", "array") and not others and all(text.strip() for text in members)
+        answer[name] = members if proper else None
+    return answer
+
+
+def _text(encoded: str) -> str:
+    """Return a text as it was meant; a quote that is no part of it has no backslash before it."""
+    raw = base64.b64decode(encoded, validate=True).decode()
+    text: str = json.loads('"' + _STRAY_QUOTE.sub(r"\1", raw) + '"', strict=False)
+    return text
+
+
+def _read(name: str, answer: _Answer) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return rules and reasons of a gate's answer, refusing any other shape."""
+    if not answer:
+        return (), (f"the policy {name} defines nothing in package keelway.gate",)
     rules, deny = answer.get("rules"), answer.get("deny")
-    if not _texts(rules) or not rules:
+    if not rules:
         return (), (f"the policy {name} names no rules: `rules` must be a set of names, and not empty",)
-    named = tuple(sorted(rules))
-    if not _texts(deny):
-        return named, (f"the policy {name} gives no reasons: `deny` must be a set of sentences",)
-    reasons = tuple(sorted(deny))
-    passed = answer.get("passed")
-    if passed is not None:
-        if not _texts(passed):
-            return named, (f"the policy {name} has a wrong `passed`: it must be a set of rule names",)
-        reasons += tuple(f"the rule {rule} did not pass" for rule in named if rule not in passed)
-    return named, reasons
-
-
-def _texts(value: object) -> TypeGuard[list[str]]:
-    return isinstance(value, list) and all(isinstance(item, str) and item.strip() for item in value)
+    if deny is None:
+        return rules, (f"the policy {name} gives no reasons: `deny` must be a set of sentences",)
+    if "passed" not in answer:
+        return rules, deny
+    passed = answer["passed"]
+    if passed is None:
+        return rules, (f"the policy {name} has a wrong `passed`: it must be a set of rule names",)
+    return rules, deny + tuple(f"the rule {rule} did not pass" for rule in rules if rule not in passed)
 
 
 def _told(error: object) -> str:

@@ -12,7 +12,7 @@ figure(path) := value if {
 metric_floor(metric, floor) := {reason |
 	low := figure(["metrics", metric, "low"])
 	not _at_least(low, floor)
-	reason := _say("%s is at least %v with confidence, needs %v", [metric, low, floor])
+	reason := sprintf("%s is at least %v with confidence, needs %v", [metric, low, floor])
 }
 
 auc_floor(floor) := metric_floor("roc_auc", floor)
@@ -21,7 +21,7 @@ auc_floor(floor) := metric_floor("roc_auc", floor)
 metric_ceiling(metric, ceiling) := {reason |
 	high := figure(["metrics", metric, "high"])
 	not _at_most(high, ceiling)
-	reason := _say("%s is at most %v with confidence, allowed is %v", [metric, high, ceiling])
+	reason := sprintf("%s is at most %v with confidence, allowed is %v", [metric, high, ceiling])
 }
 
 # On the same rows the version must not be worse than the champion that is live now. A version that was let in
@@ -36,11 +36,11 @@ not_worse_than_champion := {reason |
 _champion_reasons(live) := {reason |
 	compared := object.get(input, ["champion", "compared"], "nothing")
 	compared != live
-	reason := _say("the champion is %s, but the version was compared with %s", [_named(live), _named(compared)])
+	reason := sprintf("the champion is %s, but the version was compared with %s", [_named(live), _named(compared)])
 } | {reason |
 	verdict := object.get(input, ["versus_champion", "verdict"], "missing")
 	not verdict in {"better", "no difference"}
-	reason := _say("compared with the champion it is: %s", [verdict])
+	reason := sprintf("compared with the champion it is: %s", [verdict])
 }
 
 _named("") := "nothing"
@@ -55,26 +55,26 @@ _admitted_here if {
 not_worse_than_trivial := {reason |
 	verdict := object.get(input, ["versus_trivial", "verdict"], "missing")
 	not verdict in {"better", "no difference"}
-	reason := _say("compared with the trivial rule it is: %s", [verdict])
+	reason := sprintf("compared with the trivial rule it is: %s", [verdict])
 }
 
 # The version must be better than the trivial rule.
 beats_trivial := {reason |
 	verdict := object.get(input, ["versus_trivial", "verdict"], "missing")
 	verdict != "better"
-	reason := _say("it has to beat the trivial rule, and compared with it is: %s", [verdict])
+	reason := sprintf("it has to beat the trivial rule, and compared with it is: %s", [verdict])
 }
 
 # The exported model has to answer like the trained one, nulls and unseen values included.
 parity := {reason |
 	difference := figure(["parity", "max_difference"])
 	tolerance := figure(["parity", "tolerance"])
-	not _within(difference, tolerance)
-	reason := _say("the ONNX model differs by %v, allowed is %v", [difference, tolerance])
+	not _at_most(difference, tolerance)
+	reason := sprintf("the ONNX model differs by %v, allowed is %v", [difference, tolerance])
 } | {reason |
 	some kind in ["nulls_tested", "unseen_tested"]
 	object.get(input, ["parity", kind], false) != true
-	reason := _say("parity was checked without %s", [kind])
+	reason := sprintf("parity was checked without %s", [kind])
 } | {reason |
 	rows := figure(["parity", "rows"])
 	not _at_least(rows, 1)
@@ -86,7 +86,7 @@ quarantined_at_most(share) := _without_snapshots | {reason |
 	some name in object.keys(_snapshots)
 	found := figure(["snapshots", name, "quarantined_share"])
 	not _at_most(found, share)
-	reason := _say("%s: %v of the rows are quarantined, allowed is %v", [name, found, share])
+	reason := sprintf("%s: %v of the rows are quarantined, allowed is %v", [name, found, share])
 }
 
 # Every snapshot has to hold data that became known at most this many days before now.
@@ -94,7 +94,7 @@ fresh_within_days(days) := _without_snapshots | {reason |
 	some name in object.keys(_snapshots)
 	age := figure(["snapshots", name, "age_days"])
 	not _at_most(age, days)
-	reason := _say("%s: the newest data is %v days old, allowed is %v", [name, age, days])
+	reason := sprintf("%s: the newest data is %v days old, allowed is %v", [name, age, days])
 }
 
 _snapshots := object.get(input, "snapshots", {})
@@ -111,42 +111,36 @@ no_overlap := overlap_at_most_days(0)
 overlap_at_most_days(days) := {reason |
 	overlap := figure(["training", "overlap_days"])
 	not _at_most(overlap, days)
-	reason := _say("training labels overlap the test by %v days, allowed is %v", [overlap, days])
+	reason := sprintf("training labels overlap the test by %v days, allowed is %v", [overlap, days])
 }
 
 # The evaluation needs at least so many rows of the positive class.
 positives_at_least(wanted) := {reason |
 	found := figure(["evaluation", "positives"])
 	not _at_least(found, wanted)
-	reason := _say("the test has %v positive rows, needs %v", [found, wanted])
+	reason := sprintf("the test has %v positive rows, needs %v", [found, wanted])
 }
 
 # Model bytes and signed statement have to verify.
 signed := {reason |
 	object.get(input, ["signature", "verified"], false) != true
-	reason := _say("the signature does not verify: %s", [object.get(input, ["signature", "reason"], "not checked")])
+	reason := sprintf("the signature does not verify: %s", [object.get(input, ["signature", "reason"], "not checked")])
 }
 
 # The version must have been let into another environment before.
 admitted_in(environment) := {reason |
 	count(object.get(input, ["admissions", environment], {})) == 0
-	reason := _say("it was never admitted to %s", [environment])
+	reason := sprintf("it was never admitted to %s", [environment])
 }
 
 _at_least(value, floor) if {
 	is_number(value)
+	is_number(floor)
 	value >= floor
 }
 
 _at_most(value, ceiling) if {
 	is_number(value)
+	is_number(ceiling)
 	value <= ceiling
 }
-
-_within(value, limit) if {
-	is_number(limit)
-	_at_most(value, limit)
-}
-
-# rego-cpp leaves the quotes on constant texts that `sprintf` prints.
-_say(template, values) := replace(sprintf(template, values), "\"", "")

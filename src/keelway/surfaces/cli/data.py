@@ -60,7 +60,7 @@ def quarantine(session: Session, dataset: str, limit: int) -> None:
     def human() -> None:
         table(
             ["file", "line", "reasons", "original"],
-            [[row.file, str(row.line), "; ".join(row.reasons), row.raw[:60]] for row in report.rows],
+            [[row.file, str(row.row), "; ".join(row.reasons), row.raw[:60]] for row in report.rows],
         )
         table(["file", "why the whole file"], [[item.name, item.reason] for item in report.files])
         click.echo(f"{report.total_rows} rows and {len(report.files)} files in all")

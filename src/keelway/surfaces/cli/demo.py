@@ -69,7 +69,7 @@ class Demo:
         first = SimulatedClock(FIRST_VISIT)
         second = SimulatedClock(SECOND_VISIT)
         ana = self._open("user:ana", second)
-        done = ana.lab.champion(MODEL) is not None
+        done = ana.traffic.has_predictions(MODEL, "prod")
         ana.close()
         if not done:
             self._first_visit(first)

@@ -1,0 +1,258 @@
+"""The servers that bench_serving.py compares, each in a process of its own, and the model that they serve.
+
+    python _scoring.py keelway FOLDER    the scoring app, with schema check, prediction log, sealing and metrics
+    python _scoring.py empty FOLDER      an ASGI endpoint that does nothing, under the same uvicorn: the floor
+
+A server prints `{"ready": "http://127.0.0.1:PORT"}` when it answers. `make_project` leaves in the folder what they
+need: a model of 10 numbers and 2 categories that was trained, registered, admitted and deployed by the real code.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keelway.core import (
+    ArtifactKind,
+    CodeState,
+    Digest,
+    Environment,
+    PrincipalId,
+    RunId,
+    SystemClock,
+    Verdict,
+    VersionName,
+    digest_bytes,
+    digest_of,
+)
+from keelway.engines.local.artifacts import LocalArtifacts
+from keelway.engines.local.journal import FileJournals
+from keelway.engines.local.tracker import NoTracker
+from keelway.engines.sql import SqlState
+from keelway.features import FeatureColumn, FeatureTable, columns_for_scoring, profile_of, rows_of
+from keelway.ledger import PublicKey, SigningKey
+from keelway.project import Cuts, Dataset, Estimator, FeatureSet, Label, Model
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from keelway.register import ModelVersion
+
+MODEL, ENVIRONMENT = "bench", Environment("prod")
+ROWS, NUMBERS, BODIES = 5_000, 10, 500
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CUTS = tuple(datetime(2025, month, 1, tzinfo=UTC) for month in (1, 3, 5))
+PRINCIPAL = PrincipalId("sp:bench")
+ANY = digest_bytes(b"benchmark")
+LEVELS = {"plan": ["gold", "silver", "bronze", ""], "region": [f"region-{number}" for number in range(20)]}
+FEATURES = (
+    *(FeatureColumn(f"number_{place}", "numeric") for place in range(NUMBERS)),
+    *(FeatureColumn(name, "categorical") for name in LEVELS),
+)
+
+
+class ScoringProject:
+    """State, artifacts and keys in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = SqlState(f"sqlite:///{folder / 'state.db'}")
+        self.artifacts = LocalArtifacts(folder / "artifacts")
+
+    def load(self, name: VersionName, digest: Digest) -> Any:
+        """Return a version's scorer; record, signature and bytes are checked."""
+        from keelway.register import ModelVersion, OnnxModel, load_onnx
+
+        with self.state.snapshot() as tx:
+            version = tx.by_digest(ModelVersion, digest)
+        key = PublicKey.load(self.folder / "key.pub")
+        return OnnxModel(load_onnx(version, artifacts=self.artifacts, public_key=key), version.features)
+
+
+def make_project(folder: Path) -> None:
+    """Train, register, admit and deploy the model; write `bodies.json` and the pipeline as `pipeline.joblib`."""
+    import joblib
+
+    from keelway.train import frame_of, load_pipeline
+
+    project = ScoringProject(folder)
+    version, table = _registered(project)
+    _deployed(project, version)
+    rows = rows_of(table, project.artifacts).slice(0, BODIES)
+    columns = columns_for_scoring(rows, FEATURES)
+    records = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    bodies = [
+        json.dumps({"entity": f"c{place:05}", "features": record}, separators=(",", ":"))
+        for place, record in enumerate(records)
+    ]
+    (folder / "bodies.json").write_text(json.dumps(bodies))
+    (folder / "records.json").write_text(json.dumps(records))
+    pipeline = load_pipeline(version.pipeline, artifacts=project.artifacts)
+    joblib.dump((pipeline, frame_of(columns, FEATURES)), folder / "pipeline.joblib")
+    project.state.close()
+
+
+def _registered(project: ScoringProject) -> tuple[ModelVersion, FeatureTable]:
+    from keelway.evaluate import evaluate
+    from keelway.register import register
+    from keelway.train import fit
+
+    key = SigningKey.generate("bench")
+    (project.folder / "key.pub").write_text(key.public.pem())
+    model = _declared()
+    table = _feature_table(project)
+    ports: dict[str, Any] = {"artifacts": project.artifacts, "state": project.state}
+    trained = fit(
+        model, table, estimator=model.estimators[0], tracker=NoTracker(), seed=1, now=NOW, code=CodeState(ANY, ANY), **ports
+    )
+    card = evaluate(trained, table, model=model, champion=None, now=NOW, **ports)
+    version = register(
+        card, trained, model=model, run_id=RunId("bench"), tracker=NoTracker(), key=key, actor=PRINCIPAL, now=NOW, **ports
+    )
+    return version, table
+
+
+def _declared() -> Model:
+    source = Dataset("rows", contract="c.yaml", source="*.csv", event_time="at")
+    return Model(
+        MODEL,
+        features=(FeatureSet("all", entity="entity", sources=(source,), function=_nothing),),
+        label=Label("label", entity="entity", source=source, horizon=timedelta(days=30), function=_nothing, absent=0),
+        estimators=(Estimator("logistic", "sklearn.linear_model.LogisticRegression", {"max_iter": 1000}),),
+        cuts=Cuts(CUTS[0]),
+        trivial_rule="number_0",
+    )
+
+
+def _nothing(rows: Any, _as_of: Any) -> Any:
+    return rows
+
+
+def _feature_table(project: ScoringProject) -> FeatureTable:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    data = _rows()
+    sink = pa.BufferOutputStream()
+    pq.write_table(data, sink)
+    stored = project.artifacts.put(sink.getvalue().to_pybytes(), kind=ArtifactKind.FEATURE_TABLE)
+    table = FeatureTable(
+        model=MODEL,
+        purpose="training",
+        data=stored.digest,
+        profile=digest_of(profile_of(data, FEATURES)),
+        entity="entity",
+        as_ofs=CUTS,
+        features=FEATURES,
+        label="label",
+        horizon_s=30 * 86_400,
+        rows=ROWS,
+        snapshots={"rows": ANY},
+        definition=ANY,
+    )
+    with project.state.transaction() as tx:
+        tx.insert(digest_of(table), table, at=NOW)
+    return table
+
+
+def _rows() -> pa.Table:
+    """Return rows whose label follows two numbers and a category; one number in twenty is null."""
+    import numpy as np
+    import pyarrow as pa
+
+    draw = np.random.default_rng(1)
+    numbers = draw.normal(size=(NUMBERS, ROWS)).round(4)
+    plan = draw.choice(LEVELS["plan"], ROWS)
+    label = numbers[0] - numbers[1] + (plan == "gold") + draw.normal(size=ROWS) > 0.5
+    moments = [CUTS[place * len(CUTS) // ROWS] for place in range(ROWS)]
+    utc = pa.timestamp("us", "UTC")
+    return pa.table(
+        {
+            "entity": [f"c{place:05}" for place in range(ROWS)],
+            "as_of": pa.array(moments, utc),
+            **{f"number_{n}": pa.array(numbers[n], mask=draw.random(ROWS) < 0.05) for n in range(NUMBERS)},
+            "plan": plan.tolist(),
+            "region": draw.choice(LEVELS["region"], ROWS).tolist(),
+            "label": label.astype(np.int8),
+            "label_known_at": pa.array([moment + timedelta(days=30) for moment in moments], utc),
+        }
+    )
+
+
+def _deployed(project: ScoringProject, version: ModelVersion) -> None:
+    from keelway.deploy import SmokeResult, deploy
+    from keelway.promote import Admission
+
+    digest = digest_of(version)
+    verdict = Verdict(True, (), ("all",), ANY, ANY)
+    admission = Admission(version.name, digest, ENVIRONMENT, ANY, verdict, None, (), PRINCIPAL, NOW)
+    with project.state.transaction() as tx:
+        parent = f"{ENVIRONMENT}/{version.name}"
+        tx.insert(f"{parent}/1", admission, parent=parent, at=NOW)
+    deploy(
+        MODEL,
+        environment=ENVIRONMENT,
+        stable=version.name,
+        smoke=lambda tried: SmokeResult(tried.name, digest, passed=True, answers=0),
+        state=project.state,
+        principal=PRINCIPAL,
+        now=NOW,
+    )
+
+
+def told_ready(address: str) -> None:
+    """Tell the process that started this one where requests are answered."""
+    print(json.dumps({"ready": address}), flush=True)
+
+
+def serve_keelway(folder: Path) -> None:
+    """Serve the model as `keelway serve` does, until SIGTERM."""
+    from keelway.serve import JournalLog, Router
+    from keelway.surfaces.scoring import ScoringApp, serve
+    from keelway.surfaces.scoring.metrics import ScoringMetrics
+
+    project = ScoringProject(folder)
+    metrics = ScoringMetrics(MODEL, ENVIRONMENT)
+    log = JournalLog(
+        MODEL,
+        environment=ENVIRONMENT,
+        journals=FileJournals(folder / "journals"),
+        state=project.state,
+        artifacts=project.artifacts,
+        principal=PRINCIPAL,
+        clock=SystemClock(),
+        on_unlogged=metrics.unlogged,
+    )
+    router = Router(MODEL, ENVIRONMENT, state=project.state, load=project.load)
+    app = ScoringApp(router, log=log, clock=SystemClock(), metrics=metrics)
+    serve(app, host="127.0.0.1", port=0, on_ready=told_ready)
+    project.state.close()
+
+
+def serve_empty(_folder: Path) -> None:
+    """Serve an endpoint that reads the request and says yes."""
+    import uvicorn
+
+    from keelway.surfaces.scoring.server import bind
+
+    async def empty(_scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"2")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    bound = bind("127.0.0.1", 0)
+    told_ready(f"http://127.0.0.1:{bound.getsockname()[1]}")
+    config = uvicorn.Config(
+        empty, lifespan="off", ws="none", access_log=False, log_level="warning", server_header=False, date_header=False
+    )
+    uvicorn.Server(config).run(sockets=[bound])
+
+
+if __name__ == "__main__":
+    {"keelway": serve_keelway, "empty": serve_empty}[sys.argv[1]](Path(sys.argv[2]))
