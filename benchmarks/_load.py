@@ -126,9 +126,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, required=True)
     chosen = parser.parse_args()
     requests = http_requests(chosen.path, json.loads(chosen.bodies.read_text()))
-    work = load(
-        chosen.port, requests, connections=chosen.connections, seconds=chosen.seconds, most=chosen.most
-    )
+    work = load(chosen.port, requests, connections=chosen.connections, seconds=chosen.seconds, most=chosen.most)
     try:
         import uvloop
     except ImportError:

@@ -1,6 +1,6 @@
 """Saves the benchmark's pipeline as an MLflow model; runs in MLflow's own environment.
 
-    python _mlflow_model.py FOLDER    reads FOLDER/pipeline.joblib, writes FOLDER/mlflow-model
+python _mlflow_model.py FOLDER    reads FOLDER/pipeline.joblib, writes FOLDER/mlflow-model
 """
 
 from __future__ import annotations

@@ -107,11 +107,26 @@ def _registered(project: ScoringProject) -> tuple[ModelVersion, FeatureTable]:
     table = _feature_table(project)
     ports: dict[str, Any] = {"artifacts": project.artifacts, "state": project.state}
     trained = fit(
-        model, table, estimator=model.estimators[0], tracker=NoTracker(), seed=1, now=NOW, code=CodeState(ANY, ANY), **ports
+        model,
+        table,
+        estimator=model.estimators[0],
+        tracker=NoTracker(),
+        seed=1,
+        now=NOW,
+        code=CodeState(ANY, ANY),
+        **ports,
     )
     card = evaluate(trained, table, model=model, champion=None, now=NOW, **ports)
     version = register(
-        card, trained, model=model, run_id=RunId("bench"), tracker=NoTracker(), key=key, actor=PRINCIPAL, now=NOW, **ports
+        card,
+        trained,
+        model=model,
+        run_id=RunId("bench"),
+        tracker=NoTracker(),
+        key=key,
+        actor=PRINCIPAL,
+        now=NOW,
+        **ports,
     )
     return version, table
 

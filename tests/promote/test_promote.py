@@ -1,8 +1,12 @@
-"""The one door: approvals that cannot be abused, one transaction, and a ledger that answers what was live."""
+"""The one door: approvals that cannot be abused, real signatures, and a ledger that answers what was live."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,21 +14,34 @@ from typing import Any
 import pytest
 
 from keelway.contract import CheckedBatch
-from keelway.core import CodeState, PolicySet, PrincipalId, digest_bytes, digest_of, version_name
+from keelway.core import (
+    Action,
+    ArtifactKind,
+    CodeState,
+    Digest,
+    PolicySet,
+    PrincipalId,
+    RunId,
+    RunStarted,
+    digest_bytes,
+    digest_of,
+    version_name,
+)
 from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.rego import RegoEngine
 from keelway.engines.sql import SqlState
-from keelway.errors import MissingRecordError, RefusedError
+from keelway.errors import EngineError, MissingRecordError, RefusedError
 from keelway.evaluate import Comparison, Interval, Scorecard
 from keelway.features import FeatureTable
 from keelway.identity import Principal
-from keelway.ledger import decisions
+from keelway.ledger import SigningKey, audit, decisions, provenance, sign_statement
 from keelway.promote import (
+    Admission,
     EnvironmentRules,
-    SignatureCheck,
     admitted,
+    alias_drift,
     approve,
-    gate,
+    check_gate,
     load_policy,
     promote,
     reject,
@@ -33,16 +50,18 @@ from keelway.promote import (
 )
 from keelway.register import ModelVersion, Parity
 from keelway.snapshot import Snapshot
+from keelway.testing.crash import EXIT_CODE, CrashingArtifacts, CrashingState, CrashPoint
 from keelway.train import TrainedModel
 
 NOW = datetime(1998, 6, 1, tzinfo=UTC)
 D = digest_bytes(b"x")
-ANA, BEN, CAT, CI = (
+ANA, BEN, CAT, DAN, CI = (
     Principal(PrincipalId(name), (role,))
     for name, role in (
         ("user:ana", "data-scientist"),
         ("user:ben", "approver"),
         ("user:cat", "approver"),
+        ("user:dan", "approver"),
         ("sp:ci", "deployer"),
     )
 )
@@ -60,14 +79,24 @@ deny contains reason if some reason in lib.signed
 """
 
 
-class Tracker:
-    """Keeps aliases in memory."""
+class Aliases:
+    """Keeps aliases in memory; may be down."""
 
     def __init__(self) -> None:
-        self.aliases: dict[tuple[str, str], int] = {}
+        self.shown: dict[tuple[str, str], int] = {}
+        self.down = False
 
     def set_alias(self, model: str, alias: str, number: int) -> None:
-        self.aliases[model, alias] = number
+        self.must_be_up()
+        self.shown[model, alias] = number
+
+    def alias_of(self, model: str, alias: str) -> int | None:
+        self.must_be_up()
+        return self.shown.get((model, alias))
+
+    def must_be_up(self) -> None:
+        if self.down:
+            raise EngineError("The tracker does not answer")
 
 
 class World:
@@ -76,9 +105,10 @@ class World:
     def __init__(self, folder: Path) -> None:
         (folder / "policy").mkdir()
         (folder / "policy/gate.rego").write_text(GATE)
+        self.key = SigningKey.generate("test")
         self.state = SqlState(f"sqlite:///{folder / 'state.db'}")
         self.artifacts = LocalArtifacts(folder / "artifacts")
-        self.tracker = Tracker()
+        self.tracker = Aliases()
         self.rules = EnvironmentRules("prod", load_policy("policy", root=folder), 1, True)
         self.version = self.register(1)
 
@@ -88,7 +118,7 @@ class World:
         code = CodeState(D, D)
         checked = CheckedBatch("tx", D, D, "1", 100, 99, 1, 0, {}, {}, (), None, D, {}, NOW, NOW)
         with self.state.transaction() as tx:
-            put = lambda record: tx.insert(f"{digest_of(record)}", record, at=NOW)  # noqa: E731
+            put = lambda record: tx.insert(f"{digest_of(record)}", record, at=NOW)
             snapshot = put(Snapshot("tx", 1, D, 1, 99, 99, D, put(checked), None, NOW, NOW, {}))
             table = put(FeatureTable("churn", "training", D, D, "c", (NOW,), (), "y", 1, 9, {"tx": snapshot}, D))
             trained = put(TrainedModel("churn", "lr", "f", {}, D, (), table, (NOW,), NOW, 9, 0, number, D, "", D, code))
@@ -96,13 +126,23 @@ class World:
                 Scorecard("churn", "lr", trained, table, NOW, 9, 4, {"roc_auc": interval}, {}, better, None, "", 0, D)
             )
             parity = Parity(9, 1e-7, 1e-5, True, True)
+            onnx, statement = self.signed(version_name("churn", number))
             version = ModelVersion(
-                name=version_name("churn", number), model="churn", number=number, semver="1.0.0", onnx=D, pipeline=D,
+                name=version_name("churn", number), model="churn", number=number, semver="1.0.0", onnx=onnx, pipeline=D,
                 features=(), entity="c", parity=parity, trained=trained, scorecard=card, feature_table=table,
-                profile=D, run_id="r", author=ANA.id, created_at=NOW, statement=D, registry_link="",
+                profile=D, run_id="r", author=ANA.id, created_at=NOW, statement=statement, registry_link="",
             )  # fmt: skip
             tx.insert(version.name, version, parent="churn", at=NOW)
         return version
+
+    def signed(self, name: str) -> tuple[Digest, Digest]:
+        """Store a model's bytes and the signed statement about them, as registration does."""
+        onnx = self.artifacts.put(f"bytes of {name}".encode(), kind=ArtifactKind.MODEL).digest
+        told = provenance(
+            name, onnx, build_type="https://keelway.dev/build/training/v1", parameters={}, dependencies={},
+            builder="https://keelway.dev/principal/user:ana", started=NOW, finished=NOW,
+        )  # fmt: skip
+        return onnx, self.artifacts.put(sign_statement(told, key=self.key), kind=ArtifactKind.RECORD).digest
 
     def ask(self, who: Principal = ANA) -> None:
         request_promotion(
@@ -115,7 +155,7 @@ class World:
     def promote(self, who: Principal = CI, **changed: Any) -> Any:
         ports = {
             "environment": self.rules, "principal": who, "state": self.state, "artifacts": self.artifacts,
-            "engine": RegoEngine(), "public_key": None, "tracker": self.tracker, "now": NOW,
+            "engine": RegoEngine(), "public_key": self.key.public, "tracker": self.tracker, "now": NOW,
         }  # fmt: skip
         return promote(changed.pop("version", self.version), **(ports | changed))
 
@@ -129,8 +169,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(gate, "check_signature", lambda *_, **__: SignatureCheck(True))  # tests/register checks it
+def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
@@ -140,7 +179,7 @@ def test_a_good_version_with_an_approval_gets_in_once(world: World) -> None:
     assert world.answer(approve) == world.answer(approve)
     admission = world.promote()
     assert world.promote() == admission
-    assert world.tracker.aliases == {("churn", "prod"): 1}
+    assert world.tracker.shown == {("churn", "prod"): 1}
     with world.state.snapshot() as tx:
         assert tx.pointer("environment/prod/churn").target == digest_of(world.version)
         assert admitted(world.version, "prod", tx) == admission
@@ -184,7 +223,7 @@ def test_a_changed_policy_or_version_voids_the_approval(world: World) -> None:
     files = {**world.rules.policy.files, "more.rego": "package keelway.gate\n"}
     stale = dataclasses.replace(world.rules, policy=PolicySet("policy", files))
     assert "0 of 1 approvals" in world.refused(environment=stale)
-    assert "0 of 1 approvals" in world.refused(version=dataclasses.replace(world.version, onnx=digest_bytes(b"y")))
+    assert "0 of 1 approvals" in world.refused(version=dataclasses.replace(world.version, semver="2.0.0"))
 
 
 def test_an_empty_policy_folder_and_a_missing_record_let_nothing_in(world: World) -> None:
@@ -214,21 +253,182 @@ def test_an_older_version_comes_back_through_the_same_door(world: World) -> None
         assert [one.subject for one in status_at(tx, NOW)] == ["churn:2"]
 
 
-@pytest.mark.parametrize("write", ["insert", "move"])
-def test_a_crash_between_writes_leaves_nothing_and_a_retry_succeeds(
-    world: World, monkeypatch: pytest.MonkeyPatch, write: str
-) -> None:
-    free = dataclasses.replace(world.rules, approvals=0)
-
-    def crash(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
+def test_the_trainer_cannot_approve(world: World) -> None:
+    code = CodeState(D, D)
     with world.state.transaction() as tx:
-        kind = type(tx)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(kind, write, crash)
-        world.promote(environment=free)
+        tx.insert("r", RunStarted(RunId("r"), "train", D, {}, 1, code, DAN.id, NOW, NOW), at=NOW)
+    world.ask()
+    with pytest.raises(RefusedError, match="user:dan is the trainer"):
+        world.answer(approve, DAN)
+    world.answer(approve, BEN)
+    assert world.promote()
+
+
+def swap_bytes(world: World) -> dict[str, Any]:
+    other = world.artifacts.put(b"other bytes", kind=ArtifactKind.MODEL).digest
+    return {"version": dataclasses.replace(world.version, onnx=other)}
+
+
+def take_the_statement_of_another(world: World) -> dict[str, Any]:
+    return {"version": dataclasses.replace(world.version, statement=world.register(2).statement)}
+
+
+def lose_the_statement(world: World) -> dict[str, Any]:
+    return {"version": dataclasses.replace(world.version, statement=D)}
+
+
+def lose_the_bytes(world: World) -> dict[str, Any]:
+    world.artifacts.path_of(world.version.onnx).unlink()
+    return {}
+
+
+def ask_with_another_key(world: World) -> dict[str, Any]:
+    return {"public_key": SigningKey.generate("other").public}
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [swap_bytes, take_the_statement_of_another, lose_the_statement, lose_the_bytes, ask_with_another_key],
+    ids=lambda each: each.__name__,
+)
+def test_what_is_not_signed_never_gets_in_whatever_the_policy_asks(world: World, tamper: Any) -> None:
+    silent = PolicySet("lax", {"gate.rego": 'package keelway.gate\nrules contains "x"\ndeny contains "x" if false'})
+    lax = dataclasses.replace(world.rules, policy=silent, approvals=0)
+    assert "the signature does not verify" in world.refused(environment=lax, **tamper(world))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('deny contains "x" if {', "cannot be evaluated: this is unclosed"),
+        ('deny contains "x" if 1 / (input.evaluation.rows - 9) == 1', "failed while it was evaluated"),
+        ("allow := true", "gives no reasons"),
+        ("deny contains 5", "gives no reasons"),
+    ],
+    ids=["does not compile", "raises", "no deny", "no sentence"],
+)
+def test_a_policy_that_errs_lets_nothing_in_and_the_ledger_says_so(world: World, text: str, told: str) -> None:
+    policy = PolicySet("bad", {"gate.rego": f'package keelway.gate\nrules contains "x"\n{text}\n'})
+    assert told in world.refused(environment=dataclasses.replace(world.rules, policy=policy, approvals=0))
     with world.state.snapshot() as tx:
-        assert tx.pointers(prefix="environment/") == []
-        assert list(decisions(tx)) == []
-    assert world.promote(environment=free)
+        ((_, decision),) = decisions(tx)
+        assert (decision.allowed, decision.moves, decision.policy) == (False, (), digest_of(policy))
+
+
+def test_asking_the_gate_changes_nothing_and_says_what_promoting_would(world: World) -> None:
+    def ask() -> Any:
+        return check_gate(
+            world.version, environment=world.rules, state=world.state, artifacts=world.artifacts,
+            engine=RegoEngine(), public_key=world.key.public, now=NOW,
+        )  # fmt: skip
+
+    verdict = ask()
+    assert (verdict.allowed, verdict.reasons, verdict.rules) == (True, (), ("all",))
+    assert ask() == verdict
+    with world.state.snapshot() as tx:
+        assert (tx.log.size(), tx.pointers()) == (0, [])
+    assert verdict.policy_digest not in world.artifacts
+    world.artifacts.path_of(world.version.statement).unlink()
+    assert "the signature does not verify" in " ".join(ask().reasons)
+
+
+def test_an_alias_left_behind_is_found_and_promoting_again_moves_it(world: World) -> None:
+    def drift() -> list[tuple[str, int, int | None, str]]:
+        with world.state.snapshot() as tx:
+            found = alias_drift(tx, tracker=world.tracker)  # type: ignore[arg-type]
+        return [(one.environment, one.expected, one.found, one.reason) for one in found]
+
+    free = dataclasses.replace(world.rules, approvals=0)
+    world.tracker.down = True
+    admission = world.promote(environment=free)
+    assert drift() == [("prod", 1, None, "The tracker does not answer")]
+    world.tracker.down = False
+    assert drift() == [("prod", 1, None, "")]
+    assert world.promote(environment=free) == admission
+    assert drift() == []
+    world.tracker.set_alias("churn", "prod", 7)
+    assert drift() == [("prod", 1, 7, "")]
+
+
+class DyingWrites:
+    """A transaction, or its log, that may die before and after each single write."""
+
+    def __init__(self, inner: Any, crash: CrashPoint) -> None:
+        self._inner, self._crash = inner, crash
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if name == "log":
+            return DyingWrites(found, self._crash)
+        return self._dying(found) if name in {"insert", "move", "add_leaf"} else found
+
+    def _dying(self, write: Any) -> Any:
+        def dying(*arguments: Any, **settings: Any) -> Any:
+            self._crash.pass_by()
+            done = write(*arguments, **settings)
+            self._crash.pass_by()
+            return done
+
+        return dying
+
+
+class DyingState(CrashingState):
+    """A state store that may die around each write and around each transaction."""
+
+    def __init__(self, inner: Any, crash: CrashPoint) -> None:
+        super().__init__(inner, crash)
+        self._point = crash
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        with super().transaction() as tx:
+            yield DyingWrites(tx, self._point)
+
+
+def opened(folder: Path, crash: CrashPoint | None = None) -> dict[str, Any]:
+    """Open the stores of a copied world as another process would."""
+    state, artifacts = SqlState(f"sqlite:///{folder / 'state.db'}"), LocalArtifacts(folder / "artifacts")
+    if crash is None:
+        return {"state": state, "artifacts": artifacts}
+    return {"state": DyingState(state, crash), "artifacts": CrashingArtifacts(artifacts, crash)}
+
+
+def test_a_process_that_dies_at_any_write_leaves_no_pointer_without_its_entry(world: World, tmp_path: Path) -> None:
+    world.ask()
+    world.answer(approve)
+    world.state.close()
+    home = tmp_path.with_name(tmp_path.name + "-home")
+    tmp_path.rename(home)
+    writes = CrashPoint()
+    shutil.copytree(home, tmp_path / "0")
+    world.promote(**opened(tmp_path / "0", writes))
+    assert writes.count >= 15  # policy, evidence, admission, pointer, leaf, decision: before and after; the transaction
+    moved = []
+    for at in range(1, writes.count + 1):
+        folder = tmp_path / str(at)
+        shutil.copytree(home, folder)
+        child = os.fork()
+        if child == 0:
+            world.promote(**opened(folder, CrashPoint(at)))
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == EXIT_CODE
+        moved.append(holds_together(world, folder))
+        world.tracker.shown.clear()
+        assert world.promote(**opened(folder)).approvals
+        assert holds_together(world, folder)
+        assert world.tracker.shown == {("churn", "prod"): 1}
+    assert moved == sorted(moved)
+    assert set(moved) == {False, True}
+
+
+def holds_together(world: World, folder: Path) -> bool:
+    """Check ledger against pointers and evidence; return whether the pointer moved."""
+    ports = opened(folder)
+    report = audit(ports["state"], key=world.key.public, artifacts=ports["artifacts"])
+    assert report.problems == ()
+    with ports["state"].snapshot() as tx:
+        pointer = tx.pointer("environment/prod/churn")
+        promotions = [one for _, one in decisions(tx) if one.action == Action.PROMOTE]
+        assert len(promotions) == tx.count(Admission) == (1 if pointer else 0)
+    ports["state"].close()
+    return pointer is not None

@@ -180,9 +180,8 @@ class EvidenceRoom:
         Raises:
             MissingRecordError: Nothing is called that.
         """
-        from keelway.ledger import prove, verify_bundle
-        from keelway.ledger.keys import write_atomically
-
+        from keelway.ledger import prove, verify_bundle, write_atomically
+        
         at = self._at
         with at.state.snapshot() as tx:
             start, segment, also = self._subject(subject, tx)
@@ -242,6 +241,10 @@ class EvidenceRoom:
                 found=name,
             )
         return digest_of(record)
+
+    def verify(self, bundle: Path, *, files: Path | None = None) -> Verification:
+        """Check a bundle with this project's public key alone."""
+        return verify_file(bundle, key=self.public_key_path(), files=files)
 
     def doctor(self) -> Checkup:
         """Look at everything that must hold, and say how to mend what does not."""

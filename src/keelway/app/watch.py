@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from keelway.app.lab import Lab
 from keelway.app.wire import Workspace
-from keelway.core import Outcome, RunId, VersionName, parse_time
+from keelway.core import Environment, Outcome, RunId, VersionName, parse_time
 from keelway.errors import DataError, MissingRecordError, UsageError
 
 if TYPE_CHECKING:
@@ -176,12 +176,25 @@ class Watch:
             fix=f"Add Monitor({model!r}, ...) to the project.",
         )
 
+    def answered(self, model: str, environment: str) -> VersionName | None:
+        """Return the newest version that was trained because a contingency plan asked for it, or None."""
+        from keelway.retrain import RetrainAnswer
+
+        with self._at.state.snapshot() as tx:
+            found = tx.newest(RetrainAnswer, parent=f"{environment}/{model}", limit=1)
+        return found[0].version if found else None
+
     def _live(self, model: str, environment: str) -> ModelVersion:
+        """Return the version that answers: the stable one of the deployment, or what the door let in last."""
+        from keelway.deploy import current
         from keelway.promote import environment_pointer
-        from keelway.register import ModelVersion
+        from keelway.register import ModelVersion, version_named
 
         self._at.environment(environment)
         with self._at.state.snapshot() as tx:
+            deployment = current(model, Environment(environment), tx)
+            if deployment is not None:
+                return version_named(deployment.stable, tx=tx)
             pointer = tx.pointer(environment_pointer(environment, model))
             if pointer is None:
                 raise MissingRecordError(

@@ -11,7 +11,7 @@ from keelway.ledger.checkpoint import (
     verify_checkpoint,
     verify_extension,
 )
-from keelway.ledger.keys import PublicKey, SigningKey
+from keelway.ledger.keys import PublicKey, SigningKey, write_atomically
 from keelway.ledger.merkle import MemoryTree, RunningRoot, leaf_hash
 from keelway.ledger.ports import Log, LogNode, StateStore, Transaction
 from keelway.ledger.record import LedgerEntry, decisions, entry_of, record_decision
@@ -48,4 +48,5 @@ __all__ = [
     "verify_bundle",
     "verify_checkpoint",
     "verify_extension",
+    "write_atomically",
 ]

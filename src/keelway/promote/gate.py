@@ -86,8 +86,8 @@ def promote(
 ) -> Admission:
     """Let a version into an environment; when it is there already, return its admission.
 
-    The tracker's alias is moved afterwards, at best effort: Keelway's pointer is what counts, and `alias_drift` finds
-    an alias that was left behind.
+    The tracker's alias is moved afterwards, at best effort: Keelway's pointer is what counts, `alias_drift` finds an
+    alias that was left behind, and promoting again moves it.
 
     Raises:
         RefusedError: Policy, approvals, signature or principal say no; all reasons are told, and recorded.
@@ -95,22 +95,23 @@ def promote(
     """
     signature = check_signature(version, artifacts=artifacts, public_key=public_key)
     store_policy(environment.policy, artifacts=artifacts)
+    reasons: tuple[str, ...] = ()
     with state.transaction() as tx:
-        standing = _standing(version, environment.name, tx)
-        if standing is not None:
-            return standing
-        evidence = gather_evidence(version, environment=environment.name, tx=tx, signature=signature, now=now)
-        case = _case(version, environment, principal, engine, evidence, tx)
-        stored = artifacts.put(canonical_json(evidence), kind=ArtifactKind.REPORT, name=f"evidence-{version.name}.json")
-        admission = None
-        if case.reasons:
-            record_decision(_decision(version, case, stored.digest, principal, now, comment), tx=tx)
-        else:
-            admission = _let_in(version, case, stored.digest, principal, now, comment, tx)
+        admission = _standing(version, environment.name, tx)
+        if admission is None:
+            evidence = gather_evidence(version, environment=environment.name, tx=tx, signature=signature, now=now)
+            case = _case(version, environment, principal, engine, evidence, tx)
+            name = f"evidence-{version.name}.json"
+            stored = artifacts.put(canonical_json(evidence), kind=ArtifactKind.REPORT, name=name).digest
+            reasons = case.reasons
+            if reasons:
+                record_decision(_decision(version, case, stored, principal, now, comment), tx=tx)
+            else:
+                admission = _let_in(version, case, stored, principal, now, comment, tx)
     if admission is None:
         raise RefusedError(
             f"{version.name} may not enter {environment.name}",
-            reasons=case.reasons,
+            reasons=reasons,
             fix="Mend what is named, or read the evidence with `keelway gate check`.",
         )
     _mirror(version, environment.name, tracker)

@@ -16,8 +16,9 @@ from datetime import datetime
 from pathlib import Path
 
 from keelway.app import App
-from keelway.core import Clock, SimulatedClock, parse_time, short
+from keelway.core import Clock, SimulatedClock, canonical_json, parse_json, parse_time, revive, short
 from keelway.errors import IntegrityError, KeelwayError, RefusedError
+from keelway.ledger import write_atomically
 from keelway.surfaces.cli.traffic_probe import Latency, send_requests
 
 MODEL = "churn"
@@ -26,6 +27,7 @@ SECOND_VISIT = parse_time("1998-07-01T12:00:00Z")
 AS_OF = parse_time("1998-01-01T00:00:00Z")
 REQUESTS = 400
 CANARY_PERCENT = 10
+FIGURES_FILE = ".keelway/demo.json"
 RELEASE_TOKEN = "file:.keelway/secrets/sp-release.token"
 
 
@@ -55,12 +57,17 @@ class Demo:
     def __init__(self, folder: Path, *, progress: Callable[[str], None]) -> None:
         self.root = folder
         self.progress = progress
-        self.figures = Figures(project=str(folder))
+        self.figures = self._earlier() or Figures(project=str(folder))
 
     def tell(self, chapter: str, text: str, **measured: float) -> None:
         """Tell a line of the story, and keep it."""
         self.progress(f"{chapter}: {text}")
         self.figures.tell(chapter, text, **measured)
+
+    def _earlier(self) -> Figures | None:
+        """Return the figures of an earlier demo in this folder, which are shown again where nothing is done anew."""
+        path = self.root / FIGURES_FILE
+        return revive(parse_json(path.read_bytes()), Figures) if path.is_file() else None
 
     def play(self) -> Figures:
         """Play every chapter and return the figures."""
@@ -75,6 +82,7 @@ class Demo:
             self._first_visit(first)
         self._second_visit(second)
         self.figures.seconds = time.perf_counter() - begun
+        write_atomically(self.root / FIGURES_FILE, canonical_json(self.figures))
         return self.figures
 
     def _set_up(self) -> None:
@@ -83,7 +91,7 @@ class Demo:
         from keelway.template import copy_example
 
         if (self.root / "keelway.toml").exists():
-            self.tell("project", f"{self.root} is there already; what was done is not done again")
+            self.progress(f"project: {self.root} is there already; what was done is not done again")
             return
         copy_example(self.root)
         equip(self.root)
@@ -109,6 +117,16 @@ class Demo:
         """1 July 1998: what became of the predictions, and what follows from it."""
         self._upload(clock.now(), "files up to July 1998")
         ana = self._open("user:ana", clock)
+        if ana.watch.answered(MODEL, "prod"):
+            self.progress("the second visit was made before; its figures are shown again")
+        else:
+            self._watch_and_renew(ana)
+        self._prove(ana)
+        self._close_books(ana)
+        ana.close()
+
+    def _watch_and_renew(self, ana: App) -> None:
+        """Outcomes, drift, a challenger, its canary."""
         self._ingest(ana, "ingest again")
         outcome = ana.watch.outcomes(MODEL, from_label=True, as_of=AS_OF)
         self.tell(
@@ -118,9 +136,6 @@ class Demo:
         challenger = self._retrain(ana)
         if challenger:
             self._canary(ana, challenger)
-        self._prove(ana)
-        self._close_books(ana)
-        ana.close()
 
     def _open(self, actor: str, clock: Clock, token: str = "") -> App:
         return App.open(self.root, clock=clock, actor=actor, token=token, progress=lambda line: self.progress(f"  {line}"))
@@ -223,7 +238,7 @@ class Demo:
         line = next(line for line in app.lab.models(MODEL) if line.name == answer.version)
         self.tell(
             "retrain",
-            f"{answer.version} because {'; '.join(answer.because)}: forward ROC AUC {line.auc:.4f} "
+            f"{answer.version} because {_shortened(answer.because)}: forward ROC AUC {line.auc:.4f} "
             f"({line.auc_low:.4f}-{line.auc_high:.4f}), recency alone {line.trivial_auc:.4f}, "
             f"champion on the same rows: {line.versus_champion or 'none'}",
             retrain_auc=line.auc,
@@ -284,6 +299,12 @@ class Demo:
         status = app.evidence.status()
         live = ", ".join(f"{line.environment} {line.version}" for line in status.live)
         self.tell("ledger", f"{report.size} entries hold; live: {live}", ledger_entries=report.size)
+
+
+def _shortened(reasons: tuple[str, ...]) -> str:
+    """Return the first reason, and how many more there are."""
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    return f"{reasons[0]}{more}" if reasons else "it was asked for"
 
 
 def midnight(moment: datetime) -> datetime:

@@ -71,9 +71,8 @@ def equip(root: Path) -> str:
         UsageError: `keelway.toml` has no place for them.
     """
     from keelway.app import FILE_NAME, read_settings
-    from keelway.ledger import SigningKey
-    from keelway.ledger.keys import write_atomically
-
+    from keelway.ledger import SigningKey, write_atomically
+    
     settings = read_settings(root)
     token = secrets.token_urlsafe(RELEASE_TOKEN_BYTES)
     path = root / FILE_NAME
