@@ -136,7 +136,7 @@ def of_mlflow(folder: Path) -> tuple[Measured, list[float]] | None:
     if not mlflow.exists():
         return None
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "PATH": f"{programs}:{os.environ['PATH']}"}
-    made = subprocess.run(
+    made = subprocess.run(  # noqa: PLW1510 - the exit code is read below
         [python, HERE / "_mlflow_model.py", folder],
         cwd=folder,
         capture_output=True,

@@ -66,7 +66,9 @@ def main(folder: Path) -> None:
             print(f"refused: {who}: {refusal.reasons[0]}")
     bo.gate.approve(version.name, "prod", comment="read")
     admission = release.gate.promote(version.name, "prod")
-    print(f"door: {admission.version} is in prod, let in by {admission.principal} on {len(admission.verdict.rules)} rules")
+    print(
+        f"door: {admission.version} is in prod, let in by {admission.principal} on {len(admission.verdict.rules)} rules"
+    )
 
     # 9. Traffic, after a smoke test. `keelway serve churn` answers over HTTP; here we score every customer.
     release.traffic.deploy(version.name, "prod")

@@ -140,7 +140,9 @@ def test_the_first_estimator_wins_unless_a_later_one_is_clearly_better(world: Tr
     cards = [world.card(world.fit(each)) for each in (LOGISTIC, BOOSTED)]
     assert compare(cards, artifacts=world.artifacts).winner_scorecard == digest_of(cards[0])
     noise = with_column("spend", lambda row: float(row * 7919 % 101))
-    world.build(change=lambda rows: noise(with_column("label", lambda row: int((row * 7919 % 101 - 50) ** 2 < 600))(rows)))
+    world.build(
+        change=lambda rows: noise(with_column("label", lambda row: int((row * 7919 % 101 - 50) ** 2 < 600))(rows))
+    )
     line, trees = (world.card(world.fit(each)) for each in (LOGISTIC, BOOSTED))
     ranking = compare([line, trees], artifacts=world.artifacts)
     assert (ranking.winner, ranking.comparisons[0].verdict) == (trees.trained, "better")

@@ -34,12 +34,12 @@ def coverage(truth: float, interval_of: Callable[[np.random.Generator, int], Int
 
 
 def mean_of_rows(draw: np.random.Generator, seed: int) -> Interval:
-    return mean_interval(draw.normal(3, 2, 60), seed=seed, resamples=400)
+    return mean_interval(draw.normal(3, 2, 60), seed=seed, resamples=250)
 
 
 def rows_by_percentile(draw: np.random.Generator, seed: int) -> Interval:
     rows = draw.normal(3, 2, (60, 1))
-    return bootstrap_interval(rows, lambda r: float(np.mean(r)), seed=seed, resamples=300, corrected=False)
+    return bootstrap_interval(rows, lambda r: float(np.mean(r)), seed=seed, resamples=200, corrected=False)
 
 
 def auc_of_rows(draw: np.random.Generator, seed: int) -> Interval:

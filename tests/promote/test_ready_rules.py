@@ -34,7 +34,7 @@ FULL: dict[str, Any] = {
     "author": "user:ana",
     "trainer": None,
     "version": {"name": "churn:3", "model": "churn", "number": 3, "semver": "1.0.2", "run_id": "r", "age_days": 1.0},
-    "evaluation": {"rows": 4000, "positives": 900, "test_as_of": "1998-01-01T00:00:00Z"},
+    "evaluation": {"rows": 40000, "positives": 9000, "test_as_of": "1998-01-01T00:00:00Z"},
     "metrics": {"roc_auc": interval(0.8, 0.78, 0.82), "log_loss": interval(0.5, 0.48, 0.52)},
     "trivial": {"roc_auc": interval(0.7, 0.68, 0.72)},
     "versus_trivial": compared("recency_d", "better"),
@@ -213,7 +213,7 @@ def test_where_there_is_nothing_to_compare_with_the_champion_is_not_asked_for(
 
 def test_every_ready_rule_is_tested_and_told_of_in_the_documents() -> None:
     text = (Path(policy.__file__).parent / "library/rules.rego").read_text()
-    ready = {name for name in re.findall(r"^([a-z]\w*)[ (].*:=", text, re.MULTILINE)} - {"figure"}
+    ready = set(re.findall(r"^([a-z]\w*)[ (].*:=", text, re.MULTILINE)) - {"figure"}
     assert ready == {rule.partition("(")[0] for rule, _, _ in RULES}
     assert ready == {rule.partition("(")[0] for rule, _ in WANTED}
     table = (REPOSITORY / "docs/policies.md").read_text()

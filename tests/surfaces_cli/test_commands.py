@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+
 from keelway.surfaces.cli.main import COMMANDS, main
 from keelway.surfaces.cli.reference import render
 
@@ -44,7 +45,9 @@ def test_every_command_takes_json_and_help(name: str) -> None:
 
 
 def test_the_reference_page_is_the_commands() -> None:
-    assert REFERENCE.read_text("utf8") == render(), "run: python -m keelway.surfaces.cli.reference > docs/reference/cli.md"
+    assert REFERENCE.read_text("utf8") == render(), (
+        "run: python -m keelway.surfaces.cli.reference > docs/reference/cli.md"
+    )
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -141,9 +141,7 @@ def test_a_model_without_features_is_refused(tmp_path: Path) -> None:
     ],
     ids=["no-module", "a-function", "no-classifier", "unknown-parameter", "wrong-parameter", "not-converged"],
 )
-def test_an_estimator_that_cannot_be_used_is_refused(
-    world: TrainingWorld, estimator: Estimator, message: str
-) -> None:
+def test_an_estimator_that_cannot_be_used_is_refused(world: TrainingWorld, estimator: Estimator, message: str) -> None:
     with pytest.raises(TrainingError, match=message):
         world.fit(estimator)
 
@@ -190,7 +188,9 @@ def test_rare_levels_share_no_column(tmp_path: Path) -> None:
     world = TrainingWorld(tmp_path, features=(FeatureColumn("plan", "categorical"),))
     world.declare(preprocessing=Preprocessing(rare_level=20))
     pipeline = load_pipeline(world.fit().pipeline, artifacts=world.artifacts)
-    chances = pipeline.predict_proba(frame_of({"plan": ["rare" * 3, "never seen", "a", None, ""]}, world.features))[:, 1]
+    chances = pipeline.predict_proba(frame_of({"plan": ["rare" * 3, "never seen", "a", None, ""]}, world.features))[
+        :, 1
+    ]
     assert chances[0] == chances[1]
     assert chances[3] == chances[4]
     assert len({chances[0], chances[2], chances[3]}) == 3

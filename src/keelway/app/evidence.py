@@ -181,7 +181,7 @@ class EvidenceRoom:
             MissingRecordError: Nothing is called that.
         """
         from keelway.ledger import prove, verify_bundle, write_atomically
-        
+
         at = self._at
         with at.state.snapshot() as tx:
             start, segment, also = self._subject(subject, tx)
@@ -299,7 +299,9 @@ class EvidenceRoom:
             }
         for version in live.values():
             load_onnx(version, artifacts=self._at.artifacts, public_key=self._at.public_key)
-        return ", ".join(f"{name.removeprefix('environment/')}: {v.name}" for name, v in live.items()) or "none live yet"
+        return (
+            ", ".join(f"{name.removeprefix('environment/')}: {v.name}" for name, v in live.items()) or "none live yet"
+        )
 
     def _aliases(self) -> str:
         from keelway.promote import alias_drift
@@ -310,7 +312,9 @@ class EvidenceRoom:
             raise KeelwayError(
                 "Registry aliases were edited past the door",
                 expected="the versions that the ledger let in",
-                found="; ".join(f"{d.model}@{d.environment} shows {d.found}, not {d.expected} {d.reason}" for d in drift),
+                found="; ".join(
+                    f"{d.model}@{d.environment} shows {d.found}, not {d.expected} {d.reason}" for d in drift
+                ),
                 fix="Promote the version that should be live; find out who can edit the registry.",
             )
         return "as the ledger says"

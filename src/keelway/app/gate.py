@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from keelway.app.wire import Workspace
 from keelway.core import VersionName
+from keelway.errors import MissingRecordError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,4 +108,12 @@ class Gate:
         from keelway.register import newest_version, version_named
 
         with self._at.state.snapshot() as tx:
-            return version_named(VersionName(name), tx=tx) if ":" in name else newest_version(name, tx)
+            found = version_named(VersionName(name), tx=tx) if ":" in name else newest_version(name, tx)
+        if found is None:
+            raise MissingRecordError(
+                f"There is no version of {name}",
+                expected="a registered version",
+                found="none",
+                fix=f"keelway run {name}",
+            )
+        return found

@@ -203,6 +203,7 @@ class Lab:
             MissingRecordError: A version is not there.
             DataError: A version needs a feature that these rows do not have.
         """
+        import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -224,7 +225,7 @@ class Lab:
         for version in versions:
             model = OnnxModel(load_onnx(version, artifacts=at.artifacts, public_key=at.public_key), version.features)
             scores = model.probabilities(columns_for_scoring(rows, version.features))
-            figures = measure(labels, scores, seed=0)
+            figures = measure(labels, np.asarray(scores), seed=0)
             against = compare_aucs(labels, scores, first, against=names[0]) if lines else None
             lines.append(ComparedVersion(version.name, figures["roc_auc"], figures["log_loss"], against))
             first = first or scores

@@ -17,11 +17,7 @@ from keelway.errors import ProjectError, SettingsError
 FILE_NAME = "keelway.toml"
 
 
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of `keelway.toml`; a key it does not know is an error."""
-
-
-class ProjectSettings(_Section):
+class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[project]`: where the declarations are.
 
     Attributes:
@@ -37,7 +33,7 @@ class ProjectSettings(_Section):
     actor: str = ""
 
 
-class EngineSettings(_Section):
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[engines]`: where things are kept.
 
     Attributes:
@@ -59,7 +55,7 @@ class EngineSettings(_Section):
     workers: int = 2
 
 
-class SigningSettings(_Section):
+class SigningSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[signing]`: the key that signs checkpoints, model versions and proofs.
 
     Attributes:
@@ -75,7 +71,7 @@ class SigningSettings(_Section):
     checkpoints: str = ".keelway/checkpoints"
 
 
-class EnvironmentSettings(_Section):
+class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[environments.NAME]`: what a version needs to get in.
 
     Attributes:
@@ -91,7 +87,7 @@ class EnvironmentSettings(_Section):
     service_principal: bool = False
 
 
-class PrincipalSettings(_Section):
+class PrincipalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[principals."user:NAME"]` or `[principals."sp:NAME"]`: who may act.
 
     Attributes:
@@ -103,7 +99,7 @@ class PrincipalSettings(_Section):
     token_sha256: str = ""
 
 
-class Settings(_Section):
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All of `keelway.toml`."""
 
     project: ProjectSettings

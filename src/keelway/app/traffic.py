@@ -43,9 +43,7 @@ class Traffic:
     def __init__(self, workspace: Workspace) -> None:
         self._at = workspace
 
-    def deploy(
-        self, version: str, environment: str, *, canary: int | None = None, comment: str = ""
-    ) -> Deployment:
+    def deploy(self, version: str, environment: str, *, canary: int | None = None, comment: str = "") -> Deployment:
         """Send traffic to an admitted version: all of it, or a canary's percentage.
 
         Raises:
@@ -217,10 +215,13 @@ class Traffic:
         """Load a version for serving: its record, signature and bytes checked."""
         from keelway.core import digest_of
         from keelway.register import OnnxModel, load_onnx, version_named
+
         with self._at.state.snapshot() as tx:
             version = version_named(name, tx=tx)
         if digest_of(version) != digest:
-            raise IntegrityError(f"{name} is not the version that was deployed", expected=digest, found=digest_of(version))
+            raise IntegrityError(
+                f"{name} is not the version that was deployed", expected=digest, found=digest_of(version)
+            )
         data = load_onnx(version, artifacts=self._at.artifacts, public_key=self._at.public_key)
         return OnnxModel(data, version.features)
 

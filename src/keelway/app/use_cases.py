@@ -1,9 +1,9 @@
 """`App`: the use cases of one project, grouped as the lifecycle groups them. Every surface calls these and nothing below.
 
-    app = App.open("churn", actor="user:ana")
-    app.data.ingest()
-    view = app.lab.run("churn")
-    app.gate.request("churn:1", "prod", comment="better on every slice")
+app = App.open("churn", actor="user:ana")
+app.data.ingest()
+view = app.lab.run("churn")
+app.gate.request("churn:1", "prod", comment="better on every slice")
 """
 
 from __future__ import annotations
@@ -66,9 +66,7 @@ class App:
             ProjectError: There is no project.
             SettingsError: Its `keelway.toml` is wrong.
         """
-        workspace = Workspace.open(
-            folder, clock=clock or SystemClock(), actor=actor, token=token, progress=progress
-        )
+        workspace = Workspace.open(folder, clock=clock or SystemClock(), actor=actor, token=token, progress=progress)
         return cls.of(workspace)
 
     @classmethod

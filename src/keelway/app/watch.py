@@ -77,7 +77,9 @@ class Watch:
         from keelway.monitor import record_outcomes
 
         if (file is None) is not from_label:
-            raise UsageError("Where do the outcomes come from?", expected="a file, or --from-label", found="neither, or both")
+            raise UsageError(
+                "Where do the outcomes come from?", expected="a file, or --from-label", found="neither, or both"
+            )
         declared = self._at.project.model(model)
         given = list(_from_file(file, declared) if file else self._from_label(declared, as_of))
         batch = record_outcomes(
@@ -132,9 +134,7 @@ class Watch:
             now=at.now(),
         )
         actor = at.principal.id
-        alerts = monitor(
-            drift=drift, quality=quality, profile=current, state=at.state, now=at.now(), actor=actor
-        )
+        alerts = monitor(drift=drift, quality=quality, profile=current, state=at.state, now=at.now(), actor=actor)
         request = retrain_request(
             alerts, plan=watched.plan, champion=version.name, state=at.state, now=at.now(), actor=actor
         )
@@ -245,7 +245,9 @@ def _from_file(file: Path, model: Model) -> Iterator[Outcome]:
         for row in reader:
             if row["value"] not in ("0", "1"):
                 raise DataError(
-                    f"{file}, line {reader.line_num}: the value is no outcome", expected="0 or 1", found=repr(row["value"])
+                    f"{file}, line {reader.line_num}: the value is no outcome",
+                    expected="0 or 1",
+                    found=repr(row["value"]),
                 )
             as_of = parse_time(row["as_of"])
             end = as_of + model.label.horizon

@@ -309,9 +309,7 @@ class Workspace:
         from keelway.ledger import publish_checkpoint
 
         with self.state.snapshot() as tx:
-            return publish_checkpoint(
-                tx.log, origin=self.settings.signing.name, key=self.key, folder=self.checkpoints
-            )
+            return publish_checkpoint(tx.log, origin=self.settings.signing.name, key=self.key, folder=self.checkpoints)
 
     def close(self) -> None:
         """Release what was opened."""

@@ -68,7 +68,9 @@ def _answer(rows: list[Row], version: LoadedVersion, log: PredictionLog, at: str
     ids = [sortable_id() for _ in rows]
     texts = [number_text(probability) for probability in probabilities]
     lines = [
-        version.writer.line(prediction_id=ids[i], entity=row[0], as_of=row[1], values=row[2], probability=texts[i], at=at)
+        version.writer.line(
+            prediction_id=ids[i], entity=row[0], as_of=row[1], values=row[2], probability=texts[i], at=at
+        )
         for i, row in enumerate(rows)
     ]
     logged = log.append("".join(lines).encode())

@@ -40,10 +40,10 @@ class Figures:
     measured: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
-    def tell(self, chapter: str, text: str, **measured: float) -> None:
+    def tell(self, chapter: str, text: str, **measured: float | None) -> None:
         """Keep one line of the story and its figures."""
         self.chapters[chapter] = text
-        self.measured |= measured
+        self.measured |= {name: value for name, value in measured.items() if value is not None}
 
 
 class Demo:
@@ -59,7 +59,7 @@ class Demo:
         self.progress = progress
         self.figures = self._earlier() or Figures(project=str(folder))
 
-    def tell(self, chapter: str, text: str, **measured: float) -> None:
+    def tell(self, chapter: str, text: str, **measured: float | None) -> None:
         """Tell a line of the story, and keep it."""
         self.progress(f"{chapter}: {text}")
         self.figures.tell(chapter, text, **measured)
@@ -130,7 +130,9 @@ class Demo:
         self._ingest(ana, "ingest again")
         outcome = ana.watch.outcomes(MODEL, from_label=True, as_of=AS_OF)
         self.tell(
-            "outcomes", f"{outcome.recorded} new, {outcome.known} known before", outcomes=outcome.recorded + outcome.known
+            "outcomes",
+            f"{outcome.recorded} new, {outcome.known} known before",
+            outcomes=outcome.recorded + outcome.known,
         )
         self._monitor(ana)
         challenger = self._retrain(ana)
@@ -138,7 +140,9 @@ class Demo:
             self._canary(ana, challenger)
 
     def _open(self, actor: str, clock: Clock, token: str = "") -> App:
-        return App.open(self.root, clock=clock, actor=actor, token=token, progress=lambda line: self.progress(f"  {line}"))
+        return App.open(
+            self.root, clock=clock, actor=actor, token=token, progress=lambda line: self.progress(f"  {line}")
+        )
 
     def _upload(self, until: datetime, what: str) -> None:
         """Let the shop upload its daily files, faults and all."""
@@ -171,7 +175,7 @@ class Demo:
         self.tell(
             chapter,
             f"{version.name} ({line.estimator}): forward ROC AUC {line.auc:.4f} ({line.auc_low:.4f}-{line.auc_high:.4f}), "
-            f"recency alone {line.trivial_auc:.4f}; ONNX differs from Python by {version.parity.max_difference:.1e} at most",
+            f"recency alone {_figure(line.trivial_auc)}; ONNX differs from Python by {version.parity.max_difference:.1e} at most",
             **{f"{chapter}_auc": line.auc, f"{chapter}_auc_trivial": line.trivial_auc},
         )
         return version.name
@@ -239,7 +243,7 @@ class Demo:
         self.tell(
             "retrain",
             f"{answer.version} because {_shortened(answer.because)}: forward ROC AUC {line.auc:.4f} "
-            f"({line.auc_low:.4f}-{line.auc_high:.4f}), recency alone {line.trivial_auc:.4f}, "
+            f"({line.auc_low:.4f}-{line.auc_high:.4f}), recency alone {_figure(line.trivial_auc)}, "
             f"champion on the same rows: {line.versus_champion or 'none'}",
             retrain_auc=line.auc,
             retrain_auc_low=line.auc_low,
@@ -307,8 +311,11 @@ def _shortened(reasons: tuple[str, ...]) -> str:
     return f"{reasons[0]}{more}" if reasons else "it was asked for"
 
 
+def _figure(value: float | None) -> str:
+    """Return a figure for people."""
+    return "not measured" if value is None else f"{value:.4f}"
+
+
 def midnight(moment: datetime) -> datetime:
     """Return the midnight that began a day."""
     return moment.replace(hour=0, minute=0, second=0, microsecond=0)
-
-

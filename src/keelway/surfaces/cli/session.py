@@ -72,7 +72,8 @@ def command(**settings: Any) -> Callable[[Callable[..., None]], click.Command]:
             except KeelwayError as error:
                 fail(error, as_json=as_json)
 
-        return click.command(**settings)(_common(call))
+        made: click.Command = click.command(**settings)(_common(call))
+        return made
 
     return decorate
 
@@ -133,5 +134,3 @@ def table(headings: list[str], rows: list[list[str]]) -> None:
     for number, row in enumerate(lines):
         text = "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         click.echo(click.style(text, bold=True) if number == 0 else text)
-
-

@@ -72,7 +72,7 @@ def equip(root: Path) -> str:
     """
     from keelway.app import FILE_NAME, read_settings
     from keelway.ledger import SigningKey, write_atomically
-    
+
     settings = read_settings(root)
     token = secrets.token_urlsafe(RELEASE_TOKEN_BYTES)
     path = root / FILE_NAME

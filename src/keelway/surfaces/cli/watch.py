@@ -53,7 +53,9 @@ def monitor(session: Session, model: str, environment: str) -> None:
                 [
                     item.version,
                     item.arm,
-                    f"{item.roc_auc.value:.4f} ({item.roc_auc.low:.4f}-{item.roc_auc.high:.4f})" if item.roc_auc else "-",
+                    f"{item.roc_auc.value:.4f} ({item.roc_auc.low:.4f}-{item.roc_auc.high:.4f})"
+                    if item.roc_auc
+                    else "-",
                     str(item.matured),
                     str(item.pending),
                     item.verdict,

@@ -63,7 +63,9 @@ class ScoringApp:
         if page is None:
             known = [verb for verb, name in [*self._pages, ("POST", "/predict")] if name == path]
             status = HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND
-            body = _problem("Nothing is here", "POST /predict, GET /, /healthz, /readyz or /metrics", f"{method} {path}")
+            body = _problem(
+                "Nothing is here", "POST /predict, GET /, /healthz, /readyz or /metrics", f"{method} {path}"
+            )
             allow = ((b"allow", ", ".join(known).encode()),) if known else ()
             await _send(send, status, body, _JSON, *allow)
             return
@@ -89,7 +91,9 @@ class ScoringApp:
     def _answer(self, body: bytes | None) -> bytes:
         if body is None:
             raise BadRequestError(
-                "The body is too large", expected=f"at most {MAX_BODY_BYTES} bytes", status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+                "The body is too large",
+                expected=f"at most {MAX_BODY_BYTES} bytes",
+                status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             )
         loaded = self.router.loaded
         now = self._clock.now()
@@ -118,7 +122,11 @@ class ScoringApp:
         problems = [] if self.log.healthy else ["predictions cannot be logged"]
         status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
         ready = {"ready": not problems, "problems": problems, "serving": self.router.loaded.deployment.traffic}
-        return status, _dumped(ready | {"waiting": [text for text in (self.router.problem, self.log.seal_error) if text]}), _JSON
+        return (
+            status,
+            _dumped(ready | {"waiting": [text for text in (self.router.problem, self.log.seal_error) if text]}),
+            _JSON,
+        )
 
 
 def _answer_text(answer: Answer, loaded: LoadedDeployment) -> str:
