@@ -9,7 +9,7 @@ import pytest
 
 from keelway.core import Artifact, ArtifactKind, Digest, digest_bytes, digest_of
 from keelway.errors import RecordExistsError
-from keelway.testing.features import Shop
+from keelway.testing.features import OrderBook
 
 
 class MemoryArtifacts:
@@ -54,9 +54,9 @@ def state() -> MemoryState:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Shop:
+def shop(tmp_path: Path) -> OrderBook:
     """Ana buys before and after 1 April 1997, Bob before only, Cem after only."""
-    shop = Shop(tmp_path)
+    shop = OrderBook(tmp_path)
     shop.order("ana", "1997-01-05", amount=12.5)
     shop.order("ana", "1997-03-20", amount=7.1, kind="book")
     shop.order("bob", "1997-02-10", amount=30.3)

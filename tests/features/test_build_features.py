@@ -13,7 +13,7 @@ from keelway.errors import FeatureError, MissingRecordError
 from keelway.features import FeatureTable, build_features, columns_for_scoring, labels_for, online_row, rows_of
 from keelway.features.blocks import days_since, ratio, trend, window_count, window_sum, within
 from keelway.project import Cuts, Estimator, FeatureSet, Label, Model, feature_set
-from keelway.testing.features import ORDERS, Shop
+from keelway.testing.features import ORDERS, OrderBook
 
 APRIL, MAY = parse_time("1997-04-01"), parse_time("1997-05-01")
 NOW = parse_time("1999-01-01")
@@ -57,7 +57,7 @@ def model(*features: FeatureSet, label: Label = churned) -> Model:
 
 
 @pytest.fixture
-def build(shop: Shop, artifacts: Any, state: Any) -> Callable[..., FeatureTable]:
+def build(shop: OrderBook, artifacts: Any, state: Any) -> Callable[..., FeatureTable]:
     def build(declared: Model | None = None, **changes: Any) -> FeatureTable:
         given: dict[str, Any] = {"as_ofs": (APRIL,), "purpose": "training", "with_label": True, "now": NOW}
         given["snapshots"] = {"orders": shop.snapshot(files=changes.pop("files", 1))}
@@ -85,7 +85,9 @@ def test_features_and_labels_of_one_cut(build: Any, artifacts: Any) -> None:
     assert ana["label_known_at"] == datetime(1997, 5, 1, tzinfo=UTC)
 
 
-def test_nothing_at_or_after_the_cut_or_known_late_changes_a_feature(build: Any, shop: Shop, artifacts: Any) -> None:
+def test_nothing_at_or_after_the_cut_or_known_late_changes_a_feature(
+    build: Any, shop: OrderBook, artifacts: Any
+) -> None:
     clean = build(with_label=False)
     shop.rows = [row for row in shop.rows if row["ordered_at"] < APRIL]
     for customer in ("ana", "bob", "new"):
@@ -110,7 +112,7 @@ def test_system_columns_are_not_shown(build: Any) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_order_of_rows_and_files_does_not_change_a_byte(build: Any, shop: Shop, seed: int) -> None:
+def test_the_order_of_rows_and_files_does_not_change_a_byte(build: Any, shop: OrderBook, seed: int) -> None:
     chance = random.Random(0)
     for number in range(400):
         day = chance.randrange(1, 28)
@@ -121,7 +123,7 @@ def test_the_order_of_rows_and_files_does_not_change_a_byte(build: Any, shop: Sh
     assert build(as_ofs=(MAY, APRIL), files=seed + 1).data == first.data
 
 
-def test_a_repeat_gives_the_same_record(build: Any, shop: Shop, state: Any) -> None:
+def test_a_repeat_gives_the_same_record(build: Any, shop: OrderBook, state: Any) -> None:
     snapshots = {"orders": shop.snapshot()}
 
     assert build(snapshots=snapshots) == build(snapshots=snapshots)
@@ -135,7 +137,7 @@ def test_several_cuts_are_the_same_as_one_at_a_time(build: Any, artifacts: Any) 
     assert both == apart
 
 
-def test_only_matured_labels_are_returned(build: Any, shop: Shop) -> None:
+def test_only_matured_labels_are_returned(build: Any, shop: OrderBook) -> None:
     early = {"orders": shop.snapshot(watermark="1997-05-15")}
 
     assert build(as_ofs=(APRIL, MAY)).as_ofs == (APRIL, MAY)
@@ -229,7 +231,7 @@ def test_a_label_that_is_neither_0_nor_1_is_refused(build: Any, value: float | N
         build(model(label=wrong), as_ofs=(MAY,))
 
 
-def test_outcomes_of_one_cut(shop: Shop) -> None:
+def test_outcomes_of_one_cut(shop: OrderBook) -> None:
     def ask(**given: Any) -> list[tuple[str, int]]:
         found = labels_for(model(), {"orders": shop.snapshot()}, MAY, paths_of=shop.paths_of, **({"now": NOW} | given))
         return [(each.entity, each.value) for each in found]

@@ -103,3 +103,107 @@ def test_every_reason_is_told_at_once() -> None:
 def test_words_in_comments_and_texts_are_not_taken_for_questions() -> None:
     text = HEAD + '# input.no.such.thing and time.now_ns()\ndeny contains "see input.nowhere" if false'
     assert judged(text) == (True, ())
+
+
+SPEAKING = """
+needs(name, floor) := sprintf("%s is %v, needs %v, says %s", [name, input.low, floor, "nobody"])
+deny contains needs("roc_auc", 0.8)
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (SPEAKING, "roc_auc is 0.5, needs 0.8, says nobody"),
+        ('told(x) := sprintf("%s", [x])\ndeny contains told("a \\"b\\" c")', 'a "b" c'),
+        ('told(x) := sprintf("the \\"%s\\" floor", [x])\ndeny contains told("auc")', 'the "auc" floor'),
+        ('told(x) := sprintf("%s", [x])\ndeny contains told(`a "b" \\ c`)', 'a "b" \\ c'),
+        ('told(x) := concat(" ", [x, json.marshal(0.25)])\ndeny contains told("roc_auc")', "roc_auc 0.25"),
+        ('told(x) := sprintf("%v", [x])\ndeny contains told(["a", 1])', '["a", 1]'),
+        ('told(x) := sprintf("%s", [x])\ndeny contains told(input.note)', 'say "é ☃"\n\\'),
+        ("deny contains upper(input.plain)", "É ☃"),
+    ],
+    ids=["constants", "true quotes", "quotes around", "raw text", "concat", "array", "from evidence", "upper"],
+)
+def test_a_reason_built_by_a_function_is_told_as_it_was_meant(text: str, reason: str) -> None:
+    assert judged(HEAD + text, {"low": 0.5, "note": 'say "é ☃"\n\\', "plain": "é ☃"}) == (False, (reason,))
+
+
+def test_a_reason_that_nobody_can_read_refuses_and_says_what_to_do() -> None:
+    allowed, reasons = judged(HEAD + "deny contains upper(input.note)", {"note": "two\nlines"})
+    assert not allowed
+    assert reasons == ("the policy gate answers what nobody can read (JSONDecodeError): build reasons simpler",)
+
+
+FLOORS = {
+    "denies what is under": 'deny contains "low" if input.metrics.roc_auc.low < 0.8',
+    "denies what is not above": 'deny contains "low" if not input.metrics.roc_auc.low >= 0.8',
+    "asks for a number": (
+        'low := object.get(input, ["metrics", "roc_auc", "low"], 0)\n'
+        'deny contains "low" if not enough\nenough if { is_number(low); low >= 0.8 }'
+    ),
+}
+
+
+@pytest.mark.parametrize("text", FLOORS.values(), ids=FLOORS)
+def test_a_floor_holds_to_the_last_digit_and_against_null(text: str) -> None:
+    assert judged(HEAD + text, with_low(0.8))[0]
+    for low in (0.7999999, 0.79999999999, None):
+        assert not judged(HEAD + text, with_low(low))[0]
+    assert not judged(HEAD + text, {"metrics": {"roc_auc": {}}})[0]
+    assert not judged(HEAD + text, {})[0]
+
+
+def test_text_beyond_ascii_compares() -> None:
+    assert judged(HEAD + 'deny contains "x" if input.note != "é ☃"', {"note": "é ☃"}) == (True, ())
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('import input.metrics\ndeny contains "x" if metrics.auc.low < 0.7', "asks for input.metrics.auc.low"),
+        ('import input.metrics as m\ndeny contains "x" if m.auc < 0.7', "asks for input.metrics.auc"),
+        ("deny contains x if some x in data.keelway.lib.signed", "asks for data.keelway.lib.signed"),
+        ("import data.own.rules\ndeny contains x if some x in rules.typo", "asks for data.own.rules.typo"),
+        ('import data.own.rules as r\ndeny contains x if some x in r["typo"]', "computes a name in data.own.rules"),
+        ('deny contains "x" if input.metrics.roc_auc.low < my_floor', "names my_floor, which nothing defines"),
+        ('deny contains "x" if thing.low < 1', "names thing, which nothing defines"),
+    ],
+    ids=["import", "import as", "no library", "misspelt rule", "computed rule", "misspelt name", "misspelt document"],
+)
+def test_a_name_that_leads_nowhere_is_not_passed_over(text: str, told: str) -> None:
+    policy = PolicySet(
+        "gate",
+        {
+            "gate.rego": f'package keelway.gate\n{text}\nrules contains "x"\n',
+            "own.rego": "package own.rules\n\ntrue_one := set()\n",
+        },
+    )
+    verdict = RegoEngine().judge(policy, GOOD)
+    assert not verdict.allowed
+    assert told in " ".join(verdict.reasons)
+
+
+def test_names_that_are_bound_are_let_through() -> None:
+    text = """package keelway.gate
+import rego.v1
+import data.own.rules as own
+default floor := 0.7
+rules contains "a"
+deny contains text if some text in own.true_one
+deny contains "b" if { some name, one in input.metrics; not fine(one, floor); startswith(name, "r") }
+deny contains "c" if { [first, second] := [1, 2]; first > second }
+deny contains "d" if { every one in input.metrics { one.low < floor } }
+deny contains "e" if { some i; [1, 2][i] == 3 }
+deny contains "f" if count({key: true | some key, _ in input.metrics}) == 0
+fine(one, least) if one.low >= least
+"""
+    files = {"gate.rego": text, "own.rego": "package own.rules\n\ntrue_one := set()\n"}
+    assert RegoEngine().judge(PolicySet("gate", files), GOOD).reasons == ()
+
+
+@pytest.mark.parametrize("call", ["time.now_ns()", 'rand.intn("x", 9)', 'http.send({"url": "x"})', "opa.runtime()"])
+def test_a_call_whose_answer_changes_is_refused_even_in_a_rule_that_is_not_asked(call: str) -> None:
+    allowed, reasons = judged(HEAD + f'deny contains "x" if false\nother := {call}')
+    assert not allowed
+    assert "whose answer changes" in reasons[0]

@@ -7,12 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keelway.app.scoring_table import checked_paths
 from keelway.app.wire import Workspace
 from keelway.core import Decision, Digest, RunId, VersionName, digest_of, is_digest, parse_json
 from keelway.errors import IntegrityError, KeelwayError, MissingRecordError
 
 if TYPE_CHECKING:
-    from keelway.ledger import AuditReport, Transaction, Verification
+    from keelway.ledger import AuditReport, Checkpoint, Transaction, Verification
     from keelway.promote import Standing
     from keelway.snapshot import Snapshot
 
@@ -101,6 +102,14 @@ def verify_file(bundle: Path, *, key: Path, files: Path | None = None) -> Verifi
     return verify_bundle(bundle.read_bytes(), key=PublicKey.load(key), files=files)
 
 
+def publish(at: Workspace) -> Checkpoint:
+    """Publish a signed checkpoint of the ledger outside the database."""
+    from keelway.ledger import publish_checkpoint
+
+    with at.state.snapshot() as tx:
+        return publish_checkpoint(tx.log, origin=at.settings.signing.name, key=at.key, folder=at.checkpoints)
+
+
 def _live_lines(standing: list[Standing], tx: Transaction) -> list[LiveLine]:
     """Join what each environment lets in with how its traffic is shared."""
     from keelway.deploy import Deployment
@@ -144,7 +153,7 @@ class EvidenceRoom:
         published = at.checkpoints if at.checkpoints.is_dir() else None
         report = audit(at.state, key=at.public_key, checkpoints=published, artifacts=at.artifacts)
         if report.ok:
-            at.publish_checkpoint()
+            publish(at)
         return report
 
     def log(self, *, limit: int = 0, action: str | None = None, subject: str | None = None) -> list[LedgerLine]:
@@ -278,14 +287,14 @@ class EvidenceRoom:
         return f"{report.size} entries, root {report.root[:16]}, checkpoints agree"
 
     def _snapshots(self) -> str:
-        from keelway.snapshot import newest, read
+        from keelway.snapshot import newest
 
         told = []
         with self._at.state.snapshot() as tx:
             found = [newest(item.name, tx=tx) for item in self._at.project.datasets]
         for snapshot in found:
             if snapshot is not None:
-                paths = read(snapshot, tables=self._at.tables, artifacts=self._at.artifacts)
+                paths = checked_paths(snapshot, at=self._at)
                 told.append(f"{snapshot.dataset} {snapshot.number}: {len(paths)} files with their bytes")
         return "; ".join(told) or "none taken yet"
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from keelway.app.evidence import publish
 from keelway.app.wire import Workspace
 from keelway.core import VersionName
-from keelway.errors import MissingRecordError
+from keelway.errors import MissingRecordError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keelway.core import Verdict
-    from keelway.promote import Admission, Approval, PromotionRequest
+    from keelway.promote import Admission, Approval, EnvironmentRules, PromotionRequest
     from keelway.register import ModelVersion
 
 
@@ -29,7 +30,7 @@ class Gate:
         at = self._at
         return check_gate(
             self.version(version),
-            environment=at.rules(environment),
+            environment=environment_rules(environment, at=at),
             state=at.state,
             artifacts=at.artifacts,
             engine=at.policy_engine,
@@ -44,7 +45,7 @@ class Gate:
         at = self._at
         return request_promotion(
             self.version(version),
-            environment=at.rules(environment),
+            environment=environment_rules(environment, at=at),
             principal=at.principal,
             state=at.state,
             artifacts=at.artifacts,
@@ -75,7 +76,7 @@ class Gate:
         at = self._at
         admission = promote(
             self.version(version),
-            environment=at.rules(environment),
+            environment=environment_rules(environment, at=at),
             principal=at.principal,
             state=at.state,
             artifacts=at.artifacts,
@@ -85,14 +86,14 @@ class Gate:
             now=at.now(),
             comment=comment,
         )
-        at.publish_checkpoint()
+        publish(at)
         return admission
 
     def _answer(self, verb: Callable[..., Approval], version: str, environment: str, comment: str) -> Approval:
         at = self._at
         return verb(
             self.version(version),
-            environment=at.rules(environment),
+            environment=environment_rules(environment, at=at),
             principal=at.principal,
             state=at.state,
             now=at.now(),
@@ -117,3 +118,28 @@ class Gate:
                 fix=f"keelway run {name}",
             )
         return found
+
+
+def environment_rules(name: str, *, at: Workspace) -> EnvironmentRules:
+    """Return what a version needs to get into an environment.
+
+    Raises:
+        SettingsError: The environment is unknown, or names no policy.
+    """
+    from keelway.promote import EnvironmentRules, load_policy
+
+    environment = at.environment(name)
+    if not environment.policy:
+        raise SettingsError(
+            f"The environment {name} has no policy, so nothing can be let in",
+            expected=f"environments.{name}.policy in keelway.toml",
+            found="nothing",
+            fix="Name a folder with at least one policy file.",
+        )
+    return EnvironmentRules(
+        name=name,
+        policy=load_policy(environment.policy, root=at.root),
+        approvals=environment.approvals,
+        service_principal=environment.service_principal,
+        after=environment.after,
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from keelway.app.scoring_table import scoring_table
 from keelway.app.wire import Workspace
 from keelway.core import Environment, VersionName, time_text
 from keelway.errors import IntegrityError, KeelwayError, MissingRecordError, UsageError
@@ -151,7 +152,7 @@ class Traffic:
 
         declared = self._at.project.model(model)
         moment = as_of or self._at.now()
-        table = self._at.scoring_table(declared, as_of=moment)
+        table = scoring_table(declared, as_of=moment, at=self._at)
         rows = rows_of(table, self._at.artifacts)
         rows = rows.slice(0, limit) if limit else rows
         columns = columns_for_scoring(rows, table.features)
@@ -197,7 +198,7 @@ class Traffic:
 
         declared = self._at.project.model(model)
         router, log = self.router_and_log(model, environment)
-        table = self._at.scoring_table(declared, as_of=as_of)
+        table = scoring_table(declared, as_of=as_of, at=self._at)
         rows = rows_of(table, self._at.artifacts)
         rows = rows.slice(0, limit) if limit else rows
         names = router.loaded.stable.schema.names

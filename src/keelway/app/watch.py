@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keelway.app.lab import Lab
+from keelway.app.scoring_table import checked_paths, newest_snapshots, scoring_table
 from keelway.app.wire import Workspace
 from keelway.core import Environment, Outcome, RunId, VersionName, parse_time
 from keelway.errors import DataError, MissingRecordError, UsageError
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from keelway.project import Model, Monitor
     from keelway.register import ModelVersion
     from keelway.retrain import RetrainRequest
-    from keelway.snapshot import Snapshot
 
 COLUMNS = ("entity", "as_of", "value")
 
@@ -97,11 +97,16 @@ class Watch:
 
         predictions = self._predictions(model.name)
         moments = [as_of] if as_of else sorted({answer.as_of for answer in predictions})
-        snapshots = self._snapshots(model)
+        snapshots = newest_snapshots(model, at=self._at)
         for moment in moments:
             entities = sorted({answer.entity for answer in predictions if answer.as_of == moment})
             yield from labels_for(
-                model, snapshots, moment, entities=entities, paths_of=self._at.paths_of, now=self._at.now()
+                model,
+                snapshots,
+                moment,
+                entities=entities,
+                paths_of=lambda snapshot: checked_paths(snapshot, at=self._at),
+                now=self._at.now(),
             )
 
     def monitor(self, model: str, environment: str) -> MonitorReport:
@@ -211,7 +216,7 @@ class Watch:
 
         with self._at.state.snapshot() as tx:
             reference = tx.by_digest(Profile, version.profile)
-        table = self._at.scoring_table(model, as_of=self._at.now())
+        table = scoring_table(model, as_of=self._at.now(), at=self._at)
         rows = rows_of(table, self._at.artifacts)
         return reference, profile_of(rows, version.features, reference)
 
@@ -224,10 +229,6 @@ class Watch:
                 for environment in self._at.settings.environments
                 for answer in predictions(tx, artifacts=self._at.artifacts, model=model, environment=environment)
             ]
-
-    def _snapshots(self, model: Model) -> dict[str, Snapshot]:
-        with self._at.state.snapshot() as tx:
-            return self._at.newest_snapshots(model, tx)
 
 
 def _from_file(file: Path, model: Model) -> Iterator[Outcome]:

@@ -19,15 +19,13 @@ from keelway.errors import SettingsError, UsageError
 if TYPE_CHECKING:
     from keelway.contract import Checker
     from keelway.core import ArtifactStore, PolicyEngine
-    from keelway.features import FeatureTable
     from keelway.flow import Context
     from keelway.identity import Directory, Principal
     from keelway.ingest import ObjectSource
-    from keelway.ledger import Checkpoint, PublicKey, SigningKey, StateStore, Transaction
-    from keelway.project import Model, Project
-    from keelway.promote import EnvironmentRules
+    from keelway.ledger import PublicKey, SigningKey, StateStore
+    from keelway.project import Project
     from keelway.serve import Journals
-    from keelway.snapshot import Snapshot, TableStore
+    from keelway.snapshot import TableStore
     from keelway.train import Tracker
 
 
@@ -92,7 +90,7 @@ class Workspace:
         """The state database."""
         from keelway.engines.sql import SqlState
 
-        return SqlState(self._database_url(self.settings.engines.state))
+        return SqlState(database_url(self.settings.engines.state, root=self.root))
 
     @functools.cached_property
     def artifacts(self) -> ArtifactStore:
@@ -138,7 +136,7 @@ class Workspace:
             return NoTracker()
         from keelway.engines.mlflow import MlflowTracker
 
-        return MlflowTracker(self._database_url(self.settings.engines.tracking))
+        return MlflowTracker(database_url(self.settings.engines.tracking, root=self.root))
 
     @functools.cached_property
     def policy_engine(self) -> PolicyEngine:
@@ -231,26 +229,6 @@ class Workspace:
                 fix=f"Name one of these, or add [environments.{name}] to keelway.toml.",
             ) from None
 
-    def rules(self, name: str) -> EnvironmentRules:
-        """Return what a version needs to get into an environment."""
-        from keelway.promote import EnvironmentRules, load_policy
-
-        environment = self.environment(name)
-        if not environment.policy:
-            raise SettingsError(
-                f"The environment {name} has no policy, so nothing can be let in",
-                expected=f"environments.{name}.policy in keelway.toml",
-                found="nothing",
-                fix="Name a folder with at least one policy file.",
-            )
-        return EnvironmentRules(
-            name=name,
-            policy=load_policy(environment.policy, root=self.root),
-            approvals=environment.approvals,
-            service_principal=environment.service_principal,
-            after=environment.after,
-        )
-
     def context(self, *, seed: int = 0) -> Context:
         """Return the ports as the steps of a plan see them."""
         from keelway.flow import Context
@@ -273,53 +251,16 @@ class Workspace:
             progress=self.progress,
         )
 
-    def paths_of(self, snapshot: Snapshot) -> list[Path]:
-        """Return the checked files of a snapshot."""
-        from keelway.snapshot import read
-
-        return read(snapshot, tables=self.tables, artifacts=self.artifacts)
-
-    def newest_snapshots(self, model: Model, tx: Transaction) -> dict[str, Snapshot]:
-        """Return the newest snapshot of every dataset of a model, by name."""
-        from keelway.snapshot import newest
-
-        found = {dataset.name: newest(dataset.name, tx=tx) for dataset in model.datasets}
-        return {name: snapshot for name, snapshot in found.items() if snapshot is not None}
-
-    def scoring_table(self, model: Model, *, as_of: datetime) -> FeatureTable:
-        """Compute the features of every entity of a model at one moment, from the newest snapshots."""
-        from keelway.features import build_features
-
-        with self.state.snapshot() as tx:
-            snapshots = self.newest_snapshots(model, tx)
-        return build_features(
-            model,
-            snapshots,
-            as_ofs=(as_of,),
-            purpose="scoring",
-            with_label=False,
-            paths_of=self.paths_of,
-            artifacts=self.artifacts,
-            state=self.state,
-            now=self.now(),
-        )
-
-    def publish_checkpoint(self) -> Checkpoint:
-        """Publish a signed checkpoint of the ledger outside the database."""
-        from keelway.ledger import publish_checkpoint
-
-        with self.state.snapshot() as tx:
-            return publish_checkpoint(tx.log, origin=self.settings.signing.name, key=self.key, folder=self.checkpoints)
-
     def close(self) -> None:
         """Release what was opened."""
         if "state" in self.__dict__:
             self.state.close()
 
-    def _database_url(self, url: str) -> str:
-        """Return a database URL in which a SQLite path is absolute."""
-        if not url.startswith("sqlite:"):
-            return url
-        path = self.root / url.removeprefix("sqlite:").removeprefix("///")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return f"sqlite:///{path}"
+
+def database_url(url: str, *, root: Path) -> str:
+    """Return a database URL in which a SQLite path is absolute; its folder is made."""
+    if not url.startswith("sqlite:"):
+        return url
+    path = root / url.removeprefix("sqlite:").removeprefix("///")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{path}"

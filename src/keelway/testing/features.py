@@ -1,6 +1,6 @@
 """A small world for feature tests: a shop's orders as Parquet files, and a snapshot record that stands for them.
 
-shop = Shop(tmp_path)
+shop = OrderBook(tmp_path)
 shop.order("ana", "1997-01-05", amount=12.5)
 build_features(model, {"orders": shop.snapshot()}, paths_of=shop.paths_of, ...)
 """
@@ -30,7 +30,7 @@ class ShopSnapshot:
 
 
 @dataclass(slots=True)
-class Shop:
+class OrderBook:
     """Orders in memory that become Parquet files when a snapshot is taken."""
 
     folder: Path

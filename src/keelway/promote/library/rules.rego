@@ -12,7 +12,7 @@ figure(path) := value if {
 metric_floor(metric, floor) := {reason |
 	low := figure(["metrics", metric, "low"])
 	not _at_least(low, floor)
-	reason := sprintf("%s is at least %v with confidence, needs %v", [metric, low, floor])
+	reason := sprintf("%s is at least %v with confidence, needs %v", [metric, _down(low), floor])
 }
 
 auc_floor(floor) := metric_floor("roc_auc", floor)
@@ -21,7 +21,7 @@ auc_floor(floor) := metric_floor("roc_auc", floor)
 metric_ceiling(metric, ceiling) := {reason |
 	high := figure(["metrics", metric, "high"])
 	not _at_most(high, ceiling)
-	reason := sprintf("%s is at most %v with confidence, allowed is %v", [metric, high, ceiling])
+	reason := sprintf("%s is at most %v with confidence, allowed is %v", [metric, _up(high), ceiling])
 }
 
 # On the same rows the version must not be worse than the champion that is live now. A version that was let in
@@ -86,7 +86,7 @@ quarantined_at_most(share) := _without_snapshots | {reason |
 	some name in object.keys(_snapshots)
 	found := figure(["snapshots", name, "quarantined_share"])
 	not _at_most(found, share)
-	reason := sprintf("%s: %v of the rows are quarantined, allowed is %v", [name, found, share])
+	reason := sprintf("%s: %v of the rows are quarantined, allowed is %v", [name, _up(found), share])
 }
 
 # Every snapshot has to hold data that became known at most this many days before now.
@@ -94,7 +94,7 @@ fresh_within_days(days) := _without_snapshots | {reason |
 	some name in object.keys(_snapshots)
 	age := figure(["snapshots", name, "age_days"])
 	not _at_most(age, days)
-	reason := sprintf("%s: the newest data is %v days old, allowed is %v", [name, age, days])
+	reason := sprintf("%s: the newest data is %v days old, allowed is %v", [name, _up(age), days])
 }
 
 _snapshots := object.get(input, "snapshots", {})
@@ -111,7 +111,7 @@ no_overlap := overlap_at_most_days(0)
 overlap_at_most_days(days) := {reason |
 	overlap := figure(["training", "overlap_days"])
 	not _at_most(overlap, days)
-	reason := sprintf("training labels overlap the test by %v days, allowed is %v", [overlap, days])
+	reason := sprintf("training labels overlap the test by %v days, allowed is %v", [_up(overlap), days])
 }
 
 # The evaluation needs at least so many rows of the positive class.
@@ -144,3 +144,12 @@ _at_most(value, ceiling) if {
 	is_number(ceiling)
 	value <= ceiling
 }
+
+# In sentences figures have four decimals, rounded to the side that refuses; what is no number stays as it is.
+_down(value) := floor((value * 10000) + 0.000001) / 10000 if is_number(value)
+
+_down(value) := value if not is_number(value)
+
+_up(value) := ceil((value * 10000) - 0.000001) / 10000 if is_number(value)
+
+_up(value) := value if not is_number(value)
