@@ -14,8 +14,8 @@ SLICES = {
     "core", "ledger", "project", "identity", "ingest", "contract", "snapshot", "features", "train", "evaluate", "register",
     "promote", "deploy", "serve", "monitor", "retrain", "report", "flow",
 }  # fmt: skip
-DOORS = {"keelway.ledger.ports", "keelway.ledger.keys", "keelway.features.blocks"}
-"""Public modules beside an `__init__`: a port that its own slice's verbs import, and what users import by name."""
+DOORS = {"keelway.ledger.ports", "keelway.ledger.merkle", "keelway.ledger.keys", "keelway.features.blocks"}
+"""Public modules beside an `__init__`: ports, the pure Merkle tree, and what users import by name."""
 FILES = sorted(path for path in SOURCE.rglob("*.py") if not path.is_relative_to(SOURCE / "template" / "plain"))
 
 

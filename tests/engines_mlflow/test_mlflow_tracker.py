@@ -1,22 +1,139 @@
-"""Runs, versions and aliases in a real MLflow store."""
+"""Runs, versions and aliases in a real MLflow store, and what is told where it fails."""
 
 from __future__ import annotations
 
+import sqlite3
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from keelway.core import digest_bytes
 from keelway.engines.local.tracker import NoTracker
 from keelway.engines.mlflow import MlflowTracker
+from keelway.errors import EngineError, MissingExtraError
 from keelway.testing.tracker import TrackerConformance
 
-pytest.importorskip("mlflow")
+mlflow = pytest.importorskip("mlflow")
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an empty store; making one takes seconds, copying it does not."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowTracker(f"sqlite:///{path}").alias_of("churn", "prod")
+    return path
+
+
+@pytest.fixture
+def store(empty_store: Path, tmp_path: Path) -> Path:
+    """Return a copy of the empty store."""
+    path = tmp_path / "mlflow.db"
+    source, target = sqlite3.connect(empty_store), sqlite3.connect(path)
+    source.backup(target)
+    source.close()
+    target.close()
+    return path
 
 
 class TestMlflowTracker(TrackerConformance):
     @pytest.fixture
-    def tracker(self, tmp_path: Path) -> MlflowTracker:
-        return MlflowTracker(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    def tracker(self, store: Path) -> MlflowTracker:
+        return MlflowTracker(f"sqlite:///{store}")
+
+
+def test_mlflows_users_see_the_training_and_its_data(store: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    uri = f"sqlite:///{store}"
+    digest = digest_bytes(b"table")
+    run = MlflowTracker(uri).record_training(
+        "churn", name="logistic 2025-05-01", parameters={"C": 0.5}, metrics={"train_rows": 9.0},
+        tags={"keelway.key": "k", "keelway.commit": "x" * 9000}, dataset_digest=digest, signature_json="{}",
+        artifacts={"pipeline": digest},
+    )  # fmt: skip
+    seen = MlflowClient(uri, uri).get_run(run)
+    assert (seen.info.run_name, seen.info.status) == ("logistic 2025-05-01", "FINISHED")
+    assert (seen.data.params, seen.data.metrics) == ({"C": "0.5"}, {"train_rows": 9.0})
+    assert seen.data.tags["keelway.dataset"] == seen.data.tags["keelway.artifact.pipeline"] == digest
+    assert seen.inputs.dataset_inputs[0].dataset.digest == digest[7:43]
+
+
+def test_a_version_that_others_registered_counts_as_none_of_ours(store: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    uri = f"sqlite:///{store}"
+    client, tracker = MlflowClient(uri, uri), MlflowTracker(uri)
+    client.create_registered_model("churn")
+    theirs = client.create_model_version("churn", source="elsewhere:/x")
+    client.set_registered_model_alias("churn", "prod", theirs.version)
+    assert tracker.alias_of("churn", "prod") == 0
+    assert tracker.register_version("churn", 1, "", {"keelway.key": "t"}) == "models:/churn/2"
+    tracker.set_alias("churn", "prod", 1)
+    assert tracker.alias_of("churn", "prod") == 1
+
+
+def test_a_file_that_is_no_database_is_an_engine_error(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    path.write_bytes(b"this is no database" * 100)
+    with pytest.raises(EngineError, match=r"MLflow failed.*not a database") as told:
+        MlflowTracker(f"sqlite:///{path}").alias_of("churn", "prod")
+    assert isinstance(told.value.__cause__, sqlite3.DatabaseError)
+    assert "engines.tracking" in told.value.fix
+
+
+def test_a_folder_that_cannot_be_made_is_an_engine_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EngineError):
+        MlflowTracker(f"sqlite:///{tmp_path / 'file' / 'mlflow.db'}").alias_of("churn", "prod")
+
+
+def test_what_mlflow_refuses_is_an_engine_error(store: Path) -> None:
+    tracker = MlflowTracker(f"sqlite:///{store}")
+    with pytest.raises(EngineError, match="Run with id=nobody not found"):
+        tracker.log_metrics("nobody", {"auc": 0.5})
+    with pytest.raises(EngineError):
+        tracker.register_version("", 1, "", {})
+
+
+def test_tables_that_are_gone_are_an_engine_error(store: Path) -> None:
+    tracker = MlflowTracker(f"sqlite:///{store}")
+    assert tracker.alias_of("churn", "prod") is None
+    with sqlite3.connect(store) as connection:
+        connection.execute("DROP TABLE registered_models")
+    connection.close()
+    with pytest.raises(EngineError, match="no such table"):
+        tracker.alias_of("churn", "prod")
+
+
+def vendor_errors() -> Iterator[type[Exception]]:
+    """Every error that MLflow's client declares."""
+    for name in dir(mlflow.exceptions):
+        kind = getattr(mlflow.exceptions, name)
+        if isinstance(kind, type) and issubclass(kind, Exception) and kind.__module__ == "mlflow.exceptions":
+            yield kind
+
+
+def test_every_error_that_mlflow_declares_is_translated() -> None:
+    from keelway.engines.mlflow.tracker import translated
+
+    kinds = list(vendor_errors())
+    assert len(kinds) > 5
+    for kind in kinds:
+        error = kind.__new__(kind)  # their constructors differ
+        Exception.__init__(error, "they say no")
+        with pytest.raises(EngineError, match="they say no") as told, translated():
+            raise error
+        assert told.value.__cause__ is error
+
+
+def test_a_missing_package_is_told_with_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [each for each in sys.modules if each.partition(".")[0] == "mlflow"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(MissingExtraError, match="pip install 'keelway\\[mlflow\\]'"):
+        MlflowTracker("sqlite:///nowhere.db").alias_of("churn", "prod")
 
 
 def test_no_tracker_keeps_nothing() -> None:

@@ -75,7 +75,7 @@ def test_a_rival_is_compared_on_the_same_rows(world: TrainingWorld) -> None:
 def test_a_rival_that_gives_no_numbers_is_refused(world: TrainingWorld) -> None:
     trained = world.fit()
     for value in (float("nan"), float("inf")):
-        with pytest.raises(TrainingError, match="churn:9 gives scores that are not numbers.*300 of 300"):
+        with pytest.raises(TrainingError, match=r"churn:9 gives scores that are not numbers.*300 of 300"):
             world.card(trained, Fixed(value=value))
 
 
@@ -124,7 +124,7 @@ def test_another_feature_table_is_refused(world: TrainingWorld) -> None:
 def test_an_unknown_metric_is_refused_before_anything_is_read(world: TrainingWorld) -> None:
     trained = world.fit()
     world.declare(metrics=("roc_auc", "f1"))
-    with pytest.raises(TrainingError, match="unknown metrics.*log_loss.*found f1"):
+    with pytest.raises(TrainingError, match=r"unknown metrics.*log_loss.*found f1"):
         world.card(replace(trained, feature_table=trained.pipeline))
 
 

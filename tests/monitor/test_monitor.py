@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keelway.core import Action, Environment, Outcome, Prediction, PrincipalId, VersionName, digest_bytes
+from keelway.core import Action, Environment, Outcome, Prediction, PrincipalId, VersionName, digest_bytes, digest_of
 from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.sql import SqlState
 from keelway.errors import DataError, UsageError
+from keelway.evaluate import auc_interval
 from keelway.features import ColumnProfile, Profile
 from keelway.ledger import decisions
 from keelway.monitor import (
@@ -26,14 +27,7 @@ from keelway.monitor import (
     read_outcomes,
     record_outcomes,
 )
-from keelway.project import ContingencyPlan, Monitor
-from keelway.retrain import (
-    ArmEvidence,
-    answer_retrain_request,
-    challenger_verdict,
-    open_retrain_request,
-    retrain_request,
-)
+from keelway.project import Monitor
 
 NOW = datetime(1998, 6, 1, tzinfo=UTC)
 AS_OF = datetime(1998, 1, 1, tzinfo=UTC)
@@ -194,54 +188,38 @@ def test_outcomes_are_taken_once_and_contradictions_write_nothing(state: SqlStat
     assert actions(state) == [Action.LOG_OUTCOMES] * 2
 
 
-def test_drift_alerts_once_and_asks_for_one_retraining_per_cooldown(state: SqlState) -> None:
-    plan = ContingencyPlan("p", cooldown="30d")
+def test_drift_alerts_once_and_every_report_is_recorded(state: SqlState) -> None:
     report, profile = drift([700, 100, 100, 100])
-    watch = {"profile": profile, "state": state, "actor": BOT}
-    ask = {"plan": plan, "champion": V1, "state": state, "actor": BOT}
-    alerts = monitor(drift=report, now=NOW, **watch)
-    assert monitor(drift=report, now=NOW, **watch) == alerts
-    request = retrain_request(alerts, now=NOW, **ask)
-    assert request is not None
-    assert retrain_request(alerts, now=NOW, **ask) is None
-    assert actions(state) == [Action.MONITOR, Action.ALERT, Action.RETRAIN]
-    other = monitor(drift=drift([800, 100, 50, 50])[0], now=NOW, **watch)
-    assert retrain_request(other, now=NOW + timedelta(days=29), **ask) is None
-    assert retrain_request(other, now=NOW + timedelta(days=30), **ask) is not None
-    assert retrain_request(other, now=NOW, **{**ask, "champion": V2}) is None
+    watch = {"profile": profile, "state": state, "now": NOW, "actor": BOT}
+    (alert,) = monitor(drift=report, **watch)
+    assert monitor(drift=report, **watch) == (alert,)
+    assert (alert.version, alert.kind, alert.report) == (V1, "drift", digest_of(report))
+    assert monitor(drift=drift([250] * 4)[0], **watch) == ()
+    assert actions(state) == [Action.MONITOR, Action.ALERT, Action.MONITOR]
 
 
-def test_a_request_is_open_until_a_challenger_answers_it(state: SqlState) -> None:
-    alerts = monitor(drift=drift([700, 100, 100, 100])[0], state=state, now=NOW, actor=BOT)
-    request = retrain_request(alerts, plan=ContingencyPlan("p"), champion=V1, state=state, now=NOW, actor=BOT)
-    with state.snapshot() as tx:
-        assert open_retrain_request("churn", "prod", tx=tx) == request
-    answer_retrain_request(request, version=V2, run_id="r1", state=state, now=NOW, actor=BOT)
-    with state.snapshot() as tx:
-        assert open_retrain_request("churn", "prod", tx=tx) is None
+def test_lost_quality_alerts_for_the_version_that_lost_it(state: SqlState) -> None:
+    answers = [prediction(n, 0.1 if n % 2 else 0.9) for n in range(100)]
+    answers += [prediction(n, 0.9 if n % 2 else 0.1, version=V2) for n in range(100)]
+    report = quality(answers, [outcome(n, n % 2) for n in range(100)])
+    (alert,) = monitor(quality=report, state=state, now=NOW, actor=BOT)
+    assert (alert.version, alert.kind) == (V1, "quality")
+    assert alert.reasons[0].startswith("ROC AUC is 0.000 on 100 outcomes")
 
 
-def arm(
-    version: VersionName, requests: int = 1000, *, errors: int = 0, undefined: int = 0, high: int = 0
-) -> ArmEvidence:
-    answered = requests - errors - undefined - high
-    return ArmEvidence(version, requests, errors, undefined, (answered // 2, answered - answered // 2, *[0] * 7, high))
+def test_figures_have_their_intervals_and_say_by_which_method() -> None:
+    report = quality([prediction(n, 0.3 + n % 5 / 10) for n in range(100)], [outcome(n, n % 2) for n in range(100)])
+    auc, loss = report.slices[0].roc_auc, report.slices[0].log_loss
+    assert auc == auc_interval([n % 2 for n in range(100)], [0.3 + n % 5 / 10 for n in range(100)])
+    losses = [-math.log(p if n % 2 else 1 - p) for n in range(100) for p in [0.3 + n % 5 / 10]]
+    assert loss.value == pytest.approx(np.mean(losses))
+    assert loss.high - loss.value == pytest.approx(1.959964 * np.std(losses, ddof=1) / 10)
+    assert (auc.method, loss.method, loss.level) == ("DeLong", "normal", 0.95)
 
 
-@pytest.mark.parametrize(
-    ("canary", "verdict"),
-    [
-        (arm(V2), "advance"),
-        (arm(V2, 50, errors=50), "wait"),
-        (arm(V2, errors=50), "back"),
-        (arm(V2, 200, errors=2), "advance"),
-        (arm(V2, undefined=1), "back"),
-        (arm(V2, high=600), "back"),
-        (arm(V2, errors=1000), "back"),
-    ],
-    ids=["alike", "too little traffic", "errors", "errors by chance", "undefined", "spread otherwise", "no answers"],
-)
-def test_a_canary_takes_all_goes_back_or_waits(canary: ArmEvidence, verdict: str) -> None:
-    answer = challenger_verdict(arm(V1), canary)
-    assert answer.verdict == verdict
-    assert answer.reasons
+@pytest.mark.parametrize("truth", [[], [1], [0, 0, 0, 1]], ids=["nothing", "one", "one of a class"])
+def test_too_few_outcomes_of_a_class_have_no_auc(truth: list[int]) -> None:
+    report = quality([prediction(n, 0.5) for n in range(5)], [outcome(n, value) for n, value in enumerate(truth)])
+    assert report.slices[0].roc_auc is None
+    assert (report.slices[0].log_loss is None) == (not truth)
+    assert digest_of(report)

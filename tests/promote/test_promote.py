@@ -25,6 +25,7 @@ from keelway.core import (
     RunStarted,
     digest_bytes,
     digest_of,
+    parse_json,
     version_name,
 )
 from keelway.engines.local.artifacts import LocalArtifacts
@@ -348,6 +349,27 @@ def test_an_alias_left_behind_is_found_and_promoting_again_moves_it(world: World
     assert drift() == []
     world.tracker.set_alias("churn", "prod", 7)
     assert drift() == [("prod", 1, 7, "")]
+
+
+def test_the_policies_of_the_example_read_evidence_as_it_is_gathered(world: World) -> None:
+    example = Path(__file__).parents[2] / "examples/churn"
+    staging, production = (
+        EnvironmentRules(name, load_policy(f"policies/{name}", root=example)) for name in ("staging", "production")
+    )
+    world.promote(environment=staging)
+    with pytest.raises(RefusedError) as caught:
+        world.promote(environment=production)
+    assert caught.value.reasons == ("the test has 4 positive rows, needs 200",)
+
+
+def test_every_part_of_the_evidence_is_told_of_in_the_documents(world: World) -> None:
+    admission = world.promote(environment=dataclasses.replace(world.rules, approvals=0))
+    evidence = parse_json(world.artifacts.get(admission.evidence))
+    table = (Path(__file__).parents[2] / "docs/policies.md").read_text().partition("## The evidence document")[2]
+    parts = {f"{part}.{field}" for part in ("version", "evaluation", "training", "parity") for field in evidence[part]}
+    parts |= {f"tx.{field}" for field in evidence["snapshots"]["tx"]} | set(evidence)
+    assert sorted(part for part in parts if part.rpartition(".")[2] not in table) == []
+    assert admission.verdict.evidence_digest == admission.evidence
 
 
 class DyingWrites:

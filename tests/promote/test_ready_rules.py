@@ -227,6 +227,16 @@ def test_every_ready_rule_is_tested_and_told_of_in_the_documents() -> None:
     assert [name for name in sorted(ready) if f"`{name}" not in table] == []
 
 
+def test_the_gate_in_the_documents_works(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```rego\n(.*?)```", (REPOSITORY / "docs/policies.md").read_text(), re.DOTALL)
+    (tmp_path / "gate.rego").write_text(text)
+    gate = load_policy(".", root=tmp_path)
+    assert RegoEngine().judge(gate, FULL).rules == ("auc floor", "enough rows", "staging first")
+    assert RegoEngine().judge(gate, FULL).allowed
+    assert RegoEngine().judge(gate, but(training__rows=999)).reasons == ("trained on fewer than 1000 rows",)
+    assert not RegoEngine().judge(gate, but(training__rows=None)).allowed
+
+
 def judged(place: str, environment: str, evidence: dict[str, Any]) -> Verdict:
     gate = load_policy(f"policies/{environment}", root=REPOSITORY / place)
     return RegoEngine().judge(gate, {**evidence, "environment": environment})

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from keelway.core import PolicyEngine, PolicySet
 from keelway.engines.rego import RegoEngine
@@ -121,12 +125,12 @@ deny contains needs("roc_auc", 0.8)
         ('told(x) := concat(" ", [x, json.marshal(0.25)])\ndeny contains told("roc_auc")', "roc_auc 0.25"),
         ('told(x) := sprintf("%v", [x])\ndeny contains told(["a", 1])', '["a", 1]'),
         ('told(x) := sprintf("%s", [x])\ndeny contains told(input.note)', 'say "é ☃"\n\\'),
-        ("deny contains upper(input.plain)", "É ☃"),
+        ("deny contains upper(input.plain)", "AUC"),
     ],
     ids=["constants", "true quotes", "quotes around", "raw text", "concat", "array", "from evidence", "upper"],
 )
 def test_a_reason_built_by_a_function_is_told_as_it_was_meant(text: str, reason: str) -> None:
-    assert judged(HEAD + text, {"low": 0.5, "note": 'say "é ☃"\n\\', "plain": "é ☃"}) == (False, (reason,))
+    assert judged(HEAD + text, {"low": 0.5, "note": 'say "é ☃"\n\\', "plain": "auc"}) == (False, (reason,))
 
 
 def test_a_reason_that_nobody_can_read_refuses_and_says_what_to_do() -> None:
@@ -207,3 +211,13 @@ def test_a_call_whose_answer_changes_is_refused_even_in_a_rule_that_is_not_asked
     allowed, reasons = judged(HEAD + f'deny contains "x" if false\nother := {call}')
     assert not allowed
     assert "whose answer changes" in reasons[0]
+
+
+TEXTS = st.text(st.characters(codec="utf-8"), min_size=1).filter(str.strip)
+
+
+@settings(max_examples=60, deadline=None)
+@given(note=TEXTS, constant=TEXTS)
+def test_any_text_comes_back_as_it_was_from_evidence_and_from_the_policy(note: str, constant: str) -> None:
+    told = f'told(x, y) := sprintf("%s: %s", [x, y])\ndeny contains told({json.dumps(constant)}, input.note)'
+    assert judged(HEAD + told, {"note": note}) == (False, (f"{constant}: {note}",))

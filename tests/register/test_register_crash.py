@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from keelway.core import Action
 from keelway.ledger import decisions
 from keelway.register import ModelVersion, load_onnx
 from keelway.testing.crash import EXIT_CODE, CrashingArtifacts, CrashingState, CrashPoint
 from keelway.testing.training import TrainingWorld
-from keelway.train import TrainedModel
+
+INSTANTS = 7  # before and after each of two artifacts; before, inside and after one transaction
+LIBRARIES = ("skl2onnx", "skops.io", "sklearn.linear_model", "sklearn.feature_selection", "securesystemslib.dsse")
+
+
+def prepare(root: Path) -> None:
+    """Train and evaluate one model, so that only its registration is left."""
+    world = TrainingWorld(root, rows=300)
+    world.card(world.fit())
+    world.state.close()
 
 
 def enrol(root: Path, crash: CrashPoint) -> None:
@@ -24,32 +35,24 @@ def enrol(root: Path, crash: CrashPoint) -> None:
     card = world.card(trained)
     world.state, world.artifacts = CrashingState(world.state, crash), CrashingArtifacts(world.artifacts, crash)
     version = world.register(trained, card)
-    if crash.at == 0 and crash.count:
-        load_onnx(version, artifacts=world.artifacts, public_key=world.key.public)
+    load_onnx(version, artifacts=world.artifacts, public_key=world.key.public)
 
 
 def outcome(root: Path) -> dict[str, object]:
     world = TrainingWorld(root, rows=300)
     with world.state.snapshot() as tx:
-        versions = list(tx.newest(ModelVersion))
-        entries = [(each.action, each.subject) for _, each in decisions(tx)]
         return {
-            "versions": [each.name for each in versions],
-            "trained": tx.count(TrainedModel),
-            "entries": [[str(action), subject] for action, subject in entries],
-            "moved": [each.onnx for each in versions],
+            "versions": [each.name for each in tx.newest(ModelVersion)],
+            "entries": [[each.action.value, each.subject] for _, each in decisions(tx)],
         }
 
 
-def forked(root: Path, at: int, result: Path | None = None) -> int:
-    """Run `enrol` in a child that dies at an instant, and return its exit code."""
+def forked(action: Callable[[], None]) -> int:
+    """Do something in a child, and return its exit code."""
     child = os.fork()
     if child == 0:
         try:
-            crash = CrashPoint(at)
-            enrol(root, crash)
-            if result is not None:
-                result.write_text(json.dumps({"count": crash.count, **outcome(root)}))
+            action()
         except BaseException as error:
             print(repr(error), file=sys.stderr, flush=True)
             os._exit(1)
@@ -57,24 +60,29 @@ def forked(root: Path, at: int, result: Path | None = None) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def register_again(root: Path, result: Path) -> None:
+    crash = CrashPoint()
+    enrol(root, crash)
+    result.write_text(json.dumps({**outcome(root), "instants": crash.count}))
+
+
 def sweep(folder: Path) -> dict[str, object]:
     """Die at each instant in turn and register again. Runs in its own process, which has no threads."""
-    codes = [forked(folder / "whole", 0, folder / "whole.json")]
-    expected = json.loads((folder / "whole.json").read_text())
-    wrong = [] if codes == [0] else [f"undisturbed: {codes}"]
-    instants = expected.pop("count")
-    for at in range(1, instants + 1):
-        result = folder / f"{at}.json"
-        codes = [forked(folder / str(at), at), forked(folder / str(at), 0, result)]
+    for name in ("alembic.command", "onnxruntime", "pandas", "pyarrow.parquet", *LIBRARIES):
+        if importlib.util.find_spec(name.partition(".")[0]):
+            importlib.import_module(name)  # once, for all children
+    assert forked(lambda: prepare(folder / "ready")) == 0
+    found, wrong = {}, []
+    for at in range(INSTANTS + 1):
+        root, result = folder / str(at), folder / f"{at}.json"
+        shutil.copytree(folder / "ready", root)
+        codes = [forked(lambda: enrol(root, CrashPoint(at))) if at else EXIT_CODE]  # noqa: B023  (called at once)
+        codes.append(forked(lambda: register_again(root, result)))  # noqa: B023
         if codes != [EXIT_CODE, 0]:
             wrong.append(f"{at}: {codes}")
-            continue
-        found = json.loads(result.read_text())
-        found.pop("count")
-        if found != expected:
-            wrong.append(f"{at}: {found}")
-        shutil.rmtree(folder / str(at))
-    return {"instants": instants, "expected": expected, "wrong": wrong}
+        else:
+            found[at] = json.loads(result.read_text())
+    return {"found": found, "wrong": wrong}
 
 
 def test_a_registration_that_dies_at_any_write_can_be_repeated(tmp_path: Path) -> None:
@@ -86,9 +94,9 @@ def test_a_registration_that_dies_at_any_write_can_be_repeated(tmp_path: Path) -
     command = [sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["wrong"] == []
-    assert found["instants"] == 7  # before and after two artifacts; before, inside and after one transaction
-    assert found["expected"]["versions"] == ["churn:1"]
-    assert found["expected"]["entries"] == [[str(Action.REGISTER), "churn:1"]]
-    assert found["expected"]["trained"] == 1
+    told = json.loads(done.stdout)
+    assert told["wrong"] == []
+    assert told["found"]["0"].pop("instants") == INSTANTS
+    for at, found in told["found"].items():
+        found.pop("instants", None)
+        assert found == {"versions": ["churn:1"], "entries": [["register", "churn:1"]]}, at

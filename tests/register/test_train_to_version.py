@@ -185,7 +185,9 @@ def test_a_scorer_says_what_is_wrong_with_its_columns(world: TrainingWorld) -> N
     for change, message in (
         ({"spend": [1.0, 2.0]}, "columns of one length"),
         ({"spend": ["much"]}, "cannot be read"),
-        ({"plan": []}, ""),
+        ({"plan": []}, "differ in length"),
+        ({"plan": ["a", "b"]}, "differ in length"),
+        ({"plan": [["a"]]}, "differ in length"),
     ):
         with pytest.raises(ServingError, match=message):
             scorer.probabilities({**good, **change})

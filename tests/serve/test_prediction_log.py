@@ -14,7 +14,7 @@ from keelway.core import Digest, Environment, Prediction, PrincipalId, SystemClo
 from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.local.journal import FileJournals
 from keelway.engines.sql.state import SqlState
-from keelway.errors import BadRequestError
+from keelway.errors import BadRequestError, IntegrityError
 from keelway.features import FeatureColumn
 from keelway.serve import (
     JournalLog,
@@ -87,6 +87,42 @@ def test_no_line_is_lost_by_kill_9_and_each_is_sealed_once(tmp_path):
     with state.snapshot() as tx:
         assert len(list(predictions(tx, artifacts=artifacts, model="churn", environment="local"))) == 20
         assert find_prediction(f"{7:032x}", tx=tx, artifacts=artifacts)[3] == 7
+    state.close()
+
+
+def test_a_segment_is_found_by_its_ids_whatever_the_features_are_called(tmp_path):
+    writer = LineWriter(
+        model="churn", version="churn:1", version_digest=DIGEST, deployment=DIGEST, environment="local", arm="stable",
+        features=("prediction_id", "version"),
+    )  # fmt: skip
+    tricky = '","prediction_id":"f'
+    journal = FileJournals(tmp_path / "j").create("churn", "local")
+    for number in (2, 1):
+        text = writer.line(
+            prediction_id=f"{number:032x}", entity=tricky, as_of=NOW, values=["ffff", tricky], probability="0.5",
+            at="1998-01-01T00:00:00Z",
+        )  # fmt: skip
+        journal.append(text.encode())
+    journal.close()
+    state, artifacts = SqlState(f"sqlite:///{tmp_path}/s.db"), LocalArtifacts(tmp_path / "a")
+    ports = {"state": state, "artifacts": artifacts, "principal": PrincipalId("user:ana"), "now": NOW}
+    [segment] = seal_journals(FileJournals(tmp_path / "j"), **ports)
+    assert (segment.first_id, segment.last_id) == (f"{1:032x}", f"{2:032x}")
+    with state.snapshot() as tx:
+        assert find_prediction(f"{1:032x}", tx=tx, artifacts=artifacts)[0].entity == tricky
+    state.close()
+
+
+@pytest.mark.parametrize("damaged", [b"\n", b"nonsense\n", b'{"prediction_id":"12\n'])
+def test_a_damaged_journal_is_kept_and_told(tmp_path, damaged):
+    journal = FileJournals(tmp_path / "j").create("churn", "local")
+    journal.append(line(1).encode() + damaged)
+    journal.close()
+    state, artifacts = SqlState(f"sqlite:///{tmp_path}/s.db"), LocalArtifacts(tmp_path / "a")
+    ports = {"state": state, "artifacts": artifacts, "principal": PrincipalId("user:ana"), "now": NOW}
+    with pytest.raises(IntegrityError, match="is damaged"):
+        seal_journals(FileJournals(tmp_path / "j"), **ports)
+    assert len(list((tmp_path / "j").iterdir())) == 1
     state.close()
 
 

@@ -120,7 +120,7 @@ def test_one_infinity_is_counted_and_the_fix_is_told(world: TrainingWorld) -> No
 
 
 def test_too_few_rows_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="at least 20 .* found 18"):
+    with pytest.raises(TrainingError, match=r"at least 20 .* found 18"):
         TrainingWorld(tmp_path, rows=27).fit()
 
 
@@ -151,7 +151,7 @@ def test_a_selection_that_leaves_nothing_is_refused(tmp_path: Path, select: Any)
     world = TrainingWorld(tmp_path, features=(RECENCY,))
     world.declare(preprocessing=Preprocessing(select=select))
     world.build(change=with_column("recency_d", lambda _: 5.0))
-    with pytest.raises(TrainingError, match="No column is left|variance threshold"):
+    with pytest.raises(TrainingError, match=r"No column is left|variance threshold"):
         world.fit()
 
 

@@ -4,6 +4,7 @@ from keelway.core.artifact import Artifact, ArtifactKind, ArtifactStore
 from keelway.core.clock import Clock, SimulatedClock, SystemClock, in_utc, parse_duration, parse_time, time_text
 from keelway.core.decision import Action, Decision, PointerMove
 from keelway.core.digest import (
+    DIGEST_PREFIX,
     Digest,
     canonical_json,
     digest_bytes,
@@ -32,6 +33,7 @@ from keelway.core.run import CodeState, Run, RunStarted, RunStatus, Scalar, Step
 from keelway.core.state import Pointer, Pointers, Records
 
 __all__ = [
+    "DIGEST_PREFIX",
     "Action",
     "Artifact",
     "ArtifactKind",

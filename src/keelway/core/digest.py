@@ -23,8 +23,8 @@ Digest = NewType("Digest", str)
 """`sha256:` and 64 lower-case hexadecimal digits."""
 
 T = TypeVar("T")
-PREFIX = "sha256:"
-DIGEST_LENGTH = len(PREFIX) + 64
+DIGEST_PREFIX = "sha256:"
+DIGEST_LENGTH = len(DIGEST_PREFIX) + 64
 
 
 def plain(record: object) -> Any:
@@ -79,7 +79,7 @@ def parse_json(data: bytes) -> Any:
 
 def digest_bytes(data: bytes) -> Digest:
     """Return the digest of a byte string."""
-    return Digest(PREFIX + hashlib.sha256(data).hexdigest())
+    return Digest(DIGEST_PREFIX + hashlib.sha256(data).hexdigest())
 
 
 def digest_of(record: object) -> Digest:
@@ -91,7 +91,7 @@ def digest_file(path: Path) -> Digest:
     """Return the digest of a file's bytes."""
     with path.open("rb") as stream:
         found = hashlib.file_digest(stream, "sha256")
-    return Digest(PREFIX + found.hexdigest())
+    return Digest(DIGEST_PREFIX + found.hexdigest())
 
 
 def short(digest: str) -> str:
@@ -100,7 +100,7 @@ def short(digest: str) -> str:
     >>> short(digest_bytes(b""))
     'e3b0c44298fc'
     """
-    return digest.removeprefix(PREFIX)[:12]
+    return digest.removeprefix(DIGEST_PREFIX)[:12]
 
 
 def is_digest(value: object) -> bool:
@@ -108,8 +108,8 @@ def is_digest(value: object) -> bool:
     return (
         isinstance(value, str)
         and len(value) == DIGEST_LENGTH
-        and value.startswith(PREFIX)
-        and all(character in "0123456789abcdef" for character in value[len(PREFIX) :])
+        and value.startswith(DIGEST_PREFIX)
+        and all(character in "0123456789abcdef" for character in value[len(DIGEST_PREFIX) :])
     )
 
 

@@ -7,8 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from keelway.core.digest import Digest
-from keelway.core.state import Pointers, Records
+from keelway.core import Digest, Pointers, Records
 
 
 @dataclass(frozen=True, slots=True)

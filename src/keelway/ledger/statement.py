@@ -15,8 +15,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from keelway.core import Digest, canonical_json, parse_json, time_text
-from keelway.core.digest import PREFIX
+from keelway.core import DIGEST_PREFIX, Digest, canonical_json, parse_json, time_text
 from keelway.errors import IntegrityError
 from keelway.ledger.keys import PublicKey, SigningKey
 
@@ -120,7 +119,7 @@ def provenance(
 
 
 def _digest_set(digest: Digest) -> dict[str, str]:
-    return {"sha256": digest.removeprefix(PREFIX)}
+    return {"sha256": digest.removeprefix(DIGEST_PREFIX)}
 
 
 def _parsed(data: bytes, what: str) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from keelway.core import (
+    DIGEST_PREFIX,
     Action,
     Decision,
     Digest,
@@ -22,7 +23,6 @@ from keelway.core import (
     references,
     revive,
 )
-from keelway.core.digest import PREFIX
 from keelway.errors import IntegrityError, KeelwayError
 from keelway.ledger.bundle import PREDICATE_TYPE, VERSION_KIND, ProofBundle, ProofLine
 from keelway.ledger.checkpoint import Checkpoint, verify_checkpoint
@@ -193,7 +193,7 @@ def _must_resolve(bundle: ProofBundle, values: dict[Digest, Any], statements: di
                 raise IntegrityError(f"{what} names something the bundle lacks", expected=reference, found="nothing")
     for digest, content in statements.items():
         for subject in content.get("subject", ()):
-            about = PREFIX + str(subject.get("digest", {}).get("sha256", ""))
+            about = DIGEST_PREFIX + str(subject.get("digest", {}).get("sha256", ""))
             if about not in known:
                 raise IntegrityError(f"The statement {digest} is about something else", expected=about, found="nothing")
 
@@ -229,7 +229,7 @@ def _checked_subject(content: dict[str, Any], bundle: ProofBundle, chain: Proven
     if not isinstance(subjects, list) or len(subjects) != 1:
         raise IntegrityError("The bundle is not about one thing", expected="one subject", found=repr(subjects)[:80])
     name = str(subjects[0].get("name"))
-    about = PREFIX + str(subjects[0].get("digest", {}).get("sha256"))
+    about = DIGEST_PREFIX + str(subjects[0].get("digest", {}).get("sha256"))
     if bundle.line is None:
         if about not in bundle.start:
             raise IntegrityError(f"{name} does not begin the chain", expected=about, found=str(bundle.start))

@@ -60,7 +60,7 @@ class OnnxModel:
             ) from error
         except (TypeError, ValueError) as error:
             raise ServingError("Features cannot be read", expected="columns of one length", found=str(error)) from error
-        if any(array.ndim != 2 for array in feeds.values()):
+        if any(array.ndim != 2 for array in feeds.values()) or len({len(array) for array in feeds.values()}) > 1:
             raise ServingError("Columns differ in length", expected="columns of one length")
         found: list[float] = self._session.run([PROBABILITIES], feeds)[0][:, 1].tolist()
         return found

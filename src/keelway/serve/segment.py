@@ -22,9 +22,14 @@ from keelway.core import (
     parse_json,
     revive,
 )
-from keelway.errors import MissingRecordError
+from keelway.errors import IntegrityError, MissingRecordError
 from keelway.ledger import RunningRoot, StateStore, Transaction, record_decision
 from keelway.serve.ports import Journal, Journals
+
+_ID = b'"prediction_id":"'
+# Sealing is pure computing beside a server that answers in microseconds: it lets go of the interpreter often.
+_YIELD_LINES = 100
+_YIELD_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +68,16 @@ def seal(
     now: datetime,
 ) -> PredictionSegment | None:
     """Seal a journal that nobody writes to any more, and delete it; None where it held no whole line."""
-    *lines, rest = journal.read().split(b"\n")
+    written = journal.read()
+    whole = written[: written.rfind(b"\n") + 1]
     segment = None
-    if lines:
+    if whole:
         key = f"{environment}/{model}/{journal.journal_id}"
         with state.snapshot() as tx:
             segment = tx.find(PredictionSegment, key)
         if segment is None:
-            made = _segment(lines, rest, journal.journal_id, model, environment, artifacts, now)
+            torn = len(written) > len(whole)
+            made = _segment(whole, torn, journal.journal_id, model, environment, artifacts, now)
             with state.transaction() as tx:
                 segment = _record(made, key, principal, tx)
     journal.remove()
@@ -136,33 +143,27 @@ def lines_of(segment: PredictionSegment, *, artifacts: ArtifactStore) -> list[by
 
 
 def _segment(
-    lines: list[bytes],
-    rest: bytes,
-    journal: str,
-    model: str,
-    environment: str,
-    artifacts: ArtifactStore,
-    now: datetime,
+    data: bytes, torn: bool, journal: str, model: str, environment: str, artifacts: ArtifactStore, now: datetime
 ) -> PredictionSegment:
     tree = RunningRoot()
     ids: list[str] = []
-    for number, line in enumerate(lines):
+    for number, line in enumerate(data.split(b"\n")[:-1]):
         if number % _YIELD_LINES == 0:
             time.sleep(_YIELD_S)
         tree.add(line)
         ids.append(_id_of(line, journal))
-    data = artifacts.put(b"\n".join([*lines, b""]), kind=ArtifactKind.PREDICTIONS, name=f"{journal}.jsonl")
+    stored = artifacts.put(data, kind=ArtifactKind.PREDICTIONS, name=f"{journal}.jsonl")
     return PredictionSegment(
         model=model,
         environment=environment,
-        data=data.digest,
+        data=stored.digest,
         root=tree.root().hex(),
-        count=len(lines),
+        count=len(ids),
         first_id=min(ids),
         last_id=max(ids),
         sealed_at=now,
         journal=journal,
-        torn_lines=1 if rest else 0,
+        torn_lines=int(torn),
     )
 
 
@@ -177,7 +178,7 @@ def _id_of(line: bytes, journal: str) -> str:
             found=repr(line[:60]),
             fix="Move its file elsewhere and keep it: what it held cannot be proven any more.",
         )
-    return line[start:end].decode()
+    return line[start:end].decode(errors="replace")
 
 
 def _record(segment: PredictionSegment, key: str, principal: PrincipalId, tx: Transaction) -> PredictionSegment:

@@ -97,7 +97,10 @@ class TrainingWorld:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.artifacts = LocalArtifacts(self.folder / "artifacts")
         self.state = SqlState(f"sqlite:///{self.folder / 'state.db'}")
-        self.key = SigningKey.generate("test")
+        path = self.folder / "test.key"
+        if not path.exists():
+            SigningKey.generate("test").save(path)
+        self.key = SigningKey.load(path)
         self.build()
 
     def build(self, *, seed: int = 0, change: Callable[[pa.Table], pa.Table] = lambda rows: rows) -> FeatureTable:

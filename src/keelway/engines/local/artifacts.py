@@ -18,8 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keelway.core import Artifact, ArtifactKind, Digest, digest_bytes, digest_file, is_digest
-from keelway.core.digest import PREFIX
+from keelway.core import DIGEST_PREFIX, Artifact, ArtifactKind, Digest, digest_bytes, digest_file, is_digest
 from keelway.errors import IntegrityError, MissingRecordError, SourceError, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ class LocalArtifacts:
     def _place(self, digest: Digest) -> Path:
         if not is_digest(digest):  # also keeps `..` and `/` out of paths
             raise UsageError("This is not a digest", expected="sha256: and 64 digits", found=repr(digest)[:100])
-        digits = digest.removeprefix(PREFIX)
+        digits = digest.removeprefix(DIGEST_PREFIX)
         return self._root / digits[:2] / digits[2:]
 
     def _holds(self, place: Path, digest: Digest, size: int) -> bool:
@@ -140,7 +139,7 @@ def _blocks(path: Path, expected: Digest) -> Iterator[bytes]:
         while block := stream.read(BLOCK_BYTES):
             hashed.update(block)
             yield block
-    found = PREFIX + hashed.hexdigest()
+    found = DIGEST_PREFIX + hashed.hexdigest()
     if found != expected:
         raise IntegrityError(f"The file {path} changed while it was stored", expected=expected, found=found)
 

@@ -17,7 +17,7 @@ from keelway.core import checked_name, sortable_id
 from keelway.errors import StorageError
 
 if TYPE_CHECKING:
-    from keelway.serve.ports import Journal, Journals
+    from keelway.serve import Journal, Journals
 
 SUFFIX = ".journal"
 _FIX = "Free some space, or give this user the right to write there."

@@ -130,6 +130,8 @@ def _answer(found: list[tuple[str, str, list[str], int]]) -> _Answer:
 def _text(encoded: str) -> str:
     """Return a text as it was meant; a quote that is no part of it has no backslash before it."""
     raw = base64.b64decode(encoded, validate=True).decode()
+    if (len(raw) - len(raw.rstrip("\\"))) % 2:  # a stray quote before and a true one behind: rego-cpp took off both
+        raw += '"'
     text: str = json.loads('"' + _STRAY_QUOTE.sub(r"\1", raw) + '"', strict=False)
     return text
 
