@@ -1,7 +1,7 @@
 """Requests a second and waiting times of `keelway serve`, against `mlflow models serve` and an empty ASGI endpoint.
 
-All serve on loopback from one process, with the same bodies from the same load generator; the two that have a model
-have the same pipeline. Keelway's prediction log, metrics, schema check and sealing are on, and the log is counted
+Each serves on loopback from one process, with the same bodies from the same load generator, and they take turns, so
+that a busy moment hits all; the middle of three rounds counts. The two that have a model have the same pipeline. Keelway's prediction log, metrics, schema check and sealing are on, and the log is counted
 afterwards. MLflow lives in an environment of its own: KEELWAY_BENCH_PEER names its folder of programs.
 """
 
@@ -29,7 +29,7 @@ from _scoring import ENVIRONMENT, MODEL, ScoringProject, make_project
 
 HERE = Path(__file__).parent
 CONNECTIONS = (1, 64)
-SECONDS, WARM_SECONDS, MOST = 4.0, 1.0, 200_000
+ROUNDS, SECONDS, WARM_SECONDS, MOST = 3, 1.5, 1.0, 200_000
 START_S, STOP_S = 90.0, 20.0
 COMPARED = 20  # answers that both servers must agree on
 TOLERANCE = 1e-5
@@ -37,8 +37,23 @@ PEER, FLOOR = "mlflow models serve", "an empty ASGI endpoint"
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """A server that answers, and how it is asked."""
+
+    name: str
+    process: subprocess.Popen[str]
+    port: int
+    path: str
+    bodies: Path
+
+    def first_answers(self) -> list[Any]:
+        """Return what it answers to the first bodies."""
+        return [post(self.port, self.path, body) for body in json.loads(self.bodies.read_text())[:COMPARED]]
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
-    """How one server did: what the load generator printed for each number of connections, and its memory."""
+    """How one server did: the middle round for each number of connections, its memory, and all it answered."""
 
     loads: dict[int, dict[str, float]]
     rss_mb: float
@@ -46,7 +61,12 @@ class Measured:
 
     def rate(self, connections: int) -> float:
         """Return answered requests a second."""
-        return self.loads[connections]["requests"] / self.loads[connections]["seconds"]
+        return rate_of(self.loads[connections])
+
+
+def rate_of(load: dict[str, float]) -> float:
+    """Return answered requests a second."""
+    return load["requests"] / load["seconds"]
 
 
 @contextlib.contextmanager
@@ -74,24 +94,34 @@ def end(server: subprocess.Popen[str]) -> None:
         server.stdout.close()
 
 
-def measured(server: subprocess.Popen[str], port: int, path: str, bodies: Path) -> Measured:
-    """Warm a server up and load it with each number of connections."""
-    warm = [loaded(port, path, bodies, connections, WARM_SECONDS) for connections in CONNECTIONS]
-    loads = {connections: loaded(port, path, bodies, connections, SECONDS) for connections in CONNECTIONS}
-    answered = sum(each["requests"] for each in (*warm, *loads.values()))
-    return Measured(loads, resident_mb(server.pid), int(answered))
+def measured(servers: list[Server]) -> dict[str, Measured]:
+    """Warm servers up and load them in turns."""
+    warm = {each.name: [loaded(each, connections, WARM_SECONDS) for connections in CONNECTIONS] for each in servers}
+    rounds: dict[tuple[str, int], list[dict[str, float]]] = {}
+    for _ in range(ROUNDS):
+        for connections in CONNECTIONS:
+            for each in servers:
+                rounds.setdefault((each.name, connections), []).append(loaded(each, connections, SECONDS))
+    found = {}
+    for each in servers:
+        loads = {count: sorted(rounds[each.name, count], key=rate_of)[ROUNDS // 2] for count in CONNECTIONS}
+        asked = [*warm[each.name], *(load for count in CONNECTIONS for load in rounds[each.name, count])]
+        answered = int(sum(load["requests"] for load in asked))
+        found[each.name] = Measured(loads, resident_mb(each.process.pid), answered)
+    return found
 
 
-def loaded(port: int, path: str, bodies: Path, connections: int, seconds: float) -> dict[str, float]:
+def loaded(server: Server, connections: int, seconds: float) -> dict[str, float]:
     """Run the load generator in a process of its own."""
     command = [
-        sys.executable, str(HERE / "_load.py"), "--port", str(port), "--path", path, "--bodies", str(bodies),
-        "--connections", str(connections), "--seconds", str(seconds), "--most", str(MOST),
+        sys.executable, str(HERE / "_load.py"), "--port", str(server.port), "--path", server.path,
+        "--bodies", str(server.bodies), "--connections", str(connections), "--seconds", str(seconds),
+        "--most", str(MOST),
     ]  # fmt: skip
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + START_S)
     found: dict[str, float] = json.loads(done.stdout)
     if found["errors"]:
-        raise SystemExit(f"{found['errors']} of {found['requests']} answers of {path} were no answers")
+        raise SystemExit(f"{found['errors']} of {found['requests']} answers of {server.name} were no answers")
     return found
 
 
@@ -115,47 +145,46 @@ def post(port: int, path: str, body: str) -> Any:
         connection.close()
 
 
-def of_own(role: str, folder: Path) -> tuple[Measured, list[float]]:
-    """Measure one of our two servers, and return what it answered to the first bodies."""
-    bodies = folder / "bodies.json"
-    with started([sys.executable, str(HERE / "_scoring.py"), role, str(folder)], folder=folder) as server:
-        assert server.stdout is not None
-        line = server.stdout.readline()
+@contextlib.contextmanager
+def of_own(role: str, folder: Path) -> Iterator[Server]:
+    """Run one of our two servers."""
+    with started([sys.executable, str(HERE / "_scoring.py"), role, str(folder)], folder=folder) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
         if not line:
             raise SystemExit(f"{role} did not start: {(folder / 'errors.txt').read_text()[-2000:]}")
-        port = urlsplit(json.loads(line)["ready"]).port or 0
-        found = measured(server, port, "/predict", bodies)
-        first = json.loads(bodies.read_text())[:COMPARED] if role == "keelway" else []
-        return found, [post(port, "/predict", body)["probability"] for body in first]
+        yield Server(role, process, urlsplit(json.loads(line)["ready"]).port or 0, "/predict", folder / "bodies.json")
 
 
-def of_mlflow(folder: Path) -> tuple[Measured, list[float]] | None:
-    """Measure MLflow with the same pipeline, or return None where it is not installed."""
+@contextlib.contextmanager
+def of_mlflow(folder: Path) -> Iterator[Server | None]:
+    """Run MLflow with the same pipeline; yield None where it is not installed."""
     programs = Path(os.environ.get("KEELWAY_BENCH_PEER", Path(sys.executable).parent)).absolute()
-    mlflow, python = programs / "mlflow", programs / "python"
-    if not mlflow.exists():
-        return None
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "PATH": f"{programs}:{os.environ['PATH']}"}
-    made = subprocess.run(  # noqa: PLW1510 - the exit code is read below
-        [python, HERE / "_mlflow_model.py", folder],
+    if not (programs / "mlflow").exists() or not _mlflow_model(programs, folder, quiet):
+        yield None
+        return
+    bodies, port = folder / "mlflow-bodies.json", free_port()
+    records = json.loads((folder / "records.json").read_text())
+    bodies.write_text(json.dumps([json.dumps({"dataframe_records": [record]}) for record in records]))
+    command = [str(programs / "mlflow"), "models", "serve", "-m", "mlflow-model", "--env-manager", "local"]
+    with started([*command, "--port", str(port)], folder=folder, **quiet) as process:
+        wait_for(process, port, folder)
+        yield Server("mlflow", process, port, "/invocations", bodies)
+
+
+def _mlflow_model(programs: Path, folder: Path, variables: dict[str, str]) -> bool:
+    made = subprocess.run(
+        [programs / "python", HERE / "_mlflow_model.py", folder],
         cwd=folder,
+        check=False,
         capture_output=True,
         text=True,
-        env={**os.environ, **quiet},
+        env={**os.environ, **variables},
     )
     if made.returncode:
         sys.stderr.write(f"{made.stderr[-1000:]}\n")
-        return None
-    bodies = folder / "mlflow-bodies.json"
-    records = json.loads((folder / "records.json").read_text())
-    bodies.write_text(json.dumps([json.dumps({"dataframe_records": [record]}) for record in records]))
-    port = free_port()
-    command = [str(mlflow), "models", "serve", "-m", "mlflow-model", "--env-manager", "local", "--port", str(port)]
-    with started(command, folder=folder, **quiet) as server:
-        wait_for(server, port, folder)
-        found = measured(server, port, "/invocations", bodies)
-        first = json.loads(bodies.read_text())[:COMPARED]
-        return found, [post(port, "/invocations", body)["predictions"][0][1] for body in first]
+    return made.returncode == 0
 
 
 def free_port() -> int:
@@ -192,22 +221,26 @@ def count_logged(folder: Path) -> int:
 def measure(folder: Path) -> list[Figure]:
     """Return the figures of serving."""
     make_project(folder)
-    floor, _ = of_own("empty", folder)
-    ours, answers = of_own("keelway", folder)
-    logged, answered = count_logged(folder), ours.answered + len(answers)
-    peer = of_mlflow(folder)
-    if peer and max(abs(a - b) for a, b in zip(answers, peer[1], strict=True)) > TOLERANCE:
+    with contextlib.ExitStack() as stack:
+        floor, ours = (stack.enter_context(of_own(role, folder)) for role in ("empty", "keelway"))
+        peer = stack.enter_context(of_mlflow(folder))
+        found = measured([floor, ours, *([peer] if peer else [])])
+        answers = [answer["probability"] for answer in ours.first_answers()]
+        peers = [answer["predictions"][0][1] for answer in peer.first_answers()] if peer else answers
+    if max(abs(a - b) for a, b in zip(answers, peers, strict=True)) > TOLERANCE:
         raise SystemExit("The two servers do not serve the same model")
+    answered = found["keelway"].answered + len(answers)
+    logged = count_logged(folder)
     return [
-        *_rates("keelway", ours, peer[0] if peer else None, aim=True),
+        *_rates("keelway", found["keelway"], found.get("mlflow"), aim=True),
         Figure("serving.keelway_logged", logged, "predictions", "answers", logged / answered, "1"),
-        *(_of_floor(ours, floor)),
+        *_of_floor(found["keelway"], found["empty"]),
         *(
-            _rates("mlflow", peer[0])
+            _rates("mlflow", found["mlflow"])
             if peer
             else [Figure("serving.mlflow", None, "mlflow absent; make bench installs it in build/env-bench")]
         ),
-        *_rates("empty", floor),
+        *_rates("empty", found["empty"]),
     ]
 
 

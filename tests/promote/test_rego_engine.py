@@ -171,9 +171,19 @@ def test_text_beyond_ascii_compares() -> None:
         ("import data.own.rules\ndeny contains x if some x in rules.typo", "asks for data.own.rules.typo"),
         ('import data.own.rules as r\ndeny contains x if some x in r["typo"]', "computes a name in data.own.rules"),
         ('deny contains "x" if input.metrics.roc_auc.low < my_floor', "names my_floor, which nothing defines"),
+        ('deny contains "x" if {\n  some i\n  typo in [1, 2]\n  i == typo\n}', "names typo, which nothing defines"),
         ('deny contains "x" if thing.low < 1', "names thing, which nothing defines"),
     ],
-    ids=["import", "import as", "no library", "misspelt rule", "computed rule", "misspelt name", "misspelt document"],
+    ids=[
+        "import",
+        "import as",
+        "no library",
+        "misspelt rule",
+        "computed rule",
+        "misspelt name",
+        "misspelt after some",
+        "misspelt document",
+    ],
 )
 def test_a_name_that_leads_nowhere_is_not_passed_over(text: str, told: str) -> None:
     policy = PolicySet(
@@ -199,6 +209,7 @@ deny contains "b" if { some name, one in input.metrics; not fine(one, floor); st
 deny contains "c" if { [first, second] := [1, 2]; first > second }
 deny contains "d" if { every one in input.metrics { one.low < floor } }
 deny contains "e" if { some i; [1, 2][i] == 3 }
+deny contains "g" if { some [left, right] in [[1, 2]]; left > right }
 deny contains "f" if count({key: true | some key, _ in input.metrics}) == 0
 fine(one, least) if one.low >= least
 """

@@ -95,6 +95,23 @@ def test_a_model_that_selects_columns_becomes_a_version(
     assert version.parity.max_difference <= 1e-5
 
 
+@pytest.mark.parametrize(
+    ("factory", "parameters"),
+    [
+        ("sklearn.tree.DecisionTreeClassifier", {"max_depth": 4}),
+        ("sklearn.ensemble.RandomForestClassifier", {"n_estimators": 10, "min_samples_leaf": 2}),
+        ("sklearn.ensemble.GradientBoostingClassifier", {"n_estimators": 10}),
+        ("sklearn.linear_model.SGDClassifier", {"loss": "log_loss"}),
+        ("sklearn.naive_bayes.GaussianNB", {}),
+    ],
+    ids=["tree", "forest", "gradient-boosting", "sgd", "bayes"],
+)
+def test_other_estimators_of_scikit_learn_become_versions_too(
+    world: TrainingWorld, factory: str, parameters: Any
+) -> None:
+    assert world.register(world.fit(Estimator("other", factory, parameters))).parity.max_difference <= 1e-5
+
+
 def test_the_champion_is_compared_on_the_same_rows(world: TrainingWorld) -> None:
     first = world.register(world.fit())
     champion = champion_scorer(first, artifacts=world.artifacts, public_key=world.key.public)

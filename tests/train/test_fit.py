@@ -138,8 +138,17 @@ def test_a_model_without_features_is_refused(tmp_path: Path) -> None:
         (Estimator("e", LOGISTIC.factory, {"depth": 3}), "parameters that its class knows.*depth"),
         (Estimator("e", LOGISTIC.factory, {"C": -1.0}), "cannot be fitted.*'C'"),
         (Estimator("e", LOGISTIC.factory, {"max_iter": 1}), "did not converge"),
+        (Estimator("e", "sklearn.neighbors.KNeighborsClassifier"), "cannot be stored without code.*EuclideanDistance"),
     ],
-    ids=["no-module", "a-function", "no-classifier", "unknown-parameter", "wrong-parameter", "not-converged"],
+    ids=[
+        "no-module",
+        "a-function",
+        "no-classifier",
+        "unknown-parameter",
+        "wrong-parameter",
+        "not-converged",
+        "not-storable",
+    ],
 )
 def test_an_estimator_that_cannot_be_used_is_refused(world: TrainingWorld, estimator: Estimator, message: str) -> None:
     with pytest.raises(TrainingError, match=message):

@@ -6,7 +6,7 @@ import zipfile
 from typing import Any
 
 from keelway.core import ArtifactStore, Digest
-from keelway.errors import IntegrityError
+from keelway.errors import IntegrityError, TrainingError
 
 TRUSTED_TYPES = frozenset(
     {
@@ -25,10 +25,21 @@ TRUSTED_TYPES = frozenset(
 
 
 def pipeline_bytes(pipeline: Any) -> bytes:
-    """Return a fitted pipeline as skops bytes."""
+    """Return a fitted pipeline as skops bytes.
+
+    Raises:
+        TrainingError: It holds types that `load_pipeline` would refuse.
+    """
     import skops.io
 
     data: bytes = skops.io.dumps(pipeline, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
+    if strange := _strange_types(data):
+        raise TrainingError(
+            f"{type(pipeline[-1]).__name__} cannot be stored without code",
+            expected="types on the allow list",
+            found=", ".join(strange[:5]),
+            fix="Use a linear model, trees or a boosted ensemble of scikit-learn.",
+        )
     return data
 
 
@@ -43,14 +54,20 @@ def load_pipeline(digest: Digest, *, artifacts: ArtifactStore) -> Any:
 
     data = artifacts.get(digest)
     try:
-        strange = sorted(set(skops.io.get_untrusted_types(data=data)) - TRUSTED_TYPES)
-        if strange:
+        if strange := _strange_types(data):
             raise IntegrityError(
                 "A stored pipeline holds types that are not on the allow list",
                 expected="types of scikit-learn and numpy",
                 found=", ".join(strange[:5]),
-                fix="Use an estimator of scikit-learn itself.",
+                fix="Do not use these bytes: training stores no such pipeline. Train again.",
             )
         return skops.io.loads(data, trusted=sorted(TRUSTED_TYPES))
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, UntrustedTypesFoundException) as error:
         raise IntegrityError("A stored pipeline cannot be read", expected="skops bytes", found=str(error)) from error
+
+
+def _strange_types(data: bytes) -> list[str]:
+    """Return the names of types in skops bytes that are not on the allow list."""
+    import skops.io
+
+    return sorted(set(skops.io.get_untrusted_types(data=data)) - TRUSTED_TYPES)

@@ -25,30 +25,15 @@ _DEFINED = re.compile(r"^(?:default\s+)?([A-Za-z_]\w*)", re.MULTILINE)
 _IMPURE = re.compile(r"\b(time\.now_ns|rand\.\w+|uuid\.\w+|opa\.runtime|http\.\w+|net\.\w+)")
 _NAME = re.compile(r"(?<![\w.])([A-Za-z_]\w*)(?:\s*\.\s*\w+)*\b(?!\s*\()(?![\w.])")
 _BOUND = re.compile(
-    r"\b(?:some|every)\s+([\w\s,]+?)\s+in\b"  # some key, value in
-    r"|\bsome\s+(\w+(?:\s*,\s*\w+)*)"
+    r"\b(?:some|every)\s+(\w+(?:\s*,\s*\w+)*)"  # some key, value in
     r"|(?<![\w.])(\w+)\s*:?=(?!=)"
-    r"|\[([^\[\]]*)\]\s*:="  # [a, b] :=
+    r"|\[([^\[\]]*)\]\s*(?::=|in\b)"  # [a, b] :=, some [a, b] in
     r"|\w\[(\w+)\]"  # xs[i]
     r"|^(?:default\s+)?\w+\(([^()]*)\)",  # the head of a function
     re.MULTILINE,
 )
-_KEYWORDS = {
-    "as",
-    "contains",
-    "data",
-    "default",
-    "else",
-    "every",
-    "false",
-    "if",
-    "import",
-    "in",
-    "input",
-    "not",
-    "null",
-}
-_KEYWORDS |= {"package", "some", "true", "with", "_"}
+_KEYWORDS = frozenset(("as", "contains", "data", "default", "else", "every", "false", "if", "import", "in", "input"))
+_KEYWORDS |= {"not", "null", "package", "some", "true", "with", "_"}
 
 _Path = tuple[str, ...]
 
