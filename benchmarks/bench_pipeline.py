@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 
 from _figures import Figure, report
+
 from keelway import App
 from keelway.core import SimulatedClock, parse_time
 from keelway.surfaces.cli.start import equip

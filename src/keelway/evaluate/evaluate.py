@@ -12,6 +12,7 @@ from keelway.errors import MissingRecordError, TrainingError
 from keelway.evaluate.delong import auc_interval, compare_aucs
 from keelway.evaluate.intervals import bootstrap_interval, mean_interval
 from keelway.evaluate.metrics import average_precision, calibration_error, log_losses, squared_errors
+from keelway.evaluate.paired import PAIRED, compare_by
 from keelway.evaluate.records import Comparison, Interval, Ranking, Scorecard
 from keelway.features import FeatureTable, columns_for_scoring, rows_of
 from keelway.ledger import StateStore
@@ -59,7 +60,7 @@ def evaluate(
     Raises:
         TrainingError: The model declares a metric that is unknown, the test cut has too few rows of a class, a score is
             no number, or the trivial rule names no number.
-        NotImplementedError: The model's first metric, by which models are compared, is not `roc_auc`.
+        NotImplementedError: The model's first metric, by which its estimators are compared, has no paired test.
     """
     check_metrics(model)
     rows = _test_rows(trained, feature_table, artifacts)
@@ -97,7 +98,7 @@ def check_metrics(model: Model) -> None:
 
     Raises:
         TrainingError: A metric is unknown.
-        NotImplementedError: The first metric is not `roc_auc`.
+        NotImplementedError: The first metric has no paired test.
     """
     if unknown := [name for name in model.metrics if name not in METRICS]:
         raise TrainingError(
@@ -106,10 +107,10 @@ def check_metrics(model: Model) -> None:
             found=", ".join(unknown),
             fix="Correct Model(metrics=...).",
         )
-    if model.metrics[0] != PRIMARY:
+    if model.metrics[0] not in PAIRED:
         raise NotImplementedError(
-            f"Models are compared by {PRIMARY} only; comparing by {model.metrics[0]} is not built. "
-            f"Put {PRIMARY} first in Model(metrics=...) of {model.name}."
+            f"Comparing models by {model.metrics[0]} is not built. "
+            f"Put one of {', '.join(PAIRED)} first in Model(metrics=...) of {model.name}."
         )
 
 
@@ -133,10 +134,11 @@ def measure(labels: NDArray[np.float64], scores: NDArray[np.float64], *, seed: i
     }
 
 
-def compare(scorecards: Sequence[Scorecard], *, artifacts: ArtifactStore) -> Ranking:
+def compare(scorecards: Sequence[Scorecard], *, metric: str = PRIMARY, artifacts: ArtifactStore) -> Ranking:
     """Return which scorecard wins: the first (the baseline), unless a later one is significantly better.
 
-    A later one wins when the paired DeLong test against the present winner gives p < 0.05, two-sided, on the same rows.
+    A later one wins when the paired test by `metric` against the present winner (DeLong for AUC, a z-test of the rows'
+    losses otherwise) gives p < 0.05, two-sided, on the same rows.
     The winner's figures are those of the cut that chose it, so they flatter it a little, the more so the more
     estimators compete; a figure free of that needs a later cut.
 
@@ -155,7 +157,7 @@ def compare(scorecards: Sequence[Scorecard], *, artifacts: ArtifactStore) -> Ran
             winner.test_as_of,
         ) or own_labels != labels:
             raise TrainingError("Scorecards of different rows cannot be compared", expected=str(winner.feature_table))
-        found = compare_aucs(labels, scores, best, against=winner.estimator)
+        found = compare_by(metric, labels, scores, best, against=winner.estimator)
         comparisons.append(found)
         if found.verdict == "better":
             winner, best = card, scores

@@ -42,7 +42,7 @@ def train_plan(model: Model, project: Project, *, champion: VersionName | None =
         Step("features", "features", {"snapshots": snapshots, "cuts": "cuts"}, {"model": name}),
         *(_train(name, estimator) for estimator in estimators),
         *(_evaluate(name, estimator, champion) for estimator in estimators),
-        Step("compare", "compare", {"scorecards": tuple(f"evaluate:{each}" for each in estimators)}),
+        Step("compare", "compare", {"scorecards": tuple(f"evaluate:{each}" for each in estimators)}, {"model": name}),
         Step("register", "register", {"ranking": "compare"}, {"model": name}),
     ]
     return Plan(f"train:{name}", tuple(steps))

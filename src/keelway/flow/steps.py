@@ -109,11 +109,11 @@ def evaluate_step(ctx: Context, *, model: str, champion: str, trained: TrainedMo
 
 
 @step("compare", returns="keelway.evaluate:Ranking")
-def compare_step(ctx: Context, *, scorecards: list[Scorecard]) -> Ranking:
-    """Rank the scorecards of one model."""
+def compare_step(ctx: Context, *, model: str, scorecards: list[Scorecard]) -> Ranking:
+    """Rank the scorecards of one model by the first metric it declares."""
     from keelway.evaluate import compare
 
-    return compare(scorecards, artifacts=ctx.artifacts)
+    return compare(scorecards, metric=ctx.project.model(model).metrics[0], artifacts=ctx.artifacts)
 
 
 @step("register", returns="keelway.register:ModelVersion")

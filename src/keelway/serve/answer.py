@@ -55,7 +55,7 @@ def answer_rows(rows: Sequence[Row], loaded: LoadedDeployment, *, log: Predictio
 
 def _answer(rows: list[Row], version: LoadedVersion, log: PredictionLog, at: str) -> list[Answer]:
     names = version.schema.names
-    columns = {name: [row[2][place] for row in rows] for place, name in enumerate(names)}
+    columns = dict(zip(names, zip(*[row[2] for row in rows], strict=True), strict=True))
     probabilities = version.scorer.probabilities(columns)
     for probability in probabilities:
         if not 0.0 <= probability <= 1.0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ class Scorer(Protocol):
         """The columns it wants, in order."""
         ...
 
-    def probabilities(self, columns: dict[str, list[Any]]) -> list[float]:
+    def probabilities(self, columns: Mapping[str, Sequence[Any]]) -> list[float]:
         """Return the probability of the positive class for each row."""
         ...
 

@@ -92,7 +92,7 @@ churn = Model(
     ],
     cuts=Cuts(first=datetime(1997, 4, 1, tzinfo=UTC), every="month"),
     preprocessing=Preprocessing(impute="median", scale=True, rare_level=20, select="variance"),
-    metrics=["roc_auc", "log_loss"],
+    metrics=["log_loss", "roc_auc"],  # the first decides: a probability is asked for, not only a ranking
     trivial_rule="recency_d",
     overlap="when_unavoidable",  # 15 months of data hold few windows of 180 days; scorecards say how much they share
 )

@@ -7,12 +7,14 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from keelway.core import time_text
@@ -40,37 +42,39 @@ def send_requests(project: Path, model: str, rows: Sequence[dict[str, Any]], *, 
         ServingError: The server did not start, or did not stop.
     """
     command = [sys.executable, "-m", "keelway", "serve", model, "--port", "0", "--json", "--project", str(project)]
-    server = subprocess.Popen(
-        [*command, "--now", time_text(now)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        address = _address(server)
-        return _measure(address, rows)
-    finally:
-        server.send_signal(signal.SIGTERM)
+    with tempfile.TemporaryFile("w+") as told:
+        server = subprocess.Popen([*command, "--now", time_text(now)], stdout=subprocess.PIPE, stderr=told, text=True)
         try:
-            server.communicate(timeout=STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired as error:
-            server.kill()
-            server.communicate()
-            raise ServingError("The server did not stop", expected=f"an end within {STOP_TIMEOUT_S:g} s") from error
+            return _measure(_address(server, told), rows)
+        finally:
+            _end(server)
 
 
-def _address(server: subprocess.Popen[str]) -> str:
+def _address(server: subprocess.Popen[str], told: IO[str]) -> str:
     """Return the address that the server prints when it is ready (the JSON it prints spans several lines)."""
     assert server.stdout is not None
-    deadline = time.monotonic() + START_TIMEOUT_S
+    watchdog = threading.Timer(START_TIMEOUT_S, server.kill)  # a silent server ends the reading below
+    watchdog.start()
     text = ""
-    while time.monotonic() < deadline:
-        line = server.stdout.readline()
-        if not line:
-            break
-        text += line
-        if line.rstrip() == "}":
-            return str(json.loads(text)["ready"])
-    server.kill()
-    _, told = server.communicate()
-    raise ServingError("The server did not start", expected="a line that it is ready", found=told.strip()[-500:])
+    try:
+        for line in server.stdout:
+            text += line
+            if line.rstrip() == "}":
+                return str(json.loads(text)["ready"])
+    finally:
+        watchdog.cancel()
+    told.seek(0)
+    raise ServingError("The server did not start", expected="a line that it is ready", found=told.read().strip()[-500:])
+
+
+def _end(server: subprocess.Popen[str]) -> None:
+    server.send_signal(signal.SIGTERM)
+    try:
+        server.communicate(timeout=STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired as error:
+        server.kill()
+        server.communicate()
+        raise ServingError("The server did not stop", expected=f"an end within {STOP_TIMEOUT_S:g} s") from error
 
 
 def _measure(address: str, rows: Sequence[dict[str, Any]]) -> Latency:

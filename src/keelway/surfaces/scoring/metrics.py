@@ -35,14 +35,15 @@ class ScoringMetrics:
             ("model", "environment"),
             registry=self.registry,
         ).labels(*self._named)
-        self._bound: dict[str, Counter] = {}
+        self._bound: dict[tuple[str, str], Counter] = {}
         self._statuses: dict[int, Counter] = {}
 
     def answered(self, version: LoadedVersion, count: int) -> None:
         """Count predictions of a version."""
-        bound = self._bound.get(version.version)
+        name = (version.version, version.arm)
+        bound = self._bound.get(name)
         if bound is None:
-            bound = self._bound[version.version] = self._answers.labels(*self._named, version.version, version.arm)
+            bound = self._bound[name] = self._answers.labels(*self._named, *name)
         bound.inc(count)
 
     def requested(self, status: int, seconds: float) -> None:
