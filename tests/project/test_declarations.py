@@ -69,7 +69,7 @@ def test_a_definition_covers_the_functions_text_and_the_data() -> None:
 
 def test_a_function_without_text_has_no_definition() -> None:
     space: dict[str, Any] = {}
-    exec("def f(orders, as_of): return orders", space)  # noqa: S102 - the point of the test
+    exec("def f(orders, as_of): return orders", space)
 
     with pytest.raises(ProjectError, match="text of function 'f'"):
         feature_set(entity="customer", sources=[ORDERS])(space["f"]).definition()
@@ -103,7 +103,7 @@ WRONG: dict[str, Callable[[], object]] = {
     "estimator path": lambda: Estimator("a", "LogisticRegression"),
     "imputation": lambda: Preprocessing(impute="magic"),  # type: ignore[arg-type]
     "rare level": lambda: Preprocessing(rare_level=0),
-    "naive cut": lambda: Cuts(datetime(1997, 1, 1)),  # noqa: DTZ001 - the point of the test
+    "naive cut": lambda: Cuts(datetime(1997, 1, 1)),
     "cut day": lambda: Cuts(datetime(1997, 1, 31, tzinfo=UTC)),
     "cut step": lambda: Cuts(datetime(1997, 1, 1, tzinfo=UTC), every=timedelta(0)),
     "no features": lambda: model(features=[]),
@@ -124,7 +124,8 @@ def test_a_wrong_declaration_is_refused(case: str) -> None:
     with pytest.raises(UsageError) as caught:
         WRONG[case]()
 
-    assert isinstance(caught.value, KeelwayError) and caught.value.what
+    assert isinstance(caught.value, KeelwayError)
+    assert caught.value.what
 
 
 def test_monthly_cuts_end_where_the_label_has_not_matured() -> None:

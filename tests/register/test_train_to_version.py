@@ -80,7 +80,8 @@ def test_a_model_of_one_kind_of_features_becomes_a_version(
     world.build()
     version = world.register(world.fit(estimator))
     assert version.parity.max_difference <= 1e-5
-    assert (version.parity.nulls_tested, version.parity.unseen_tested) == (RECENCY in features, PLAN in features)
+    assert version.parity.nulls_tested
+    assert version.parity.unseen_tested, "where there is no category, there is none left untried"
 
 
 @pytest.mark.parametrize("estimator", [LOGISTIC, BOOSTED], ids=lambda each: each.name)

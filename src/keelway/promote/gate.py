@@ -112,7 +112,7 @@ def promote(
         raise RefusedError(
             f"{version.name} may not enter {environment.name}",
             reasons=reasons,
-            fix="Mend what is named, or read the evidence with `keelway gate check`.",
+            fix="Mend what is named, or see what the gate says: keelway promote VERSION --to ENVIRONMENT --check",
         )
     _mirror(version, environment.name, tracker)
     return admission

@@ -46,8 +46,13 @@ def check_parity(
             expected=f"at most {tolerance:g}",
             fix="Choose another estimator, scale or bin the extreme feature, or declare a larger onnx_tolerance.",
         )
-    kinds = {each.kind for each in features}
-    return Parity(len(differences), differences[worst], tolerance, "numeric" in kinds, "categorical" in kinds)
+    return Parity(
+        rows=len(differences),
+        max_difference=differences[worst],
+        tolerance=tolerance,
+        nulls_tested=all(None in tested[each.name] or "" in tested[each.name] for each in features),
+        unseen_tested=all(UNSEEN in tested[each.name] for each in features if each.kind == "categorical"),
+    )
 
 
 def _with_changes(columns: Mapping[str, Sequence[Any]], features: Sequence[FeatureColumn]) -> dict[str, list[Any]]:

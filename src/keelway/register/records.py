@@ -17,8 +17,8 @@ class Parity:
         rows: How many rows were compared.
         max_difference: The largest difference of two probabilities.
         tolerance: What the model allows.
-        nulls_tested: Whether rows with nulls were among them.
-        unseen_tested: Whether rows with categories never seen were among them.
+        nulls_tested: Whether every feature was tried without a value.
+        unseen_tested: Whether every categorical feature was tried with a value never seen; true where there is none.
     """
 
     rows: int
