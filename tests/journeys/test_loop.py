@@ -2,8 +2,122 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 
+RELEASE = ("--as", "sp:release", "--token", "file:.keelway/secrets/sp-release.token")
+LATER = "1998-07-02T12:00:00Z"
+AS_OF = "1998-01-01T00:00:00Z"
 
-def test_x(live) -> None:
-    print(live("status"))
+
+def test_a_second_ingest_does_nothing(trained) -> None:
+    before = trained.standing()
+    [report] = trained("ingest")
+    assert (report["files"], report["snapshot_number"]) == (0, 1)
+    assert trained.standing() == before
+
+
+def test_a_second_run_comes_from_the_cache_and_gives_the_same_version(trained) -> None:
+    answer = trained("run", "churn")
+    assert answer["version"]["name"] == "churn:1"
+    assert [line["name"] for line in trained("models")] == ["churn:1"]
+    assert len(trained("runs")) == 2
+
+
+def test_looking_changes_nothing(trained) -> None:
+    before = trained.standing()
+    [snapshot] = trained("snapshots", "transactions")
+    assert trained("check", "transactions")["rows_ok"] == snapshot["rows"]
+    assert trained("quarantine", "transactions")["total_rows"] == 0
+    assert trained("promote", "churn", "--to", "staging", "--check")["allowed"]
+    assert trained("compare", "churn:1")["lines"][0]["version"] == "churn:1"
+    assert trained.standing() == before
+
+
+def test_a_record_is_shown_by_each_of_its_names(trained) -> None:
+    version = trained("show", "churn:1")
+    assert version["kind"] == "ModelVersion"
+    assert trained("show", version["digest"]) == version
+    assert trained("show", "transactions")["kind"] == "Snapshot"
+    run = trained("runs")[0]["run_id"]
+    assert trained("show", run)["record"]["run_id"] == run
+
+
+def test_a_step_that_succeeded_is_not_executed_again(trained) -> None:
+    run = trained("runs")[0]["run_id"]
+    assert trained("step", run, "register")["status"] in ("succeeded", "cached")
+    assert [line["name"] for line in trained("models")] == ["churn:1"]
+
+
+def test_a_rejected_version_stays_outside(trained) -> None:
+    trained("promote", "churn:1", "--to", "staging", *RELEASE)
+    trained("promote", "churn:1", "--to", "prod", "--request")
+    assert not trained("reject", "churn:1", "--to", "prod", "--as", "user:bo", "--comment", "no")["approved"]
+    assert trained.refused("promote", "churn:1", "--to", "prod", *RELEASE)["reasons"]
+    assert [line["environment"] for line in trained("status")["live"]] == ["staging"]
+
+
+def test_the_loop_closes_with_a_challenger_beside_the_champion(live) -> None:
+    assert live("score", "churn", "--as-of", AS_OF)["by_version"] == {"churn:1": live("score", "churn")["rows"]}
+    later = live.at(LATER)
+    later.upload(LATER)
+    assert later("ingest")[0]["files"] > 0
+    known = later("outcomes", "churn", "--from-label", "--as-of", AS_OF)
+    assert known["recorded"] > 0
+    assert later("outcomes", "churn", "--from-label", "--as-of", AS_OF)["recorded"] == 0
+    assert later("monitor", "churn")["quality"]["slices"]
+    assert later("retrain", "churn", "--anyway")["version"] == "churn:2"
+    assert len(later("compare", "churn:1", "churn:2")["lines"]) == 2
+    assert later("status", "--at", "1998-02-01")["live"][0]["version"] == "churn:1"
+
+
+def test_outcomes_come_from_a_file_too(live) -> None:
+    live("score", "churn", "--as-of", AS_OF, "--limit", "5")
+    entity = live.rows(1)[0]["entity"]
+    file = live.root / "outcomes.csv"
+    file.write_text(f"entity,as_of,value\n{entity},{AS_OF},1\n")
+    assert live.at(LATER)("outcomes", "churn", str(file))["recorded"] == 1
+
+
+def test_a_bundle_is_verified_without_a_project_and_breaks_with_one_byte(live, tmp_path: Path, flip) -> None:
+    bundle = tmp_path / "bundle.json"
+    proof = live("prove", "churn@prod", "--out", str(bundle))
+    assert proof["raw_files"] > 0
+    key = tmp_path / "key.pub"
+    shutil.copy(live.root / ".keelway/keys/signing.pub", key)
+    words = ("verify", str(bundle), "--key", str(key), "--project", str(tmp_path))
+    assert live(*words)["raw_files"] == proof["raw_files"]
+    assert live(*words, "--files", str(live.root))
+    raw = next((live.root / "raw").rglob("*.csv"))
+    flip(raw)
+    assert raw.name in json.dumps(live.refused(*words, "--files", str(live.root)))
+    flip(bundle)
+    assert live.refused(*words)["what"]
+
+
+@pytest.mark.parametrize("command", ["audit", "doctor"])
+def test_a_changed_ledger_entry_is_named(live, command: str) -> None:
+    live.sql('UPDATE log_leaves SET data = CAST(replace(data, \'churn\', \'chorn\') AS BLOB) WHERE "index" = 3')
+    result = live.call(command)
+    assert result.exit_code == 1
+    assert "3" in result.output
+
+
+def test_a_changed_record_is_not_proven(live) -> None:
+    live.sql("UPDATE records SET body = replace(body, 'user:ana', 'user:eve') WHERE kind = 'ModelVersion'")
+    assert live.refused("prove", "churn@prod")["error"] == "IntegrityError"
+
+
+def test_doctor_finds_a_sound_project_sound(live) -> None:
+    assert all(line["ok"] for line in live("doctor")["lines"])
+    assert live("audit")["report"]["problems"] == []
+
+
+def test_init_writes_a_project_that_ingests(desk_at, tmp_path: Path) -> None:
+    desk = desk_at(tmp_path / "shop")
+    desk("init", str(desk.root))
+    assert desk.refused("init", str(desk.root))["error"] == "UsageError"
+    assert desk.refused("ingest")["error"] == "SourceError"

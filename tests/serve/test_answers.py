@@ -2,107 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from keelway.core import Digest, Environment, PrincipalId, VersionName, digest_bytes, digest_of
-from keelway.deploy import Deployment, pointer_of
-from keelway.engines.sql import SqlState
+from keelway.core import VersionName, digest_of
 from keelway.errors import IntegrityError, MissingRecordError, ServingError, StorageError
-from keelway.features import FeatureColumn
 from keelway.serve import LoadedDeployment, Router, answer_rows, score
+from keelway.testing.serving import FEATURES, PROD, FixedScorer, MemoryLog, ScorerShelf, ServedTraffic
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 AT = "2026-03-01T00:00:00Z"
-FEATURES = (FeatureColumn("recency_d", "numeric"), FeatureColumn("plan", "categorical"))
 ONE, TWO = VersionName("churn:1"), VersionName("churn:2")
-PROD = Environment("prod")
-
-
-class FixedScorer:
-    """Answers every row with one number."""
-
-    def __init__(self, answer: float, features: Sequence[FeatureColumn] = FEATURES) -> None:
-        self.answer = answer
-        self.features = features
-        self.rows = 0
-
-    def probabilities(self, columns: Mapping[str, Sequence[Any]]) -> list[float]:
-        count = len(columns["recency_d"])
-        self.rows += count
-        return [self.answer] * count
-
-
-class Shelf:
-    """Scorers by version, of which one can be altered."""
-
-    def __init__(self, **scorers: FixedScorer) -> None:
-        self.scorers = {VersionName(name.replace("_", ":")): scorer for name, scorer in scorers.items()}
-        self.altered: set[VersionName] = set()
-        self.loads: list[VersionName] = []
-
-    def load(self, version: VersionName, _digest: Digest) -> FixedScorer:
-        self.loads.append(version)
-        if version in self.altered:
-            raise IntegrityError(f"{version} was altered")
-        return self.scorers[version]
-
-
-class MemoryLog:
-    """Remembers lines, until its disk is full."""
-
-    def __init__(self) -> None:
-        self.lines: list[dict[str, Any]] = []
-        self.full = False
-
-    def append(self, lines: bytes) -> bool:
-        if not self.full:
-            self.lines += [json.loads(line) for line in lines.splitlines()]
-        return not self.full
-
-
-class Traffic:
-    """A state in which traffic is moved as `deploy` would, without its gates."""
-
-    def __init__(self, folder: Path) -> None:
-        self.state = SqlState(f"sqlite:///{folder / 'state.db'}")
-        self.number = 0
-
-    def send(self, **percent: int) -> Deployment:
-        self.number += 1
-        traffic = {VersionName(name.replace("_", ":")): share for name, share in percent.items()}
-        deployment = Deployment(
-            model="churn",
-            environment=PROD,
-            number=self.number,
-            strategy="all" if len(traffic) == 1 else "canary",
-            stable=max(traffic, key=lambda name: traffic[name]),
-            traffic=traffic,
-            versions={name: digest_bytes(name.encode()) for name in traffic},
-            salt="salt",
-            previous=None,
-            at=NOW,
-            principal=PrincipalId("sp:release"),
-        )
-        with self.state.transaction() as tx:
-            before = tx.pointer(pointer_of("churn", PROD))
-            after = tx.insert(f"prod/churn/{self.number}", deployment, parent="prod/churn", at=NOW)
-            tx.move(pointer_of("churn", PROD), before=before.target if before else None, after=after, at=NOW)
-        return deployment
 
 
 @pytest.fixture
-def traffic(tmp_path: Path) -> Traffic:
-    return Traffic(tmp_path)
+def traffic(tmp_path: Path) -> ServedTraffic:
+    return ServedTraffic(tmp_path)
 
 
-def router_of(traffic: Traffic, shelf: Shelf) -> Router:
+def router_of(traffic: ServedTraffic, shelf: ScorerShelf) -> Router:
     return Router("churn", PROD, state=traffic.state, load=shelf.load)
 
 
@@ -110,14 +32,14 @@ def rows_of(count: int) -> list[tuple[str, datetime, list[Any]]]:
     return [(f"{number:05d}", NOW, [float(number), "gold"]) for number in range(count)]
 
 
-def loaded(traffic: Traffic, shelf: Shelf) -> LoadedDeployment:
+def loaded(traffic: ServedTraffic, shelf: ScorerShelf) -> LoadedDeployment:
     return router_of(traffic, shelf).loaded
 
 
-def test_one_row_is_answered_and_logged_as_it_was_answered(traffic: Traffic) -> None:
+def test_one_row_is_answered_and_logged_as_it_was_answered(traffic: ServedTraffic) -> None:
     deployment = traffic.send(churn_1=100)
     log = MemoryLog()
-    (answer,) = answer_rows(rows_of(1), loaded(traffic, Shelf(churn_1=FixedScorer(0.25))), log=log, at=AT)
+    (answer,) = answer_rows(rows_of(1), loaded(traffic, ScorerShelf(churn_1=FixedScorer(0.25))), log=log, at=AT)
     (line,) = log.lines
     assert (answer.probability, answer.logged, answer.version.arm) == ("0.25", True, "stable")
     assert line["prediction_id"] == answer.prediction_id
@@ -127,12 +49,12 @@ def test_one_row_is_answered_and_logged_as_it_was_answered(traffic: Traffic) -> 
     assert line["version_digest"] == deployment.versions[ONE]
 
 
-def test_a_canary_gets_its_share_and_answers_keep_their_order(traffic: Traffic) -> None:
+def test_a_canary_gets_its_share_and_answers_keep_their_order(traffic: ServedTraffic) -> None:
     traffic.send(churn_1=80, churn_2=20)
     log = MemoryLog()
     rows = rows_of(2000)
     answers = answer_rows(
-        rows, loaded(traffic, Shelf(churn_1=FixedScorer(0.1), churn_2=FixedScorer(0.9))), log=log, at=AT
+        rows, loaded(traffic, ScorerShelf(churn_1=FixedScorer(0.1), churn_2=FixedScorer(0.9))), log=log, at=AT
     )
     assert [answer.entity for answer in answers] == [row[0] for row in rows]
     canary = [answer for answer in answers if answer.version.version == TWO]
@@ -142,39 +64,39 @@ def test_a_canary_gets_its_share_and_answers_keep_their_order(traffic: Traffic) 
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -0.1, 1.5])
-def test_what_is_no_probability_is_never_given_and_never_logged(traffic: Traffic, wrong: float) -> None:
+def test_what_is_no_probability_is_never_given_and_never_logged(traffic: ServedTraffic, wrong: float) -> None:
     traffic.send(churn_1=100)
     log = MemoryLog()
     with pytest.raises(ServingError, match="no probability"):
-        answer_rows(rows_of(3), loaded(traffic, Shelf(churn_1=FixedScorer(wrong))), log=log, at=AT)
+        answer_rows(rows_of(3), loaded(traffic, ScorerShelf(churn_1=FixedScorer(wrong))), log=log, at=AT)
     assert log.lines == []
 
 
-def test_an_answer_says_when_it_could_not_be_logged(traffic: Traffic) -> None:
+def test_an_answer_says_when_it_could_not_be_logged(traffic: ServedTraffic) -> None:
     traffic.send(churn_1=100)
     log = MemoryLog()
     log.full = True
-    (answer,) = answer_rows(rows_of(1), loaded(traffic, Shelf(churn_1=FixedScorer(0.5))), log=log, at=AT)
+    (answer,) = answer_rows(rows_of(1), loaded(traffic, ScorerShelf(churn_1=FixedScorer(0.5))), log=log, at=AT)
     assert not answer.logged
 
 
-def test_nothing_is_served_without_a_deployment(traffic: Traffic) -> None:
+def test_nothing_is_served_without_a_deployment(traffic: ServedTraffic) -> None:
     with pytest.raises(MissingRecordError) as caught:
-        router_of(traffic, Shelf())
+        router_of(traffic, ScorerShelf())
     assert "keelway deploy churn" in caught.value.fix
 
 
-def test_an_altered_version_is_not_served_at_all(traffic: Traffic) -> None:
+def test_an_altered_version_is_not_served_at_all(traffic: ServedTraffic) -> None:
     traffic.send(churn_1=100)
-    shelf = Shelf(churn_1=FixedScorer(0.5))
+    shelf = ScorerShelf(churn_1=FixedScorer(0.5))
     shelf.altered.add(ONE)
     with pytest.raises(IntegrityError):
         router_of(traffic, shelf)
 
 
-def test_a_new_deployment_is_taken_up_and_known_versions_are_not_loaded_again(traffic: Traffic) -> None:
+def test_a_new_deployment_is_taken_up_and_known_versions_are_not_loaded_again(traffic: ServedTraffic) -> None:
     traffic.send(churn_1=100)
-    shelf = Shelf(churn_1=FixedScorer(0.1), churn_2=FixedScorer(0.9))
+    shelf = ScorerShelf(churn_1=FixedScorer(0.1), churn_2=FixedScorer(0.9))
     router = router_of(traffic, shelf)
     assert not router.refresh()
     traffic.send(churn_1=90, churn_2=10)
@@ -183,9 +105,9 @@ def test_a_new_deployment_is_taken_up_and_known_versions_are_not_loaded_again(tr
     assert shelf.loads == [ONE, TWO]
 
 
-def test_the_last_known_good_goes_on_when_the_new_version_is_altered(traffic: Traffic) -> None:
+def test_the_last_known_good_goes_on_when_the_new_version_is_altered(traffic: ServedTraffic) -> None:
     traffic.send(churn_1=100)
-    shelf = Shelf(churn_1=FixedScorer(0.1), churn_2=FixedScorer(0.9))
+    shelf = ScorerShelf(churn_1=FixedScorer(0.1), churn_2=FixedScorer(0.9))
     router = router_of(traffic, shelf)
     shelf.altered.add(TWO)
     traffic.send(churn_2=100)
@@ -197,30 +119,30 @@ def test_the_last_known_good_goes_on_when_the_new_version_is_altered(traffic: Tr
     assert (router.loaded.deployment.stable, router.problem) == (TWO, "")
 
 
-def test_a_canary_that_asks_for_other_features_is_refused(traffic: Traffic) -> None:
+def test_a_canary_that_asks_for_other_features_is_refused(traffic: ServedTraffic) -> None:
     traffic.send(churn_1=90, churn_2=10)
-    shelf = Shelf(churn_1=FixedScorer(0.1), churn_2=FixedScorer(0.9, FEATURES[:1]))
+    shelf = ScorerShelf(churn_1=FixedScorer(0.1), churn_2=FixedScorer(0.9, FEATURES[:1]))
     with pytest.raises(ServingError, match="other requests"):
         router_of(traffic, shelf)
 
 
-def test_a_batch_is_scored_in_chunks_and_every_answer_is_logged(traffic: Traffic) -> None:
+def test_a_batch_is_scored_in_chunks_and_every_answer_is_logged(traffic: ServedTraffic) -> None:
     traffic.send(churn_1=100)
     log = MemoryLog()
-    report = score(rows_of(2500), loaded(traffic, Shelf(churn_1=FixedScorer(0.25))), as_of=NOW, log=log, now=NOW)
+    report = score(rows_of(2500), loaded(traffic, ScorerShelf(churn_1=FixedScorer(0.25))), as_of=NOW, log=log, now=NOW)
     assert (report.rows, report.by_version, report.mean_probability) == (2500, {"churn:1": 2500}, 0.25)
     assert len(log.lines) == 2500
 
 
-def test_a_batch_stops_where_it_cannot_be_logged(traffic: Traffic) -> None:
+def test_a_batch_stops_where_it_cannot_be_logged(traffic: ServedTraffic) -> None:
     traffic.send(churn_1=100)
     log = MemoryLog()
     log.full = True
     with pytest.raises(StorageError, match="cannot be written"):
-        score(rows_of(10), loaded(traffic, Shelf(churn_1=FixedScorer(0.5))), as_of=NOW, log=log, now=NOW)
+        score(rows_of(10), loaded(traffic, ScorerShelf(churn_1=FixedScorer(0.5))), as_of=NOW, log=log, now=NOW)
 
 
-def test_an_empty_batch_is_a_report_of_nothing(traffic: Traffic) -> None:
+def test_an_empty_batch_is_a_report_of_nothing(traffic: ServedTraffic) -> None:
     traffic.send(churn_1=100)
-    report = score([], loaded(traffic, Shelf(churn_1=FixedScorer(0.5))), as_of=NOW, log=MemoryLog(), now=NOW)
+    report = score([], loaded(traffic, ScorerShelf(churn_1=FixedScorer(0.5))), as_of=NOW, log=MemoryLog(), now=NOW)
     assert (report.rows, report.mean_probability) == (0, 0.0)

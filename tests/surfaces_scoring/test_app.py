@@ -1,0 +1,202 @@
+"""The ASGI app by itself: every page, every refusal, and what is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keelway.core import SimulatedClock
+from keelway.serve import Router
+from keelway.surfaces.scoring import ScoringApp
+from keelway.surfaces.scoring.app import MAX_BODY_BYTES
+from keelway.surfaces.scoring.metrics import ScoringMetrics
+from keelway.testing.serving import NOW, PROD, FixedScorer, MemoryLog, ScorerShelf, ServedTraffic
+
+GOOD = {"entity": "00042", "as_of": "2026-02-01T00:00:00Z", "features": {"recency_d": 12.5, "plan": "gold"}}
+
+
+class Answered:
+    """One answer of the app."""
+
+    def __init__(self, messages: list[dict[str, Any]]) -> None:
+        self.status = messages[0]["status"]
+        self.headers = dict(messages[0]["headers"])
+        self.body = b"".join(message.get("body", b"") for message in messages[1:])
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Client:
+    """Calls an ASGI app as a server would, in one or several pieces."""
+
+    def __init__(self, app: ScoringApp) -> None:
+        self.app = app
+
+    def ask(self, method: str, path: str, body: bytes = b"", pieces: int = 1) -> Answered:
+        size = max(1, -(-len(body) // pieces))
+        parts = [body[start : start + size] for start in range(0, len(body), size)] or [b""]
+        waiting = [
+            {"type": "http.request", "body": part, "more_body": number < len(parts) - 1}
+            for number, part in enumerate(parts)
+        ]
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return waiting.pop(0)
+
+        async def send(message: Any) -> None:
+            sent.append(dict(message))
+
+        asyncio.run(self.app({"type": "http", "method": method, "path": path}, receive, send))
+        return Answered(sent)
+
+    def predict(self, body: Any, pieces: int = 1) -> Answered:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.ask("POST", "/predict", data, pieces)
+
+
+class ReadyLog(MemoryLog):
+    """A log with the state that readiness looks at."""
+
+    seal_error = ""
+
+    @property
+    def healthy(self) -> bool:
+        return not self.full
+
+
+@pytest.fixture
+def traffic(tmp_path: Path) -> ServedTraffic:
+    served = ServedTraffic(tmp_path)
+    served.send(churn_1=100)
+    return served
+
+
+def client_of(traffic: ServedTraffic, answer: float = 0.25) -> tuple[Client, ReadyLog]:
+    shelf = ScorerShelf(churn_1=FixedScorer(answer), churn_2=FixedScorer(0.75))
+    log = ReadyLog()
+    router = Router("churn", PROD, state=traffic.state, load=shelf.load)
+    app = ScoringApp(router, log=log, clock=SimulatedClock(NOW), metrics=ScoringMetrics("churn", "prod"))
+    return Client(app), log
+
+
+def test_one_row_in_one_answer_out(traffic: ServedTraffic) -> None:
+    client, log = client_of(traffic)
+    answer = client.predict(GOOD)
+    assert answer.status == 200
+    assert answer.json | {"prediction_id": ""} == {
+        "entity": "00042", "prediction_id": "", "probability": 0.25, "model": "churn", "version": "churn:1",
+        "arm": "stable", "logged": True,
+    }  # fmt: skip
+    assert answer.json["prediction_id"] == log.lines[0]["prediction_id"]
+    assert log.lines[0]["as_of"] == "2026-02-01T00:00:00Z"
+    assert b"server-timing" in answer.headers
+
+
+def test_many_rows_are_answered_in_order(traffic: ServedTraffic) -> None:
+    client, log = client_of(traffic)
+    answer = client.predict({"instances": [GOOD | {"entity": f"{number}"} for number in range(50)]}, pieces=7)
+    assert [one["entity"] for one in answer.json["predictions"]] == [f"{number}" for number in range(50)]
+    assert len(log.lines) == 50
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b"", ""),
+        (b"not json", ""),
+        (b"[1]", "$"),
+        (b"\xff\xfe", ""),
+        (GOOD | {"features": {"recency_d": "soon", "plan": "gold"}}, "$.features.recency_d"),
+        (GOOD | {"features": {"recency_d": 1.0}}, "$.features.plan"),
+        (GOOD | {"features": {"recency_d": 1.0, "plan": "gold", "more": 1}}, "$.features.more"),
+        (GOOD | {"as_of": "yesterday"}, "$.as_of"),
+        (GOOD | {"entity": 42}, "$.entity"),
+        ({"instances": []}, "$.instances"),
+        (b'{"entity":"1","features":{"recency_d":NaN,"plan":"a"}}', ""),
+        (b'{"entity":"1","features":{"recency_d":1e999,"plan":"a"}}', ""),
+        (b"[" * 20_000, ""),
+    ],
+)
+def test_a_wrong_request_is_told_what_was_expected(traffic: ServedTraffic, body: Any, field: str) -> None:
+    client, log = client_of(traffic)
+    answer = client.predict(body)
+    assert 400 <= answer.status < 500
+    assert answer.json["error"]
+    if field:
+        assert answer.json["field"] == field
+    assert log.lines == []
+
+
+def test_a_body_that_is_too_large_is_refused(traffic: ServedTraffic) -> None:
+    client, _ = client_of(traffic)
+    assert client.predict(b" " * (MAX_BODY_BYTES + 1), pieces=5).status == 413
+
+
+def test_a_model_without_a_probability_is_a_bad_gateway(traffic: ServedTraffic) -> None:
+    client, log = client_of(traffic, answer=float("nan"))
+    answer = client.predict(GOOD)
+    assert answer.status == 502
+    assert b"NaN" not in answer.body
+    assert log.lines == []
+
+
+def test_health_and_readiness_are_two_things(traffic: ServedTraffic) -> None:
+    client, log = client_of(traffic)
+    assert (client.ask("GET", "/healthz").status, client.ask("GET", "/readyz").status) == (200, 200)
+    log.full = True
+    assert client.predict(GOOD).json["logged"] is False
+    ready = client.ask("GET", "/readyz")
+    assert (ready.status, ready.json["problems"]) == (503, ["predictions cannot be logged"])
+    assert client.ask("GET", "/healthz").status == 200
+
+
+def test_the_index_tells_the_schema(traffic: ServedTraffic) -> None:
+    client, _ = client_of(traffic)
+    index = client.ask("GET", "/").json
+    assert index["traffic"] == {"churn:1": 100}
+    assert [feature["name"] for feature in index["features"]] == ["recency_d", "plan"]
+
+
+def test_metrics_count_by_version_arm_and_status(traffic: ServedTraffic) -> None:
+    client, _ = client_of(traffic)
+    client.predict(GOOD)
+    client.predict(b"not json")
+    text = client.ask("GET", "/metrics").body.decode()
+    counted = 'keelway_predictions_total{arm="stable",environment="prod",model="churn",version="churn:1"} 1.0'
+    assert counted in text
+    assert 'keelway_requests_total{environment="prod",model="churn",status="400"} 1.0' in text
+    assert "keelway_request_seconds_count" in text
+
+
+def test_a_promoted_canary_counts_as_stable_from_then_on(traffic: ServedTraffic) -> None:
+    client, _ = client_of(traffic)
+    traffic.send(churn_1=1, churn_2=99)
+    client.app.router.refresh()
+    client.predict({"instances": [GOOD | {"entity": f"{number}"} for number in range(200)]})
+    traffic.send(churn_2=100)
+    client.app.router.refresh()
+    client.predict(GOOD)
+    text = client.ask("GET", "/metrics").body.decode()
+    assert 'arm="stable",environment="prod",model="churn",version="churn:2"' in text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/predict", 405), ("POST", "/", 405), ("GET", "/x", 404)]
+)
+def test_what_is_not_here_is_said(traffic: ServedTraffic, method: str, path: str, status: int) -> None:
+    client, _ = client_of(traffic)
+    answer = client.ask(method, path)
+    assert answer.status == status
+    assert (b"allow" in answer.headers) == (status == 405)
+
+
+def test_a_head_request_has_no_body(traffic: ServedTraffic) -> None:
+    client, _ = client_of(traffic)
+    assert client.ask("HEAD", "/healthz").body == b""
