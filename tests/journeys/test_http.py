@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import threading
 
 import pytest
 
@@ -47,29 +46,3 @@ def test_every_acknowledged_prediction_is_found_after_the_end(live, number: int)
         assert live.serve().stop() == 0
     for answer in (answers[0], answers[-1]):
         live("prove", f"prediction:{answer['prediction_id']}", "--out", str(live.root / "p.json"))
-
-
-def test_no_request_fails_while_traffic_moves(live) -> None:
-    server = live.serve()
-    body = json.dumps(live.rows(1)[0])
-    done, statuses = threading.Event(), list[int]()
-
-    def ask() -> None:
-        connection = server.connect()
-        while not done.is_set():
-            statuses.append(server.ask("/predict", body, over=connection)[0])
-        connection.close()
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    try:
-        for _ in range(2):
-            live("deploy", "churn:1", *RELEASE)
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
-    assert len(statuses) > 100
-    assert set(statuses) == {200}
-    assert server.stop() == 0

@@ -100,7 +100,7 @@ def test_a_bundle_is_verified_without_a_project_and_breaks_with_one_byte(live, t
 
 @pytest.mark.parametrize("command", ["audit", "doctor"])
 def test_a_changed_ledger_entry_is_named(live, command: str) -> None:
-    live.sql('UPDATE log_leaves SET data = CAST(replace(data, \'churn\', \'chorn\') AS BLOB) WHERE "index" = 3')
+    live.sql("UPDATE log_leaves SET data = CAST(replace(data, 'user:ana', 'user:eve') AS BLOB) WHERE \"index\" = 3")
     result = live.call(command)
     assert result.exit_code == 1
     assert "3" in result.output

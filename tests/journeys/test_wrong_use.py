@@ -82,7 +82,9 @@ def test_a_feature_function_that_breaks_its_promise_stops_the_run(trained, old: 
 def test_an_empty_policy_folder_lets_nothing_in(trained) -> None:
     (trained.root / "policies/staging/gate.rego").unlink()
     before = trained.standing()
-    assert trained.refused("promote", "churn:1", "--to", "staging", *RELEASE)["expected"]
+    told = trained.refused("promote", "churn:1", "--to", "staging", *RELEASE)
+    assert told["reasons"]
+    assert told["fix"]
     assert trained.standing()["pointers"] == before["pointers"]
 
 

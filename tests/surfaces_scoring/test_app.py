@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +201,28 @@ def test_what_is_not_here_is_said(traffic: ServedTraffic, method: str, path: str
 def test_a_head_request_has_no_body(traffic: ServedTraffic) -> None:
     client, _ = client_of(traffic)
     assert client.ask("HEAD", "/healthz").body == b""
+
+
+def test_no_request_fails_or_mixes_while_traffic_moves(traffic: ServedTraffic) -> None:
+    client, log = client_of(traffic)
+    done, answers = threading.Event(), list[Answered]()
+
+    def ask() -> None:
+        while not done.is_set():
+            answers.append(client.predict({"instances": [GOOD, GOOD | {"entity": "7"}]}))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(20):
+            traffic.send(**({"churn_2": 100} if number % 2 == 0 else {"churn_1": 100}))
+            assert client.app.router.refresh()
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert {answer.status for answer in answers} == {200}
+    pairs = [{(one["version"], one["probability"]) for one in answer.json["predictions"]} for answer in answers]
+    assert all(pair in ({("churn:1", 0.25)}, {("churn:2", 0.75)}) for pair in pairs), "one deployment a request"
+    assert len(log.lines) == 2 * len(answers)
