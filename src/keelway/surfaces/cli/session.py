@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import sys
@@ -47,6 +48,11 @@ class Session:
 
         return App.open(self.folder, clock=self.clock, actor=self.actor, token=self.token, progress=self.progress)
 
+    def close(self) -> None:
+        """Release what the command opened."""
+        if "app" in self.__dict__:
+            self.app.close()
+
     def progress(self, line: str) -> None:
         """Tell a person what is going on; machines are not disturbed."""
         if not self.as_json:
@@ -67,8 +73,8 @@ def command(**settings: Any) -> Callable[[Callable[..., None]], click.Command]:
         @functools.wraps(function)
         def call(*, folder: Path, actor: str, token: str, now: str, as_json: bool, **arguments: Any) -> None:
             try:
-                session = Session(folder, actor=actor, token=token, now=now, as_json=as_json)
-                function(session, **arguments)
+                with contextlib.closing(Session(folder, actor=actor, token=token, now=now, as_json=as_json)) as session:
+                    function(session, **arguments)
             except KeelwayError as error:
                 fail(error, as_json=as_json)
 
