@@ -17,6 +17,17 @@ from keelway.surfaces.cli.session import Session, command
 
 RELEASE_TOKEN_FILE = ".keelway/secrets/sp-release.token"
 RELEASE_TOKEN_BYTES = 32
+PLACES = (
+    ("src/churn/project.py", "what is declared: dataset, features, label, model, monitor"),
+    ("contracts/, policies/", "what data must look like, and what a version needs to get in"),
+    ("raw/transactions/", "the shop's daily uploads, faults and all"),
+    (".keelway/state.db", "records, pointers and the ledger (SQLite)"),
+    (".keelway/artifacts/", "every artifact under its digest"),
+    (".keelway/tables/", "the dataset as a Delta table"),
+    (".keelway/mlflow.db", "the same runs and versions for MLflow"),
+    (".keelway/checkpoints/", "signed checkpoints of the ledger"),
+    ("proof.json", "the proof of one prediction"),
+)
 
 
 @command(name="init")
@@ -57,9 +68,10 @@ def demo(session: Session, directory: Path) -> None:
         click.echo()
         for chapter, text in figures.chapters.items():
             click.echo(f"{click.style(chapter, bold=True)}\n    {text}")
-        click.echo(f"\n{figures.seconds:.1f} s in all. The project is an ordinary one:")
-        click.echo(f"    cd {figures.project}")
-        click.echo("    keelway status; keelway models; keelway audit; keelway doctor")
+        click.echo(f"\n{figures.seconds:.1f} s in all. The project is an ordinary one, in {figures.project}:")
+        for place, what in PLACES:
+            click.echo(f"    {place:<26} {what}")
+        click.echo("Look around there: keelway status; keelway models; keelway audit; keelway doctor")
 
     session.show(figures, human)
 
