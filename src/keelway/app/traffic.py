@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from keelway.app.scoring_table import scoring_table
 from keelway.app.wire import Workspace
-from keelway.core import Environment, VersionName, time_text
+from keelway.core import Environment, VersionName, split_version, time_text
 from keelway.errors import IntegrityError, KeelwayError, MissingRecordError, UsageError
 
 if TYPE_CHECKING:
@@ -225,6 +225,14 @@ class Traffic:
             )
         data = load_onnx(version, artifacts=self._at.artifacts, public_key=self._at.public_key)
         return OnnxModel(data, version.features)
+
+    def was_deployed(self, version: str, environment: str) -> bool:
+        """Say whether a version ever got traffic in an environment."""
+        from keelway.deploy import history
+
+        model, _ = split_version(version)
+        with self._at.state.snapshot() as tx:
+            return any(version in each.traffic for each in history(model, Environment(environment), tx))
 
     def has_predictions(self, model: str, environment: str) -> bool:
         """Say whether any prediction was logged and sealed."""

@@ -63,6 +63,11 @@ class Demo:
         """Tell a line of the story, and keep it."""
         self.progress(f"{chapter}: {text}")
         self.figures.tell(chapter, text, **measured)
+        self._keep()
+
+    def _keep(self) -> None:
+        """Keep the story so far, so that a demo that was cut off tells all of it in the end."""
+        write_atomically(self.root / FIGURES_FILE, canonical_json(self.figures))
 
     def _earlier(self) -> Figures | None:
         """Return the figures of an earlier demo in this folder, which are shown again where nothing is done anew."""
@@ -82,7 +87,7 @@ class Demo:
             self._first_visit(first)
         self._second_visit(second)
         self.figures.seconds = time.perf_counter() - begun
-        write_atomically(self.root / FIGURES_FILE, canonical_json(self.figures))
+        self._keep()
         return self.figures
 
     def _set_up(self) -> None:
@@ -117,16 +122,19 @@ class Demo:
         """1 July 1998: what became of the predictions, and what follows from it."""
         self._upload(clock.now(), "files up to July 1998")
         ana = self._open("user:ana", clock)
-        if ana.watch.answered(MODEL, "prod"):
+        challenger = ana.watch.answered(MODEL, "prod") or ""
+        if challenger:
             self.progress("the second visit was made before; its figures are shown again")
         else:
-            self._watch_and_renew(ana)
+            challenger = self._watch_and_renew(ana)
+        if challenger and not ana.traffic.was_deployed(challenger, "prod"):
+            self._canary(ana, challenger)
         self._prove(ana)
         self._close_books(ana)
         ana.close()
 
-    def _watch_and_renew(self, ana: App) -> None:
-        """Outcomes, drift, a challenger, its canary."""
+    def _watch_and_renew(self, ana: App) -> str:
+        """Outcomes, drift, and a challenger, whose name is returned; empty when nothing asks for one."""
         self._ingest(ana, "ingest again")
         outcome = ana.watch.outcomes(MODEL, from_label=True, as_of=AS_OF)
         self.tell(
@@ -135,9 +143,7 @@ class Demo:
             outcomes=outcome.recorded + outcome.known,
         )
         self._monitor(ana)
-        challenger = self._retrain(ana)
-        if challenger:
-            self._canary(ana, challenger)
+        return self._retrain(ana)
 
     def _open(self, actor: str, clock: Clock, token: str = "") -> App:
         return App.open(
@@ -182,6 +188,9 @@ class Demo:
 
     def _through_the_door(self, ana: App, version: str) -> None:
         """Staging by its gate; production by gate, approval and service principal."""
+        if ana.lab.champion(MODEL) == version:
+            self.progress(f"{version} went through the door before")
+            return
         bo = ana.acting_as("user:bo")
         release = ana.acting_as("sp:release", token=RELEASE_TOKEN)
         release.gate.promote(version, "staging", comment="gates of staging")
@@ -254,9 +263,6 @@ class Demo:
 
     def _canary(self, ana: App, challenger: str) -> None:
         """Let the challenger through the same door; a canary, then all traffic or back."""
-        if ana.lab.champion(MODEL) == challenger:
-            self.tell("canary", f"{challenger} went through before")
-            return
         try:
             self._through_the_door(ana, challenger)
         except RefusedError as error:
