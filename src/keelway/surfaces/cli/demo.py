@@ -36,13 +36,15 @@ class Figures:
     """What the demo measured, in the order of the story; printed at its end and as JSON."""
 
     project: str
-    chapters: dict[str, str] = field(default_factory=dict)
+    chapters: list[tuple[str, str]] = field(default_factory=list)
     measured: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
     def tell(self, chapter: str, text: str, **measured: float | None) -> None:
         """Keep one line of the story and its figures."""
-        self.chapters[chapter] = text
+        names = [name for name, _ in self.chapters]
+        place = names.index(chapter) if chapter in names else len(names)
+        self.chapters[place : place + 1] = [(chapter, text)]
         self.measured |= {name: value for name, value in measured.items() if value is not None}
 
 

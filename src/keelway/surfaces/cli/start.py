@@ -66,7 +66,7 @@ def demo(session: Session, directory: Path) -> None:
 
     def human() -> None:
         click.echo()
-        for chapter, text in figures.chapters.items():
+        for chapter, text in figures.chapters:
             click.echo(f"{click.style(chapter, bold=True)}\n    {text}")
         click.echo(f"\n{figures.seconds:.1f} s in all. The project is an ordinary one, in {figures.project}:")
         for place, what in PLACES:
