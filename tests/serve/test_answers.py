@@ -72,6 +72,15 @@ def test_what_is_no_probability_is_never_given_and_never_logged(traffic: ServedT
     assert log.lines == []
 
 
+def test_a_canary_without_a_probability_keeps_the_whole_request_out_of_the_log(traffic: ServedTraffic) -> None:
+    traffic.send(churn_1=80, churn_2=20)
+    log = MemoryLog()
+    shelf = ScorerShelf(churn_1=FixedScorer(0.1), churn_2=FixedScorer(math.nan))
+    with pytest.raises(ServingError, match="churn:2"):
+        answer_rows(rows_of(200), loaded(traffic, shelf), log=log, at=AT)
+    assert log.lines == []
+
+
 def test_an_answer_says_when_it_could_not_be_logged(traffic: ServedTraffic) -> None:
     traffic.send(churn_1=100)
     log = MemoryLog()

@@ -15,7 +15,6 @@ from keelway.errors import MissingRecordError
 if TYPE_CHECKING:
     from keelway.contract import CheckedBatch, QuarantinedRow
     from keelway.ingest import Batch
-    from keelway.ledger import Transaction
     from keelway.project import Dataset
     from keelway.snapshot import Snapshot
 
@@ -164,18 +163,14 @@ class DataRoom:
 
     def snapshots(self, dataset: str | None = None) -> list[Snapshot]:
         """Return the snapshots of a dataset (of every one when None), newest first."""
-        from keelway.snapshot import Snapshot
+        from keelway.snapshot import snapshots
 
         with self._at.state.snapshot() as tx:
-            return [item for each in self._datasets(dataset) for item in _snapshots(each.name, Snapshot, tx)]
+            return [item for each in self._datasets(dataset) for item in snapshots(each.name, tx)]
 
     def _datasets(self, name: str | None) -> list[Dataset]:
         project = self._at.project
         return [project.dataset(name)] if name else list(project.datasets)
-
-
-def _snapshots(dataset: str, kind: type[Snapshot], tx: Transaction) -> list[Snapshot]:
-    return tx.newest(kind, parent=dataset)
 
 
 def _why(file: object) -> str:

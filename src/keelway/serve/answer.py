@@ -41,37 +41,38 @@ def answer_rows(rows: Sequence[Row], loaded: LoadedDeployment, *, log: Predictio
         ServingError: A version gave something that is no probability; nothing is logged.
     """
     if len(loaded.versions) == 1:
-        return _answer(list(rows), loaded.stable, log, at)
-    shares: dict[str, list[int]] = {}
-    for place, row in enumerate(rows):
-        shares.setdefault(loaded.version_for(row[0]).version, []).append(place)
-    answers: list[Answer | None] = [None] * len(rows)
-    for name, places in shares.items():
-        version = next(each for each in loaded.versions.values() if each.version == name)
-        for place, answer in zip(places, _answer([rows[p] for p in places], version, log, at), strict=True):
-            answers[place] = answer
-    return [answer for answer in answers if answer is not None]
-
-
-def _answer(rows: list[Row], version: LoadedVersion, log: PredictionLog, at: str) -> list[Answer]:
-    names = version.schema.names
-    columns = dict(zip(names, zip(*[row[2] for row in rows], strict=True), strict=True))
-    probabilities = version.scorer.probabilities(columns)
-    for probability in probabilities:
-        if not 0.0 <= probability <= 1.0:
-            raise ServingError(
-                f"{version.version} gave something that is no probability",
-                expected="a number in [0, 1]",
-                found=str(probability),
-                fix="Roll back: keelway rollback MODEL.",
-            )
+        versions = [loaded.stable] * len(rows)
+    else:
+        versions = [loaded.version_for(row[0]) for row in rows]
+    texts = _probabilities(rows, versions)
     ids = [sortable_id() for _ in rows]
-    texts = [number_text(probability) for probability in probabilities]
     lines = [
         version.writer.line(
             prediction_id=ids[i], entity=row[0], as_of=row[1], values=row[2], probability=texts[i], at=at
         )
-        for i, row in enumerate(rows)
+        for i, (row, version) in enumerate(zip(rows, versions, strict=True))
     ]
     logged = log.append("".join(lines).encode())
-    return [Answer(row[0], ids[i], texts[i], version, logged) for i, row in enumerate(rows)]
+    return [Answer(row[0], ids[i], texts[i], versions[i], logged) for i, row in enumerate(rows)]
+
+
+def _probabilities(rows: Sequence[Row], versions: Sequence[LoadedVersion]) -> list[str]:
+    """Return the probability of each row by its version, as text; nothing is logged before all of them are known."""
+    places: dict[str, list[int]] = {}
+    for place, version in enumerate(versions):
+        places.setdefault(version.version, []).append(place)
+    texts = [""] * len(rows)
+    for mine in places.values():
+        version = versions[mine[0]]
+        names = version.schema.names
+        columns = dict(zip(names, zip(*[rows[place][2] for place in mine], strict=True), strict=True))
+        for place, probability in zip(mine, version.scorer.probabilities(columns), strict=True):
+            if not 0.0 <= probability <= 1.0:
+                raise ServingError(
+                    f"{version.version} gave something that is no probability",
+                    expected="a number in [0, 1]",
+                    found=str(probability),
+                    fix="Roll back: keelway rollback MODEL.",
+                )
+            texts[place] = number_text(probability)
+    return texts
