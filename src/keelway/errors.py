@@ -6,12 +6,14 @@
     │   ├── SettingsError             keelway.toml is wrong
     │   └── MissingExtraError         an optional package is not installed
     ├── MissingRecordError            nothing is stored under that name or digest
+    │   └── ErasedError               it was there, and its key was destroyed on purpose
     ├── ConflictError                 somebody else was first; look again and retry
     │   ├── RecordExistsError         the name is taken by other content
     │   └── PointerMovedError         compare-and-swap found another value
     ├── IntegrityError                bytes, a record, a proof or a signature do not match
     ├── DataError                     the data cannot be used
     │   ├── SourceError               an object store cannot be listed or read
+    │   │   └── ObjectChangedError    an object is no longer as it was listed; it may still be growing
     │   ├── ContractError             the contract does not parse, or stops the load
     │   ├── FeatureError              a feature or label function broke its promise
     │   └── TrainingError             the model cannot be fitted or evaluated
@@ -76,6 +78,10 @@ class MissingRecordError(KeelwayError):
     """Nothing is stored under that name or digest."""
 
 
+class ErasedError(MissingRecordError):
+    """The bytes cannot be read any more: their key was destroyed, as the law or a person asked."""
+
+
 class ConflictError(KeelwayError):
     """Somebody else was first; nothing was changed."""
 
@@ -98,6 +104,10 @@ class DataError(KeelwayError):
 
 class SourceError(DataError):
     """An object store cannot be listed or read."""
+
+
+class ObjectChangedError(SourceError):
+    """An object is no longer as it was listed; it may still be growing."""
 
 
 class ContractError(DataError):

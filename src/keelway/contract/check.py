@@ -110,6 +110,7 @@ def _stored(
     batch: Batch, contract: Contract, findings: Findings, *, artifacts: ArtifactStore, now: datetime
 ) -> CheckedBatch:
     """Put a checker's files into the artifact store and return the record that names them."""
+    assert findings.rows is not None
     rows = artifacts.put_file(findings.rows, kind=ArtifactKind.SNAPSHOT, name=f"{batch.dataset} rows {batch.number}")
     quarantine = None
     if findings.quarantine is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from keelway.core import Digest
@@ -44,6 +44,8 @@ class CheckedBatch:
         quarantine: Artifact (Parquet) of quarantined rows, or None.
         rows: Artifact (Parquet) of kept rows, ordered by file name and line.
         columns: Name to type of the kept rows' columns.
+        warnings: Reason to number of rows that break a rule which only warns.
+        compared: What the batch was compared with: `previous` and the datasets referred to, to their snapshot's digest.
         known_until: When the youngest file became known; when it was pulled for a batch without files.
     """
 
@@ -63,6 +65,8 @@ class CheckedBatch:
     columns: dict[str, str]
     known_until: datetime
     checked_at: datetime
+    warnings: dict[str, int] = field(default_factory=dict)
+    compared: dict[str, Digest] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keelway.contract.contract import Column, Contract, UnknownColumns
+from keelway.contract.contract import Column, Contract, Rule, RuleKind, UnknownColumns
 from keelway.core import digest_bytes
 from keelway.errors import ContractError
 
@@ -30,6 +30,13 @@ API_VERSIONS = re.compile(r"v3\.[01]\.\d+")
 KINDS = ("string", "integer", "number", "boolean", "date", "timestamp")
 DATASET_PROPERTIES = ("unknownColumns", "stopAtQuarantinedShare", "delimiter", "encoding", "finalNewline")
 COLUMN_PROPERTIES = ("aliases", "trim", "strip", "decimalComma", "dateFormats", "missing", "default")
+KIND_NAMES = {
+    "integer": "an integer",
+    "number": "a number",
+    "boolean": "true or false",
+    "date": "a date",
+    "timestamp": "a time",
+}
 OPTIONS = {
     "string": ("minLength", "maxLength", "pattern"),
     "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
@@ -71,25 +78,69 @@ def load_contract(path: Path, dataset_name: str) -> Contract:
     keys = sorted(
         (item.primaryKeyPosition or 0, item.name or "") for item in schema.properties or () if item.primaryKey
     )
+    key = tuple(name for _, name in keys)
     return Contract(
         dataset=dataset_name,
         contract_id=document.id or "",
         version=document.version,
         columns=columns,
-        key=tuple(name for _, name in keys),
+        rules=column_rules(columns, key),
+        key=key,
         unknown_columns=UnknownColumns(
             _one_of(own, "unknownColumns", tuple(UnknownColumns), UnknownColumns.IGNORE, where, path)
         ),
         stop_at_quarantined_share=_share(own, where, path),
+        format="",
         delimiter=_delimiter(own, where, path),
+        quote='"',
         encoding=_encoding(own, where, path),
         final_newline=_one_of(own, "finalNewline", ("required", "optional"), "required", where, path) == "required",
+        owner="",
+        max_age_s=None,
         source=digest_bytes(text.encode()),
         text=text,
     )
 
 
 _NOT_YET = "Keelway does not check this yet: take it out of the contract, so that nobody relies on it."
+
+
+def column_rules(columns: tuple[Column, ...], key: tuple[str, ...]) -> tuple[Rule, ...]:
+    """Return the rules that stand in the columns themselves, column by column, then the key."""
+    rules = [rule for column in columns for rule in _rules_of(column)]
+    if key:
+        rules.append(Rule(RuleKind.UNIQUE, key, f"{', '.join(key)}: repeats an earlier row"))
+    return tuple(rules)
+
+
+def _rules_of(column: Column) -> list[Rule]:
+    name, own = column.name, (column.name,)
+    rules = []
+    if column.required:
+        rules.append(Rule(RuleKind.REQUIRED, own, f"{name}: missing"))
+    if column.kind != "string":
+        rules.append(Rule(RuleKind.TYPE, own, f"{name}: not {KIND_NAMES[column.kind]}"))
+    if column.minimum is not None:
+        words, out = ("not above", True) if column.exclusive_minimum else ("below", False)
+        reason = f"{name}: {words} {column.minimum}"
+        rules.append(Rule(RuleKind.MINIMUM, own, reason, minimum=column.minimum, exclusive=out))
+    if column.maximum is not None:
+        words, out = ("not below", True) if column.exclusive_maximum else ("above", False)
+        reason = f"{name}: {words} {column.maximum}"
+        rules.append(Rule(RuleKind.MAXIMUM, own, reason, maximum=column.maximum, exclusive=out))
+    if column.min_length is not None:
+        reason, bound = f"{name}: shorter than {column.min_length}", str(column.min_length)
+        rules.append(Rule(RuleKind.MIN_LENGTH, own, reason, minimum=bound))
+    if column.max_length is not None:
+        reason, bound = f"{name}: longer than {column.max_length}", str(column.max_length)
+        rules.append(Rule(RuleKind.MAX_LENGTH, own, reason, maximum=bound))
+    if column.pattern is not None:
+        rules.append(Rule(RuleKind.PATTERN, own, f"{name}: does not match {column.pattern}", text=column.pattern))
+    if column.allowed:
+        rules.append(Rule(RuleKind.ALLOWED, own, f"{name}: not an allowed value", allowed=column.allowed))
+    if column.unique:
+        rules.append(Rule(RuleKind.UNIQUE, own, f"{name}: repeats an earlier row"))
+    return rules
 
 
 def _wrong(path: Path, field: str, expected: str, found: str, fix: str = "") -> ContractError:
@@ -180,7 +231,7 @@ def _column(item: SchemaProperty, where: str, path: Path) -> Column:
         max_length=options.get("maxLength"),
         pattern=options.get("pattern") or quality.get("pattern"),
         allowed=tuple(str(value.value) for value in item.enum or ()) or tuple(quality.get("allowed", ())),
-        pii=item.classification or "",
+        classification=item.classification or "",
         aliases=tuple(_texts(own, "aliases", where, path)),
         trim=_one_of(own, "trim", (True, False), False, where, path),
         strip=tuple(_texts(own, "strip", where, path)),

@@ -74,6 +74,8 @@ class Batch:
         files: The files taken, sorted by name.
         skipped: The files left out, sorted by name.
         parent: Digest of the batch before.
+        released: Digest of the release that made this batch out of quarantined rows; None for a pull.
+        waived: Reasons that whoever released the rows does not hold against them.
     """
 
     dataset: str
@@ -82,6 +84,8 @@ class Batch:
     skipped: tuple[SkippedFile, ...]
     pulled_at: datetime
     parent: Digest | None
+    released: Digest | None = None
+    waived: tuple[str, ...] = ()
 
     @property
     def late(self) -> tuple[RawFile, ...]:

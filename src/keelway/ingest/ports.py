@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
+
+from keelway.core import Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +19,13 @@ class ObjectInfo:
         name: Its path from the root of the store, with `/` on every platform.
         size_bytes: How many bytes the store says it has.
         modified_at: When it was last written, in UTC, cut to microseconds.
+        etag: The store's own name for these bytes, where it has one; new bytes have a new one.
     """
 
     name: str
     size_bytes: int
     modified_at: datetime
+    etag: str = ""
 
 
 class ObjectSource(Protocol):
@@ -39,10 +44,13 @@ class ObjectSource(Protocol):
         """
         ...
 
-    def read(self, info: ObjectInfo) -> bytes:
-        """Return the bytes of an object, which are exactly as many as the listing said.
+    def fetch(self, info: ObjectInfo, target: Path) -> Digest:
+        """Copy an object to a local file, in bounded memory, and return the digest of its bytes.
+
+        Faults of the store are tried again a few times, with growing pauses.
 
         Raises:
-            SourceError: The object is gone, cannot be read, or its size has changed since it was listed.
+            ObjectChangedError: Its bytes are no longer those that were listed: it may still be growing.
+            SourceError: The object is gone, cannot be read, or the store keeps failing; no file is left.
         """
         ...

@@ -13,10 +13,12 @@ The rules:
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keelway.core import (
@@ -26,7 +28,6 @@ from keelway.core import (
     Decision,
     Digest,
     PrincipalId,
-    digest_bytes,
     digest_of,
     time_text,
 )
@@ -135,12 +136,13 @@ def _look_at(
     info: ObjectInfo, found: _Pull, dataset: str, source: ObjectSource, artifacts: ArtifactStore, tx: Transaction
 ) -> None:
     """Take one file or leave it out, storing its bytes where they are new."""
-    data = source.read(info)
-    digest = digest_bytes(data)
-    skipped = _reason_to_skip(info, digest, found, dataset, tx)
-    if skipped is None or skipped.reason is SkipReason.CONTENT_CHANGED:
-        stored = artifacts.put(data, kind=ArtifactKind.RAW_FILE, name=info.name)
-        _must_match(info, digest, stored.digest)
+    with tempfile.TemporaryDirectory(prefix="keelway-pull-") as folder:
+        copy = Path(folder) / "object"
+        digest = source.fetch(info, copy)
+        skipped = _reason_to_skip(info, digest, found, dataset, tx)
+        if skipped is None or skipped.reason is SkipReason.CONTENT_CHANGED:
+            stored = artifacts.put_file(copy, kind=ArtifactKind.RAW_FILE, name=info.name)
+            _must_match(info, digest, stored.digest)
     if skipped is None:
         found.contents[digest] = info.name
         found.files.append(RawFile(info.name, digest, info.size_bytes, info.modified_at, _event_date(info.name)))

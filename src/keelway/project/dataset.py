@@ -19,6 +19,9 @@ class Dataset:
         source: Glob of the raw files, relative to the root of the object store.
         event_time: The column that says when a row happened.
         keys: The columns that name a row; empty where rows have no key.
+        marker: A file, such as `_SUCCESS`, without which the files of its folder are not taken yet; empty for none.
+        settle_s: Files younger than this many seconds are left for the next pull: they may still be growing.
+        schedule: When new files are due, as a cron expression in UTC (`5 * * * *`); empty for no schedule.
 
     Raises:
         ProjectError: A path leaves the project or store, or a name is missing or given twice.
@@ -32,6 +35,9 @@ class Dataset:
     source: str = field(kw_only=True)
     event_time: str = field(kw_only=True)
     keys: tuple[str, ...] = field(default=(), kw_only=True)
+    marker: str = field(default="", kw_only=True)
+    settle_s: int = field(default=0, kw_only=True)
+    schedule: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         checked_name(self.name, what="dataset")
@@ -43,6 +49,14 @@ class Dataset:
         if len(set(self.keys)) != len(self.keys) or not all(self.keys):
             raise ProjectError(
                 f"The keys of dataset {self.name!r} are wrong", expected="column names, each once", found=str(self.keys)
+            )
+
+        if self.settle_s < 0:
+            found = str(self.settle_s)
+            raise ProjectError(f"settle_s of dataset {self.name!r} is wrong", expected="0 or more", found=found)
+        if "/" in self.marker or self.marker in (".", ".."):
+            raise ProjectError(
+                f"The marker of dataset {self.name!r} is wrong", expected="a file's name", found=self.marker
             )
 
     def definition(self) -> Digest:

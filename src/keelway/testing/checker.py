@@ -108,6 +108,8 @@ class CheckerConformance:
     def test_the_same_files_give_the_same_bytes(self, checker: Checker, contract: Contract, tmp_path: Path) -> None:
         bodies = [HEAD + "".join(f"{n},2026-03-0{day},{n / 4}\n" for n in range(500)) for day in (1, 2)]
         first, second = (self.check(checker, contract, tmp_path, *bodies) for _ in range(2))
+        assert first.rows is not None
+        assert second.rows is not None
         assert first.rows.read_bytes() == second.rows.read_bytes()
 
     def test_nothing_but_bad_rows_leaves_none(self, checker: Checker, contract: Contract, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from keelway.errors import SourceError
+from keelway.core import digest_bytes
+from keelway.errors import ObjectChangedError, SourceError
 from keelway.ingest import ObjectInfo, ObjectSource
 
 MOMENT = datetime(1997, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -35,25 +37,27 @@ class ObjectSourceConformance:
         self.upload(source, "raw/1.csv", b"1", MOMENT)
         assert list(source.list("absent/**/*.csv")) == []
 
-    def test_read_returns_the_bytes(self, source: ObjectSource) -> None:
+    def test_fetch_copies_the_bytes_and_names_them(self, source: ObjectSource, tmp_path: Path) -> None:
         self.upload(source, "raw/1.csv", b"\x00\xffabc", MOMENT)
         (info,) = source.list("raw/*.csv")
-        assert source.read(info) == b"\x00\xffabc"
+        assert source.fetch(info, tmp_path / "copy") == digest_bytes(b"\x00\xffabc")
+        assert (tmp_path / "copy").read_bytes() == b"\x00\xffabc"
 
     @pytest.mark.parametrize("size", [2, 4])
-    def test_an_object_of_another_size_is_refused(self, source: ObjectSource, size: int) -> None:
+    def test_an_object_of_another_size_is_refused(self, source: ObjectSource, size: int, tmp_path: Path) -> None:
         self.upload(source, "raw/1.csv", b"123", MOMENT)
-        with pytest.raises(SourceError, match="changed"):
-            source.read(ObjectInfo("raw/1.csv", size, MOMENT))
+        with pytest.raises(ObjectChangedError):
+            source.fetch(ObjectInfo("raw/1.csv", size, MOMENT), tmp_path / "copy")
+        assert not (tmp_path / "copy").exists()
 
     @pytest.mark.parametrize("name", ["/etc/*", "../*.csv", "raw/../../x", ""])
-    def test_names_never_leave_the_root(self, source: ObjectSource, name: str) -> None:
+    def test_names_never_leave_the_root(self, source: ObjectSource, name: str, tmp_path: Path) -> None:
         with pytest.raises(SourceError):
             list(source.list(name))
         with pytest.raises(SourceError):
-            source.read(ObjectInfo(name, 1, MOMENT))
+            source.fetch(ObjectInfo(name, 1, MOMENT), tmp_path / "copy")
 
-    def test_a_missing_object_is_a_source_error(self, source: ObjectSource) -> None:
+    def test_a_missing_object_is_a_source_error(self, source: ObjectSource, tmp_path: Path) -> None:
         self.upload(source, "raw/1.csv", b"1", MOMENT)
         with pytest.raises(SourceError):
-            source.read(ObjectInfo("raw/gone.csv", 1, MOMENT))
+            source.fetch(ObjectInfo("raw/gone.csv", 1, MOMENT), tmp_path / "copy")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keelway.contract import CheckedFile, Contract, Findings, QuarantinedRow
+from keelway.contract import NOTHING, Against, CheckedFile, Contract, Findings, QuarantinedRow, Tokenizer
 from keelway.core import Digest
 from keelway.engines.local import lines, rules
 from keelway.errors import ContractError, EngineError, StorageError
@@ -46,7 +46,16 @@ class DuckDbChecker:
     memory_limit: str = "400MB"
 
     def check(
-        self, files: Sequence[tuple[RawFile, Path]], contract: Contract, *, event_time: str, folder: Path
+        self,
+        files: Sequence[tuple[RawFile, Path]],
+        contract: Contract,
+        *,
+        event_time: str,
+        folder: Path,
+        against: Against = NOTHING,
+        tokenizer: Tokenizer | None = None,
+        waived: frozenset[str] = frozenset(),
+        keep: bool = True,
     ) -> Findings:
         """Check files and write the outcome into a folder."""
         import duckdb

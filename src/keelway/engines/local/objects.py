@@ -7,6 +7,7 @@ or climbs is refused, and a symbolic link that leads out is refused by name.
 # ruff: noqa: PTH112, PTH118, PTH123 - os paths are several times faster than pathlib on listings of a million objects.
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -14,9 +15,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from keelway.errors import SourceError
+from keelway.core import Digest
+from keelway.errors import ObjectChangedError, SourceError
 from keelway.ingest import ObjectInfo
 
+BLOCK_BYTES = 1 << 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -44,25 +47,24 @@ class LocalObjects:
         pattern = re.compile(_expression(parts))
         return self._walk(real_root, "", _fixed_depth(parts), parts, pattern)
 
-    def read(self, info: ObjectInfo) -> bytes:
-        """Return the bytes of a file, which are exactly as many as the listing said."""
+    def fetch(self, info: ObjectInfo, target: Path) -> Digest:
+        """Copy a file, which must have exactly as many bytes as the listing said, and return its digest."""
         real_root = os.path.realpath(self._root)
         path = os.path.join(real_root, *_parts(info.name))
         _must_stay(path, info.name, real_root)
         try:
-            with open(path, "rb") as stream:
-                data = stream.read(info.size_bytes + 1)
+            size, digest = _copied(path, target, info.size_bytes)
         except OSError as error:
             raise SourceError(f"{info.name} cannot be read", found=error.strerror or str(error)) from error
-        if len(data) != info.size_bytes:
-            more = "more" if len(data) > info.size_bytes else str(len(data))
-            raise SourceError(
+        if size != info.size_bytes:
+            target.unlink(missing_ok=True)
+            raise ObjectChangedError(
                 f"{info.name} changed while it was read",
                 expected=f"{info.size_bytes} bytes",
-                found=more,
+                found="more" if size > info.size_bytes else str(size),
                 fix="It may still be uploading: pull again later.",
             )
-        return data
+        return digest
 
     def _walk(
         self, real_root: str, folder: str, depth: int, parts: Sequence[str], pattern: re.Pattern[str]
@@ -84,6 +86,17 @@ class LocalObjects:
                 info = _info(entry, name)
                 if info is not None:
                     yield info
+
+
+def _copied(path: str, target: Path, limit: int) -> tuple[int, Digest]:
+    """Copy at most one byte more than a limit; return how many bytes were read, and their digest."""
+    hasher, size = hashlib.sha256(), 0
+    with open(path, "rb") as stream, target.open("wb") as copy:
+        while size <= limit and (block := stream.read(min(BLOCK_BYTES, limit + 1 - size))):
+            hasher.update(block)
+            copy.write(block)
+            size += len(block)
+    return size, Digest(f"sha256:{hasher.hexdigest()}")
 
 
 def _parts(name: str) -> tuple[str, ...]:
