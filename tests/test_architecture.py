@@ -11,7 +11,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "keelway"
 SLICES = {
-    "core", "ledger", "project", "identity", "ingest", "contract", "snapshot", "features", "train", "evaluate", "register",
+    "core", "ledger", "project", "identity", "privacy", "ingest", "contract", "snapshot", "features", "train", "evaluate", "register",
     "promote", "deploy", "serve", "monitor", "retrain", "report", "flow",
 }  # fmt: skip
 DOORS = {"keelway.ledger.ports", "keelway.ledger.merkle", "keelway.ledger.keys", "keelway.features.blocks"}

@@ -13,6 +13,7 @@ from keelway.app.settings import (
     EngineSettings,
     EnvironmentSettings,
     PrincipalSettings,
+    PrivacySettings,
     ProjectSettings,
     SigningSettings,
 )
@@ -23,6 +24,7 @@ SECTIONS = {
     "[project]": ProjectSettings,
     "[engines]": EngineSettings,
     "[signing]": SigningSettings,
+    "[privacy]": PrivacySettings,
     "[environments.NAME]": EnvironmentSettings,
     '[principals."user:NAME"]': PrincipalSettings,
 }
@@ -43,7 +45,8 @@ def test_every_setting_is_documented_and_nothing_else(heading: str, settings: ty
 @pytest.mark.parametrize(("heading", "settings"), SECTIONS.items(), ids=SECTIONS.keys())
 def test_every_default_is_the_documented_one(heading: str, settings: type[msgspec.Struct]) -> None:
     told = dict(re.findall(r"^\| `(\w+)` \| `([^`]*)` \|", section(heading), re.MULTILINE))
-    defaults = {field.name: field.default for field in msgspec.structs.fields(settings) if not field.required}
+    fields = msgspec.structs.fields(settings)
+    defaults = {field.name: field.default for field in fields if field.default is not msgspec.NODEFAULT}
     written = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in defaults.items()}
     assert told == {name: value for name, value in written.items() if value}
 

@@ -6,9 +6,10 @@ import pytest
 
 from keelway.engines.local.checker import DuckDbChecker
 from keelway.testing.checker import CheckerConformance
+from keelway.testing.checker_formats import CheckerFormats, CheckerParquet
 
 
-class TestDuckDbChecker(CheckerConformance):
+class TestDuckDbChecker(CheckerConformance, CheckerFormats, CheckerParquet):
     @pytest.fixture
     def checker(self) -> DuckDbChecker:
         return DuckDbChecker()

@@ -42,6 +42,9 @@ class MemoryState:
             raise RecordExistsError("The key holds other content")
         return digest_of(record)
 
+    def missing(self, kind: type, keys: Any) -> set[str]:
+        return {key for key in keys if (kind, key) not in self.kept}
+
 
 @pytest.fixture
 def artifacts() -> MemoryArtifacts:

@@ -303,6 +303,12 @@ def desk_at() -> Callable[[Path], Desk]:
     return Desk
 
 
+@pytest.fixture(scope="session")
+def desk_of() -> Callable[[Path], Desk]:
+    """Make a desk of a folder, also for what a whole module shares."""
+    return Desk
+
+
 @pytest.fixture
 def digest_of_file() -> Callable[[Path], str]:
     return lambda path: hashlib.sha256(path.read_bytes()).hexdigest()

@@ -9,7 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keelway.core import Action, Environment, Outcome, Prediction, PrincipalId, VersionName, digest_bytes, digest_of
+from keelway.core import (
+    Action,
+    Environment,
+    Outcome,
+    Prediction,
+    PrincipalId,
+    VersionName,
+    digest_bytes,
+    digest_of,
+    js_distance,
+    psi,
+    psi_null_mean,
+    psi_null_quantile,
+)
 from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.sql import SqlState
 from keelway.errors import DataError, UsageError
@@ -18,11 +31,7 @@ from keelway.features import ColumnProfile, Profile
 from keelway.ledger import decisions
 from keelway.monitor import (
     drift_report,
-    js_distance,
     monitor,
-    psi,
-    psi_null_mean,
-    psi_null_quantile,
     quality_report,
     read_outcomes,
     record_outcomes,

@@ -1,7 +1,8 @@
 """The composition root: settings, the choice of engines, and the use cases that every surface calls."""
 
+from keelway.app.keys import make_tenant_key
 from keelway.app.settings import FILE_NAME, Settings, find_root, read_settings
 from keelway.app.use_cases import App
 from keelway.app.wire import Workspace
 
-__all__ = ["FILE_NAME", "App", "Settings", "Workspace", "find_root", "read_settings"]
+__all__ = ["FILE_NAME", "App", "Settings", "Workspace", "find_root", "make_tenant_key", "read_settings"]

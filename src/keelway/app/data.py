@@ -1,68 +1,24 @@
-"""Bringing data in, and looking at what was kept out."""
+"""Bringing data in, and settling what was kept out."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keelway.app.ingest_report import IngestPreview, IngestReport, ingest_preview, ingest_report
 from keelway.app.wire import Workspace
-from keelway.core import Digest
-from keelway.errors import MissingRecordError
+from keelway.core import digest_of
+from keelway.errors import ContractError, MissingRecordError, SourceError
 
 if TYPE_CHECKING:
-    from keelway.contract import CheckedBatch, QuarantinedRow
-    from keelway.ingest import Batch
+    from keelway.app.ingest_watch import Bell, Turn
+    from keelway.app.quarantine import QuarantineReport
+    from keelway.contract import Account, CheckedBatch, Contract, Discarded, Freshness, IngestAlert, Released, Selection
+    from keelway.flow import Loaded
     from keelway.project import Dataset
-    from keelway.snapshot import Snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class IngestReport:
-    """What one ingest of a dataset did; all counts are 0 where nothing was new.
-
-    Attributes:
-        files: How many files were taken.
-        skipped: How many files were left out (duplicates, changed content, empty).
-        late: How many of the files taken came late.
-        rows: How many rows the snapshot holds.
-        told: One line for each thing a person should know: files skipped, late, repaired, quarantined.
-    """
-
-    dataset: str
-    files: int
-    skipped: int
-    late: int
-    rows_in: int
-    rows_ok: int
-    rows_repaired: int
-    rows_quarantined: int
-    repairs: dict[str, dict[str, int]]
-    reasons: dict[str, int]
-    told: tuple[str, ...]
-    snapshot_number: int
-    snapshot_id: Digest
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class FileRefusal:
-    """One file that was not taken, or not kept."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class QuarantineReport:
-    """What of a dataset was kept out: rows (at most as many as asked for) and whole files."""
-
-    dataset: str
-    rows: tuple[QuarantinedRow, ...]
-    files: tuple[FileRefusal, ...]
-    total_rows: int
 
 
 class DataRoom:
@@ -71,29 +27,153 @@ class DataRoom:
     def __init__(self, workspace: Workspace) -> None:
         self._at = workspace
 
-    def ingest(self, dataset: str | None = None) -> list[IngestReport]:
+    def ingest(
+        self,
+        dataset: str | None = None,
+        *,
+        since: date | datetime | None = None,
+        until: date | datetime | None = None,
+        enough: Callable[[], bool] | None = None,
+    ) -> list[IngestReport]:
         """Pull the new files of a dataset (of every one when None), check them and take a snapshot.
+
+        Args:
+            since: Bring in only files whose partition (else time of writing) is not before this, nor after `until`.
+            enough: Asked after each batch whether to leave the others for later.
 
         Raises:
             SourceError: The object store cannot be read, or has no data of a dataset at all.
-            ContractError: A contract does not parse, or stops the load; nothing was loaded.
+            ContractError: A contract does not parse, or stops the load; what was loaded before it stays.
         """
-        return [self._ingest(declared) for declared in self._datasets(dataset)]
+        return [self._ingest(declared, since, until, enough) for declared in self._in_order(dataset)]
 
-    def _ingest(self, dataset: Dataset) -> IngestReport:
-        from keelway.contract import CheckedBatch
-        from keelway.flow import bring_in
-        from keelway.ingest import Batch
+    def _ingest(
+        self,
+        dataset: Dataset,
+        since: date | datetime | None,
+        until: date | datetime | None,
+        enough: Callable[[], bool] | None,
+    ) -> IngestReport:
+        from keelway.flow import bring_in_batches, no_data
+        from keelway.snapshot import newest
 
         at = self._at
+        loaded: list[Loaded] = []
+        context = at.context()
+        begun = context.wall.now()
+        try:
+            last = bring_in_batches(dataset, context, since=since, until=until, told=loaded.append, enough=enough)
+        except (ContractError, SourceError):
+            self._account(dataset, loaded)
+            raise
+        seconds = (context.wall.now() - begun).total_seconds()
+        account, fresh, alerts = self._account(dataset, loaded)
         with at.state.snapshot() as tx:
-            before = tx.count(CheckedBatch, parent=dataset.name)
-        snapshot = bring_in(dataset, at.context())
+            snapshot = newest(dataset.name, tx)
+        if snapshot is None and not loaded and not last.waits:
+            raise no_data(dataset)
+        return ingest_report(
+            dataset.name,
+            loaded,
+            last,
+            snapshot,
+            seconds=seconds,
+            freshness=fresh,
+            volumes=account.volumes,
+            alerts=alerts,
+        )
+
+    def _account(
+        self, dataset: Dataset, loaded: Sequence[Loaded]
+    ) -> tuple[Account, Freshness, tuple[IngestAlert, ...]]:
+        """Account for what was loaded, and raise the alerts that are due now."""
+        from keelway.contract import freshness, freshness_alerts, raise_alerts, stop_alerts, take_account
+
+        at, actor = self._at, self._at.principal.id
+        outcomes = {digest_of(item.batch): item.checked for item in loaded if item.checked is not None}
+        account = take_account(
+            dataset, outcomes=outcomes, artifacts=at.artifacts, state=at.state, now=at.now(), actor=actor
+        )
+        fresh = freshness(dataset, account, max_age_s=self._max_age_s(dataset), now=at.now())
         with at.state.snapshot() as tx:
-            fresh = tx.count(CheckedBatch, parent=dataset.name) - before
-            checked = tx.newest(CheckedBatch, parent=dataset.name, limit=fresh) if fresh else []
-            batches = [tx.by_digest(Batch, item.batch) for item in checked]
-        return _report(snapshot, checked, batches)
+            stops = stop_alerts(dataset.name, tx=tx, now=at.now())
+        due = [*freshness_alerts(dataset.name, fresh, now=at.now()), *stops]
+        return account, fresh, account.alerts + raise_alerts(due, state=at.state, actor=actor)
+
+    def _max_age_s(self, dataset: Dataset) -> int | None:
+        """Return what the contract promises; nothing where it cannot be read, which the ingest itself tells."""
+        try:
+            return self._contract(dataset).max_age_s
+        except ContractError:
+            return None
+
+    def preview(
+        self,
+        dataset: str | None = None,
+        *,
+        since: date | datetime | None = None,
+        until: date | datetime | None = None,
+    ) -> list[IngestPreview]:
+        """Return what an ingest would take and what the contract would say, recording nothing.
+
+        Raises:
+            SourceError: The object store cannot be read.
+            ContractError: A contract does not parse.
+        """
+        return [self._preview(declared, since, until) for declared in self._in_order(dataset)]
+
+    def _preview(self, dataset: Dataset, since: date | datetime | None, until: date | datetime | None) -> IngestPreview:
+        from keelway.app.rehearsal import RehearsalArtifacts, RehearsalState, RehearsalTokens
+        from keelway.contract import reasons_to_stop
+        from keelway.engines.local.artifacts import LocalArtifacts
+        from keelway.flow import comparison
+        from keelway.ingest import pull_and_tell
+
+        at, contract = self._at, self._contract(dataset)
+        with tempfile.TemporaryDirectory(prefix="keelway-preview-") as folder:
+            scratch = Path(folder)
+            artifacts = RehearsalArtifacts(LocalArtifacts(scratch / "artifacts"), at.artifacts)
+            pulled = pull_and_tell(
+                dataset, source=at.source, state=RehearsalState(at.state), artifacts=artifacts, now=at.now(),
+                actor=at.principal.id, since=since, until=until,
+            )  # fmt: skip
+            if pulled.batch is None or not pulled.batch.files:
+                return ingest_preview(dataset.name, pulled, None, ())
+            against, _ = comparison(contract, at.context())
+            findings = at.checker.check(
+                [(file, artifacts.path_of(file.digest)) for file in pulled.batch.files], contract,
+                event_time=dataset.event_time, folder=scratch, against=against,
+                tokenizer=RehearsalTokens() if contract.pii_columns else None,
+                waived=frozenset(pulled.batch.waived), keep=False,
+            )  # fmt: skip
+        return ingest_preview(
+            dataset.name, pulled, findings, (*findings.stops, *reasons_to_stop(findings.files, contract))
+        )
+
+    def watch(
+        self,
+        dataset: str | None,
+        *,
+        every_s: float | None,
+        bell: Bell,
+        told: Callable[[Turn], None],
+    ) -> None:
+        """Ingest again and again, as each dataset's schedule says or every so many seconds, until the bell rings."""
+        from keelway.app.ingest_watch import watch
+
+        def ingest(name: str) -> IngestReport:
+            return self.ingest(name, enough=bell.is_set)[0]
+
+        watch(self._in_order(dataset), ingest=ingest, every_s=every_s, clock=self._at.clock, bell=bell, told=told)
+
+    def alerts(self, dataset: str | None = None, *, limit: int | None = None) -> list[IngestAlert]:
+        """Return the alerts of the way in, newest first."""
+        from keelway.contract import ingest_alerts
+
+        if dataset is not None:
+            self._at.project.dataset(dataset)
+        with self._at.state.snapshot() as tx:
+            return ingest_alerts(dataset, tx, limit=limit)
 
     def check(self, dataset: str, files: Sequence[Path] = ()) -> CheckedBatch:
         """Check files against a dataset's contract without loading them; with none, all that its source matches.
@@ -104,16 +184,18 @@ class DataRoom:
             MissingRecordError: There is nothing to check.
             ContractError: The contract does not parse, or would stop the load.
         """
-        from keelway.contract import check, load_contract
+        from keelway.app.rehearsal import RehearsalTokens
+        from keelway.contract import check
         from keelway.engines.local.artifacts import LocalArtifacts
-        from keelway.engines.local.checker import DuckDbChecker
         from keelway.engines.local.objects import LocalObjects
         from keelway.engines.sql import SqlState
+        from keelway.flow import comparison
         from keelway.ingest import pull
 
         at = self._at
-        declared = self._datasets(dataset)[0]
-        contract = load_contract(at.root / declared.contract, declared.name)
+        declared = at.project.dataset(dataset)
+        contract = self._contract(declared)
+        against, compared = comparison(contract, at.context())
         with tempfile.TemporaryDirectory(prefix="keelway-check-") as folder:
             scratch = Path(folder)
             state = SqlState(f"sqlite:///{scratch / 'state.db'}")
@@ -130,104 +212,103 @@ class DataRoom:
                         "There is nothing to check", expected=f"files that match {declared.source}", found="none"
                     )
                 return check(
-                    batch,
-                    contract=contract,
-                    checker=DuckDbChecker(),
-                    artifacts=artifacts,
-                    state=state,
-                    now=at.now(),
-                    actor=at.principal.id,
-                    event_time=declared.event_time,
-                )
+                    batch, contract=contract, checker=at.checker, artifacts=artifacts, state=state, now=at.now(),
+                    actor=at.principal.id, event_time=declared.event_time, against=against, compared=compared,
+                    tokenizer=RehearsalTokens() if contract.pii_columns else None,
+                )  # fmt: skip
             finally:
                 state.close()
 
-    def quarantine(self, dataset: str, *, limit: int = 20) -> QuarantineReport:
-        """Return the newest quarantined rows of a dataset, and every file that was not taken or not kept."""
-        from keelway.contract import CheckedBatch, quarantined_rows
-        from keelway.ingest import Batch
+    def quarantine(self, dataset: str, selection: Selection, *, limit: int = 0, clear: bool = False) -> QuarantineReport:
+        """Return what of a dataset was kept out, by batch and file; at most `limit` of its rows with their text.
 
-        declared = self._datasets(dataset)[0]
-        rows: list[QuarantinedRow] = []
-        files: list[FileRefusal] = []
-        total = 0
+        Args:
+            clear: Show the text also where the contract has columns that name a person.
+
+        Raises:
+            IdentityError: It has, the text is asked for, and the actor may not read it.
+        """
+        from keelway.app.quarantine import quarantine_report
+
+        declared = self._at.project.dataset(dataset)
+        personal = bool(limit and self._contract(declared).pii_columns)
+        return quarantine_report(self._at, dataset, selection, limit=limit, personal=personal, clear=clear)
+
+    def release(self, dataset: str, selection: Selection, *, comment: str, waive: Sequence[str] = ()) -> Released:
+        """Make a batch of quarantined rows and files that keep the contract as it is now; the next ingest loads it.
+
+        Raises:
+            IdentityError: The actor may not do so.
+            ContractError: All of it would be quarantined again.
+        """
+        from keelway.contract import release
+        from keelway.flow import comparison, terms_of
+
+        at, declared = self._at, self._at.project.dataset(dataset)
+        context = at.context()
+        terms = terms_of(declared, context)
+        against, _ = comparison(terms.contract, context)
+        return release(
+            declared.name, selection, waive=waive, comment=comment, contract=terms.contract,
+            event_time=declared.event_time, checker=at.checker, against=against, tokenizer=terms.tokenizer,
+            artifacts=terms.artifacts, state=at.state, now=at.now(), actor=at.principal,
+        )  # fmt: skip
+
+    def discard(self, dataset: str, selection: Selection, *, comment: str) -> Discarded:
+        """Give quarantined rows and files up.
+
+        Raises:
+            IdentityError: The actor may not do so.
+        """
+        from keelway.contract import discard
+
+        at, name = self._at, self._at.project.dataset(dataset).name
+        return discard(
+            name, selection, comment=comment, artifacts=at.artifacts, state=at.state, now=at.now(), actor=at.principal
+        )
+
+    def is_stopped(self, dataset: str, batch: int) -> bool:
+        """Say whether a batch waits because its contract stops it, or was discarded for that before."""
+        from keelway.contract import is_stopped
+
         with self._at.state.snapshot() as tx:
-            checked = tx.newest(CheckedBatch, parent=declared.name)
-            batches = {item.batch: tx.by_digest(Batch, item.batch) for item in checked}
-        for item in checked:
-            total += item.rows_quarantined
-            rows += quarantined_rows(item, artifacts=self._at.artifacts, limit=limit - len(rows))
-            files += [FileRefusal(file.name, "; ".join(file.reasons)) for file in item.files if file.reasons]
-            files += [FileRefusal(file.name, _why(file)) for file in batches[item.batch].skipped]
-        return QuarantineReport(declared.name, tuple(rows), tuple(files), total)
+            return is_stopped(self._at.project.dataset(dataset).name, batch, tx)
 
-    def snapshots(self, dataset: str | None = None) -> list[Snapshot]:
-        """Return the snapshots of a dataset (of every one when None), newest first."""
-        from keelway.snapshot import snapshots
+    def discard_batch(self, dataset: str, batch: int, *, comment: str) -> Discarded:
+        """Pass over a batch that its contract stops; nothing of it is ever loaded.
 
-        with self._at.state.snapshot() as tx:
-            return [item for each in self._datasets(dataset) for item in snapshots(each.name, tx)]
+        Raises:
+            IdentityError: The actor may not do so.
+            MissingRecordError: That batch is not stopped.
+        """
+        from keelway.contract import discard_batch
 
-    def _datasets(self, name: str | None) -> list[Dataset]:
+        at, name = self._at, self._at.project.dataset(dataset).name
+        return discard_batch(name, batch, comment=comment, state=at.state, now=at.now(), actor=at.principal)
+
+    def _contract(self, dataset: Dataset) -> Contract:
+        from keelway.contract import load_contract
+
+        return load_contract(self._at.root / dataset.contract, dataset.name)
+
+    def _in_order(self, name: str | None) -> list[Dataset]:
+        """Return a dataset, or every one, each after those that its contract refers to."""
+        from keelway.contract import RuleKind
+
         project = self._at.project
-        return [project.dataset(name)] if name else list(project.datasets)
-
-
-def _why(file: object) -> str:
-    """Return why a file was skipped, with the name it repeats."""
-    from keelway.ingest import SkippedFile
-
-    assert isinstance(file, SkippedFile)
-    return f"{file.reason}{f' of {file.of}' if file.of and file.of != file.name else ''}"
-
-
-def _report(snapshot: Snapshot, checked: list[CheckedBatch], batches: list[Batch]) -> IngestReport:
-    """Add up what was done to all batches of one ingest."""
-    repairs: dict[str, dict[str, int]] = {}
-    reasons: dict[str, int] = {}
-    told: list[str] = []
-    for batch in batches:
-        told += [f"{file.name}: skipped, {_why(file)}" for file in batch.skipped]
-        told += [f"{file.name}: {file.late_days} days late" for file in batch.late]
-    for item in checked:
-        told += _files_told(item)
-        for column, kinds in item.repairs.items():
-            for kind, count in kinds.items():
-                mine = repairs.setdefault(column, {})
-                mine[kind] = mine.get(kind, 0) + count
-        for reason, count in item.reasons.items():
-            reasons[reason] = reasons.get(reason, 0) + count
-    return IngestReport(
-        dataset=snapshot.dataset,
-        files=sum(len(batch.files) for batch in batches),
-        skipped=sum(len(batch.skipped) for batch in batches),
-        late=sum(len(batch.late) for batch in batches),
-        rows_in=sum(item.rows_in for item in checked),
-        rows_ok=sum(item.rows_ok for item in checked),
-        rows_repaired=sum(item.rows_repaired for item in checked),
-        rows_quarantined=sum(item.rows_quarantined for item in checked),
-        repairs=repairs,
-        reasons=reasons,
-        told=tuple(told),
-        snapshot_number=snapshot.number,
-        snapshot_id=snapshot.snapshot_id,
-        rows=snapshot.rows,
-    )
-
-
-def _files_told(checked: CheckedBatch) -> list[str]:
-    """Return a line for each file with something to tell."""
-    told = []
-    for file in checked.files:
-        if file.reasons:
-            told.append(f"{file.name}: quarantined, {'; '.join(file.reasons)}")
-        if file.renamed:
-            told.append(f"{file.name}: {', '.join(f'{a} read as {b}' for a, b in sorted(file.renamed.items()))}")
-        if file.extra:
-            told.append(f"{file.name}: unknown column {', '.join(file.extra)} left out")
-        if file.rows_quarantined and not file.reasons:
-            told.append(f"{file.name}: {file.rows_quarantined} of {file.rows_in} rows quarantined")
-    return told
+        if name or len(project.datasets) < 2:
+            return [project.dataset(name)] if name else list(project.datasets)
+        waiting = {
+            each.name: {rule.dataset for rule in self._contract(each).rules if rule.kind is RuleKind.REFERENCE}
+            for each in project.datasets
+        }
+        order: list[Dataset] = []
+        while waiting:
+            ready = [name for name, named in waiting.items() if not (named & waiting.keys()) - {name}]
+            for each in ready or list(waiting):  # datasets that refer to each other: the error names what is missing
+                order.append(project.dataset(each))
+                del waiting[each]
+        return order
 
 
 def _copied(dataset: Dataset, files: Sequence[Path], folder: Path) -> Dataset:
@@ -240,4 +321,4 @@ def _copied(dataset: Dataset, files: Sequence[Path], folder: Path) -> Dataset:
         target = folder / f"{number:05d}" / file.name
         target.parent.mkdir()
         shutil.copy2(file, target)
-    return replace(dataset, source="**/*")
+    return replace(dataset, source="**/*", marker="", settle_s=0)

@@ -197,11 +197,12 @@ class EvidenceRoom:
         data = prove(
             start,
             state=at.state,
-            artifacts=at.artifacts,
+            artifacts=at.artifacts.unopened,  # a bundle leaves the house: of sealed files it names the digest only
             key=at.key,
             origin=at.settings.signing.name,
             segment=segment,
             also=also,
+            log=at.artifacts,
         )
         verification = verify_bundle(data, key=at.public_key)
         path = out or Path(f"proof-{subject.replace(':', '-').replace('@', '-')}.json")
@@ -266,6 +267,7 @@ class EvidenceRoom:
                     ("live models", self._models),
                     ("registry aliases", self._aliases),
                     ("runs", self._runs),
+                    ("personal data", self._privacy),
                 )
             )
         )
@@ -311,6 +313,20 @@ class EvidenceRoom:
         return (
             ", ".join(f"{name.removeprefix('environment/')}: {v.name}" for name, v in live.items()) or "none live yet"
         )
+
+    def _privacy(self) -> str:
+        from keelway.app.privacy import PrivacyRoom
+
+        if not self._at.vault_path.exists():
+            return "no keys in use"
+        status, left = PrivacyRoom(self._at).keys(), PrivacyRoom(self._at).unfinished()
+        if status.problem or left:
+            raise KeelwayError(
+                "Personal data is not in order",
+                found="; ".join([status.problem, *(f"erasure {number} is not done" for number in left)]).strip("; "),
+                fix="Restore the tenant's key; an erasure is finished by the next `keelway erase --expired`.",
+            )
+        return "the keys fit, and every erasure is done"
 
     def _aliases(self) -> str:
         from keelway.promote import alias_drift

@@ -17,7 +17,7 @@ def checked_paths(snapshot: Snapshot, *, at: Workspace) -> list[Path]:
     """Return the files of a snapshot, their bytes checked."""
     from keelway.snapshot import read
 
-    return read(snapshot, tables=at.tables, artifacts=at.artifacts)
+    return read(snapshot, tables=at.tables, artifacts=at.artifacts, state=at.state)
 
 
 def newest_snapshots(model: Model, *, at: Workspace) -> dict[str, Snapshot]:

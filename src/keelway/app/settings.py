@@ -15,6 +15,10 @@ from keelway.core import checked_name
 from keelway.errors import ProjectError, SettingsError
 
 FILE_NAME = "keelway.toml"
+SECRET_WORDS = ("secret", "token", "password", "account_key", "sas_key")
+"""An option of an object store whose name has one of these is a secret."""
+LEAST_LOG_DAYS = 183
+"""Six months: what Articles 19(1) and 26(6) of Regulation (EU) 2024/1689 ask of the logs of a high-risk system."""
 
 
 class ProjectSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,16 +41,20 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """`[engines]`: where things are kept.
 
     Attributes:
-        objects: Root of the object store that dataset sources are globs in.
+        objects: Root of the object store that dataset sources are globs in: a folder, or a URL such as
+            `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`.
+        object_options: Options of the object stores named by URL, such as `endpoint`, `region`, `access_key_id`; those
+            that are secret are references (`env:NAME`, `file:PATH`).
         state: URL of the state database; `sqlite:PATH` or `postgresql://...`.
-        artifacts: Folder of the artifact store.
-        tables: Folder of the Delta tables.
+        artifacts: Folder or URL of the artifact store.
+        tables: Folder or URL of the Delta tables.
         journals: Folder where serving processes write predictions before they are sealed.
         tracking: URL of the MLflow store; empty keeps no MLflow runs.
         workers: How many independent steps of a plan run at once.
     """
 
     objects: str = "."
+    object_options: dict[str, str] = {}
     state: str = "sqlite:.keelway/state.db"
     artifacts: str = ".keelway/artifacts"
     tables: str = ".keelway/tables"
@@ -69,6 +77,26 @@ class SigningSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     key: str = "file:.keelway/keys/signing.pem"
     public_key: str = ".keelway/keys/signing.pub"
     checkpoints: str = ".keelway/checkpoints"
+
+
+class PrivacySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[privacy]`: the keys behind tokens and sealed files, and how long personal data is kept.
+
+    Attributes:
+        key: A secret reference to the tenant's key (64 hexadecimal digits).
+        vault: Where the keys of values and files are kept; `sqlite:PATH`.
+        raw_days: How long raw files of datasets with personal data can be read; 0 for ever.
+        quarantine_days: How long their quarantined rows can be read; 0 for ever.
+        log_days: How long the log of predictions can be read; 0 for ever.
+        risk: `high` for a high-risk system under the EU AI Act: its log is kept for six months at least.
+    """
+
+    key: str = "file:.keelway/keys/tenant.key"
+    vault: str = "sqlite:.keelway/keys/vault.db"
+    raw_days: int = 0
+    quarantine_days: int = 0
+    log_days: int = 0
+    risk: str = ""
 
 
 class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,6 +133,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     project: ProjectSettings
     signing: SigningSettings
     engines: EngineSettings = EngineSettings()
+    privacy: PrivacySettings = PrivacySettings()
     environments: dict[str, EnvironmentSettings] = {}
     principals: dict[str, PrincipalSettings] = {}
 
@@ -168,6 +197,8 @@ def _check(settings: Settings) -> None:
             raise SettingsError(
                 f"environments.{name}.approvals is negative", expected="0 or more", found=str(environment.approvals)
             )
+    _check_privacy(settings.privacy)
+    _check_object_options(settings.engines.object_options)
     if settings.engines.workers < 1:
         raise SettingsError("engines.workers is too small", expected="1 or more", found=str(settings.engines.workers))
     for name, principal in settings.principals.items():
@@ -180,3 +211,32 @@ def _check(settings: Settings) -> None:
                 found="nothing",
                 fix="Only its token tells a service principal from a person; `keelway init` shows how one is made.",
             )
+
+
+def _check_object_options(options: dict[str, str]) -> None:
+    """Refuse a secret that is written down instead of referred to."""
+    for name, value in options.items():
+        if any(word in name.lower() for word in SECRET_WORDS) and not value.startswith(("env:", "file:")):
+            raise SettingsError(
+                f"engines.object_options.{name} holds a secret",
+                expected="env:NAME or file:PATH",
+                found=f"{len(value)} characters that are not a reference",
+                fix="Put the secret into an environment variable or a file, and name that.",
+            )
+
+
+def _check_privacy(privacy: PrivacySettings) -> None:
+    if not privacy.vault.startswith("sqlite:"):
+        raise SettingsError("privacy.vault is wrong", expected="sqlite:PATH", found=privacy.vault)
+    if privacy.risk not in ("", "high"):
+        raise SettingsError("privacy.risk is wrong", expected="high, or empty", found=privacy.risk)
+    for name in ("raw_days", "quarantine_days", "log_days"):
+        if getattr(privacy, name) < 0:
+            raise SettingsError(f"privacy.{name} is negative", expected="0 or more", found=str(getattr(privacy, name)))
+    if privacy.risk == "high" and 0 < privacy.log_days < LEAST_LOG_DAYS:
+        raise SettingsError(
+            "privacy.log_days is too short for a high-risk system",
+            expected=f"{LEAST_LOG_DAYS} days (six months) or more, or 0 to keep the log for ever",
+            found=str(privacy.log_days),
+            fix="Keep the log longer: Regulation (EU) 2024/1689, Articles 19(1) and 26(6).",
+        )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from keelway.app.persons import Names, entity_names, log_store
 from keelway.app.scoring_table import scoring_table
 from keelway.app.wire import Workspace
 from keelway.core import Environment, VersionName, split_version, time_text
@@ -184,12 +185,16 @@ class Traffic:
             environment=environment,
             journals=at.journals,
             state=at.state,
-            artifacts=at.artifacts,
+            artifacts=log_store(at.project.model(model), at=at),
             principal=at.principal.id,
             clock=at.clock,
             on_unlogged=on_unlogged,
         )
         return router, log
+
+    def entity_names(self, model: str) -> Names | None:
+        """Return what gives the people that a model speaks of their tokens; None where its entities are no people."""
+        return entity_names(self._at.project.model(model), at=self._at)
 
     def score(self, model: str, environment: str, *, as_of: datetime, limit: int = 0) -> ScoreReport:
         """Score every entity at one moment, by the arms that would answer its requests; log every prediction."""

@@ -12,10 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from keelway.app.contracts import ContractRoom
 from keelway.app.data import DataRoom
 from keelway.app.evidence import EvidenceRoom
 from keelway.app.gate import Gate
 from keelway.app.lab import Lab
+from keelway.app.privacy import PrivacyRoom
+from keelway.app.snapshots import SnapshotRoom
 from keelway.app.traffic import Traffic
 from keelway.app.watch import Watch
 from keelway.app.wire import Workspace, silent
@@ -28,7 +31,10 @@ class App:
 
     Attributes:
         workspace: The project bound to its engines.
-        data: Ingest, check, quarantine, snapshots.
+        data: Ingest, check, quarantine.
+        contracts: Lint, compare and accept contracts; what a change reaches.
+        snapshots: List, show, compare, tag, compact, vacuum.
+        privacy: Keys, erasure, retention.
         lab: Run, compare, look at runs and models.
         gate: Request, approve, reject, promote.
         traffic: Deploy, roll out, roll back, serve, score.
@@ -38,6 +44,9 @@ class App:
 
     workspace: Workspace
     data: DataRoom
+    contracts: ContractRoom
+    snapshots: SnapshotRoom
+    privacy: PrivacyRoom
     lab: Lab
     gate: Gate
     traffic: Traffic
@@ -76,6 +85,9 @@ class App:
         return cls(
             workspace=workspace,
             data=DataRoom(workspace),
+            contracts=ContractRoom(workspace),
+            snapshots=SnapshotRoom(workspace),
+            privacy=PrivacyRoom(workspace),
             lab=lab,
             gate=Gate(workspace),
             traffic=Traffic(workspace),

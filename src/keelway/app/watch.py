@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keelway.app.lab import Lab
+from keelway.app.persons import entity_names
 from keelway.app.scoring_table import checked_paths, newest_snapshots, scoring_table
 from keelway.app.wire import Workspace
 from keelway.core import Environment, Outcome, RunId, VersionName, parse_time
@@ -81,7 +82,7 @@ class Watch:
                 "Where do the outcomes come from?", expected="a file, or --from-label", found="neither, or both"
             )
         declared = self._at.project.model(model)
-        given = list(_from_file(file, declared) if file else self._from_label(declared, as_of))
+        given = self._named(_from_file(file, declared), declared) if file else list(self._from_label(declared, as_of))
         batch = record_outcomes(
             given,
             state=self._at.state,
@@ -91,6 +92,14 @@ class Watch:
         )
         recorded = batch.count if batch else 0
         return OutcomesRecorded(declared.label.name, recorded, len(given) - recorded)
+
+    def _named(self, outcomes: Iterator[Outcome], model: Model) -> list[Outcome]:
+        """Return outcomes under the tokens of the people they are about."""
+        given, names = list(outcomes), entity_names(model, at=self._at)
+        if names is None:
+            return given
+        tokens = names([outcome.entity for outcome in given])
+        return [replace(outcome, entity=token) for outcome, token in zip(given, tokens, strict=True)]
 
     def _from_label(self, model: Model, as_of: datetime | None) -> Iterator[Outcome]:
         from keelway.features import labels_for

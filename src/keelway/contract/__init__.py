@@ -1,28 +1,115 @@
 """Data contracts: check each row, repair what the contract allows, quarantine the rest with every reason."""
 
+from keelway.contract.alerts import IngestAlert, IngestAlertKind, ingest_alerts, raise_alerts
+from keelway.contract.arrival import Account, Arrival, take_account
+from keelway.contract.change import changes_between
+from keelway.contract.change_kinds import LEVELS, ChangeKind, ChangeLevel, ContractChange, ContractDiff
 from keelway.contract.check import check, quarantined_rows
 from keelway.contract.checked import CheckedBatch, CheckedFile, QuarantinedRow
 from keelway.contract.contract import Column, Contract, PiiClass, Rule, RuleKind, Severity, UnknownColumns
+from keelway.contract.cut_out import format_of
+from keelway.contract.discard import Discarded, discard, discard_batch, is_stopped, pass_over
+from keelway.contract.distribution import bins_of, psi
+from keelway.contract.draft import DraftedContract, draft_contract
+from keelway.contract.evolve import ContractAcceptance, accept_change, change_text
+from keelway.contract.freshness import Freshness, freshness, freshness_alerts, stop_alerts
+from keelway.contract.judge import judge, within
+from keelway.contract.lint import LintFinding, LintReport, datasets_in, lint_contract
 from keelway.contract.load import load_contract
+from keelway.contract.page import contract_page
+from keelway.contract.patterns import spelled
 from keelway.contract.ports import NOTHING, Against, Checker, Findings, Tokenizer
+from keelway.contract.quarantine import HeldFile, HeldRow, Selection, quarantined, quarantined_files
+from keelway.contract.queries import NUMBER, number_of
+from keelway.contract.release import WAIVE_ALL, Released, release
+from keelway.contract.rule_expressions import ROW_RULES, rules_asked, violations
+from keelway.contract.schedule import due_after, due_before, grace_of, nearest_due
+from keelway.contract.settle import Discard, ItemStatus, PickedFile, PickedRows, Release
+from keelway.contract.stopped import StoppedBatch, stopped_batch
+from keelway.contract.stops import reasons_to_stop
+from keelway.contract.volume import VolumeCheck
 
 __all__ = [
+    "LEVELS",
     "NOTHING",
+    "NUMBER",
+    "ROW_RULES",
+    "WAIVE_ALL",
+    "Account",
     "Against",
+    "Arrival",
+    "ChangeKind",
+    "ChangeLevel",
     "CheckedBatch",
     "CheckedFile",
     "Checker",
     "Column",
     "Contract",
+    "ContractAcceptance",
+    "ContractChange",
+    "ContractDiff",
+    "Discard",
+    "Discarded",
+    "DraftedContract",
     "Findings",
+    "Freshness",
+    "HeldFile",
+    "HeldRow",
+    "IngestAlert",
+    "IngestAlertKind",
+    "ItemStatus",
+    "LintFinding",
+    "LintReport",
+    "PickedFile",
+    "PickedRows",
     "PiiClass",
     "QuarantinedRow",
+    "Release",
+    "Released",
     "Rule",
     "RuleKind",
+    "Selection",
     "Severity",
+    "StoppedBatch",
     "Tokenizer",
     "UnknownColumns",
+    "VolumeCheck",
+    "accept_change",
+    "bins_of",
+    "change_text",
+    "changes_between",
     "check",
+    "contract_page",
+    "datasets_in",
+    "discard",
+    "discard_batch",
+    "draft_contract",
+    "due_after",
+    "due_before",
+    "format_of",
+    "freshness",
+    "freshness_alerts",
+    "grace_of",
+    "ingest_alerts",
+    "is_stopped",
+    "judge",
+    "lint_contract",
     "load_contract",
+    "nearest_due",
+    "number_of",
+    "pass_over",
+    "psi",
+    "quarantined",
+    "quarantined_files",
     "quarantined_rows",
+    "raise_alerts",
+    "reasons_to_stop",
+    "release",
+    "rules_asked",
+    "spelled",
+    "stop_alerts",
+    "stopped_batch",
+    "take_account",
+    "violations",
+    "within",
 ]

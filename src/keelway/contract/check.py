@@ -1,28 +1,34 @@
 """Checks a batch against its contract: repairs what is allowed, quarantines the rest, stops where told to.
 
-Nothing is lost: a row is kept or quarantined, with every reason and its line as it stood. The bytes go to the
-artifact store first; then one transaction writes the outcome and its ledger entry. Checking the same batch by the
-same contract again returns the outcome that is stored.
+A contract that changed is judged first, before anything is checked or loaded by it. Nothing is lost: a row is kept
+or quarantined, with every reason and its line as it stood. The bytes go to the artifact store first; then one
+transaction writes the outcome and its ledger entry. Checking the same batch by the same contract again returns the
+outcome that is stored.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from keelway.contract.checked import CheckedBatch, QuarantinedRow
-from keelway.contract.contract import Contract, UnknownColumns
-from keelway.contract.ports import Checker, Findings
+from keelway.contract.contract import Contract, RuleKind
+from keelway.contract.evolve import ContractStep, contract_key, next_step
+from keelway.contract.ports import NOTHING, Against, Checker, Findings, Tokenizer
+from keelway.contract.stops import reasons_to_stop
 from keelway.core import Action, ArtifactKind, ArtifactStore, Decision, Digest, PrincipalId, digest_of, short
 from keelway.errors import ContractError
 from keelway.ingest import Batch
 from keelway.ledger import record_decision
 
 if TYPE_CHECKING:
-    from keelway.ledger.ports import StateStore
+    from keelway.ledger.ports import StateStore, Transaction
 
+LOOKS_BACK = (RuleKind.UNIQUE, RuleKind.DISTRIBUTION)
+"""Rules that look at the version before."""
 EXAMPLES = 5
 """Bad rows shown in an error."""
 
@@ -37,34 +43,43 @@ def check(
     now: datetime,
     actor: PrincipalId,
     event_time: str,
+    against: Against = NOTHING,
+    compared: Mapping[str, Digest] | None = None,
+    tokenizer: Tokenizer | None = None,
 ) -> CheckedBatch:
     """Return what the contract says about a batch, and record it.
 
-    `event_time` is the column that says when a row happened; a row without it is quarantined.
+    Args:
+        event_time: The column that says when a row happened; a row without it is quarantined.
+        against: The versions that the batch is compared with, for the rules that compare.
+        compared: What `against` holds: `previous` and datasets to the digests of their snapshots.
+        tokenizer: Needed where the contract has columns that name a person.
 
     Raises:
-        ContractError: The contract stops the load (the refusal is in the ledger), or does not fit the dataset.
+        ContractError: The contract stops the load or breaks what was built on the one before (the refusal is in the
+            ledger), or it does not fit the dataset.
     """
     _must_fit(batch, contract, event_time)
-    key = f"{batch.dataset}/{batch.number:06d}/{short(digest_of([digest_of(contract), event_time]))}"
+    relevant = _relevant(compared or {}, contract)
+    key = _key(batch, contract, event_time, relevant)
     with state.snapshot() as tx:
         known = tx.find(CheckedBatch, key)
+        step = None if known else next_step(contract, tx=tx)
     if known is not None:
         return known
+    if step is not None and step.refused:
+        _refuse(step, batch, contract, state=state, now=now, actor=actor)
     artifacts.put(contract.text.encode(), kind=ArtifactKind.CONTRACT, name=f"{batch.dataset} {contract.version}")
     with tempfile.TemporaryDirectory(prefix="keelway-check-") as folder:
-        files = [(file, artifacts.path_of(file.digest)) for file in batch.files]
-        findings = checker.check(files, contract, event_time=event_time, folder=Path(folder))
-        checked = _stored(batch, contract, findings, artifacts=artifacts, now=now)
-    stops = _reasons_to_stop(checked, contract)
+        findings = checker.check(
+            [(file, artifacts.path_of(file.digest)) for file in batch.files], contract, event_time=event_time,
+            folder=Path(folder), against=against, tokenizer=tokenizer, waived=frozenset(batch.waived),
+        )  # fmt: skip
+        checked = _stored(batch, contract, findings, compared=relevant, artifacts=artifacts, now=now)
+    stops = (*findings.stops, *reasons_to_stop(checked.files, contract))
     with state.transaction() as tx:
-        tx.insert(_contract_key(contract), contract, parent=batch.dataset, at=now)
-        if not stops:
-            digest = tx.insert(key, checked, parent=batch.dataset, at=now)
-            if checked.rows_quarantined or any(file.reasons for file in checked.files):
-                record_decision(_decision(checked, digest, (), actor=actor), tx=tx)
-        else:
-            record_decision(_decision(checked, None, stops, actor=actor), tx=tx)
+        tx.insert(contract_key(contract), contract, parent=batch.dataset, at=now)
+        _record(checked, key, stops, step, actor=actor, tx=tx)
     if stops:
         raise _stopped(batch, stops, findings)
     return checked
@@ -102,12 +117,58 @@ def _must_fit(batch: Batch, contract: Contract, event_time: str) -> None:
         )
 
 
-def _contract_key(contract: Contract) -> str:
-    return f"{contract.dataset}/{contract.version}/{short(contract.source)}"
+def _relevant(compared: Mapping[str, Digest], contract: Contract) -> dict[str, Digest]:
+    """Return what a batch is compared with, without what no rule of its contract looks at."""
+    used = {rule.dataset for rule in contract.rules if rule.kind is RuleKind.REFERENCE}
+    if any(rule.kind in LOOKS_BACK for rule in contract.rules):
+        used.add("previous")
+    return {name: compared[name] for name in sorted(used & compared.keys())}
+
+
+def _key(batch: Batch, contract: Contract, event_time: str, compared: dict[str, Digest]) -> str:
+    """Return the key of an outcome: the same for the same batch, contract and versions it is compared with."""
+    asked = [digest_of(contract), event_time, *([compared] if compared else [])]
+    return f"{batch.dataset}/{batch.number:06d}/{short(digest_of(asked))}"
+
+
+def _refuse(
+    step: ContractStep, batch: Batch, contract: Contract, *, state: StateStore, now: datetime, actor: PrincipalId
+) -> NoReturn:
+    """Record that a changed contract is refused, and say so."""
+    with state.transaction() as tx:
+        tx.insert(contract_key(contract), contract, parent=batch.dataset, at=now)
+        record_decision(step.decision(actor=actor, at=now, batch=digest_of(batch)), tx=tx)
+    raise step.refusal()
+
+
+def _record(
+    checked: CheckedBatch,
+    key: str,
+    stops: tuple[str, ...],
+    step: ContractStep | None,
+    *,
+    actor: PrincipalId,
+    tx: Transaction,
+) -> None:
+    """Write an outcome and what the ledger says of it; a batch that is stopped leaves only the refusal."""
+    if stops:
+        record_decision(_decision(checked, None, stops, actor=actor), tx=tx)
+        return
+    digest = tx.insert(key, checked, parent=checked.dataset, at=checked.checked_at)
+    if step is not None:
+        record_decision(step.decision(actor=actor, at=checked.checked_at, batch=checked.batch), tx=tx)
+    if checked.rows_quarantined or any(file.reasons for file in checked.files):
+        record_decision(_decision(checked, digest, (), actor=actor), tx=tx)
 
 
 def _stored(
-    batch: Batch, contract: Contract, findings: Findings, *, artifacts: ArtifactStore, now: datetime
+    batch: Batch,
+    contract: Contract,
+    findings: Findings,
+    *,
+    compared: dict[str, Digest],
+    artifacts: ArtifactStore,
+    now: datetime,
 ) -> CheckedBatch:
     """Put a checker's files into the artifact store and return the record that names them."""
     assert findings.rows is not None
@@ -133,21 +194,9 @@ def _stored(
         columns=findings.columns,
         known_until=max((file.known_at for file in batch.files), default=batch.pulled_at),
         checked_at=now,
+        warnings=findings.warnings,
+        compared=compared,
     )
-
-
-def _reasons_to_stop(checked: CheckedBatch, contract: Contract) -> tuple[str, ...]:
-    reasons = []
-    limit = contract.stop_at_quarantined_share
-    if checked.rows_quarantined > limit * checked.rows_in:
-        share = checked.rows_quarantined / checked.rows_in
-        reasons.append(
-            f"{checked.rows_quarantined} of {checked.rows_in} rows ({share:.1%}) would be quarantined, "
-            f"at most {limit:.1%} may be"
-        )
-    if contract.unknown_columns is UnknownColumns.STOP:
-        reasons += [f"{file.name} has unknown columns: {', '.join(file.extra)}" for file in checked.files if file.extra]
-    return tuple(reasons)
 
 
 def _decision(checked: CheckedBatch, digest: Digest | None, stops: tuple[str, ...], *, actor: PrincipalId) -> Decision:
@@ -166,7 +215,8 @@ def _decision(checked: CheckedBatch, digest: Digest | None, stops: tuple[str, ..
         at=checked.checked_at,
         evidence=evidence,
         policy=checked.contract,
-        comment=f"{checked.rows_quarantined} of {checked.rows_in} rows, from {files} files",
+        comment=f"{checked.rows_quarantined} of {checked.rows_in} rows, from {files} files"
+        + (f"; warnings: {'; '.join(checked.warnings)}" if checked.warnings else ""),
     )
 
 

@@ -152,6 +152,7 @@ class Contract:
         rules: Every question asked, those that stand in the columns included, in the order of the columns.
         owner: Who answers for the data.
         max_age_s: How old the youngest row may be (the service level `latency`), in seconds; None for no promise.
+        retention_days: How long versions are kept (the service level `retention`), in days; None for no promise.
         key: Columns that together name a row; a repeated key is quarantined.
         unknown_columns: What happens to files with columns not named here.
         stop_at_quarantined_share: The load stops when more than this share of a batch's rows is quarantined.
@@ -180,6 +181,7 @@ class Contract:
     max_age_s: int | None
     source: Digest
     text: str
+    retention_days: int | None = None
 
     @property
     def pii_columns(self) -> tuple[Column, ...]:

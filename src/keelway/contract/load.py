@@ -1,55 +1,38 @@
 """Reads a contract from Open Data Contract Standard (ODCS) YAML, version 3.0 or 3.1.
 
-What Keelway does not check yet is refused, never passed over: a rule in a contract is a promise. Keelway's own
-properties stand under `customProperties`: of the schema object `unknownColumns` (ignore, quarantine, stop),
-`stopAtQuarantinedShare`, `delimiter`, `encoding`, `finalNewline` (required, optional); of a column `aliases`,
-`trim`, `strip`, `decimalComma`, `dateFormats`, `missing`, `default`.
+What Keelway does not check is refused, never passed over: a rule in a contract is a promise. `docs/contracts.md`
+lists every field that is read, and Keelway's own properties, which stand under `customProperties`.
 """
 
 from __future__ import annotations
 
 import codecs
-import re
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from keelway.contract.contract import Column, Contract, Rule, RuleKind, UnknownColumns
+from keelway.contract.conditions import columns_of, condition
+from keelway.contract.contract import Column, Contract, Rule, RuleKind, Severity, UnknownColumns
+from keelway.contract.odcs import Place, Properties, document_of, text_of
+from keelway.contract.odcs_columns import column_of, plain_rules, unique_rule
+from keelway.contract.odcs_promises import owner_of, service_levels_of
+from keelway.contract.odcs_quality import column_quality, missing_texts, schema_quality
+from keelway.contract.odcs_references import references
 from keelway.core import digest_bytes
 from keelway.errors import ContractError
 
 if TYPE_CHECKING:
-    from open_data_contract_standard.model import (
-        CustomProperty,
-        DataQuality,
-        OpenDataContractStandard,
-        SchemaObject,
-        SchemaProperty,
-    )
+    import ibis.expr.types as ir
+    from open_data_contract_standard.model import OpenDataContractStandard, SchemaObject, SchemaProperty
 
-API_VERSIONS = re.compile(r"v3\.[01]\.\d+")
-KINDS = ("string", "integer", "number", "boolean", "date", "timestamp")
-DATASET_PROPERTIES = ("unknownColumns", "stopAtQuarantinedShare", "delimiter", "encoding", "finalNewline")
-COLUMN_PROPERTIES = ("aliases", "trim", "strip", "decimalComma", "dateFormats", "missing", "default")
-KIND_NAMES = {
-    "integer": "an integer",
-    "number": "a number",
-    "boolean": "true or false",
-    "date": "a date",
-    "timestamp": "a time",
-}
-OPTIONS = {
-    "string": ("minLength", "maxLength", "pattern"),
-    "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
-    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
-    "boolean": (),
-    "date": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "format"),
-    "timestamp": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "format"),
-}
-_JAVA_TOKENS = {
-    "yyyy": "%Y", "yy": "%y", "MMM": "%b", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S",
-    "SSSSSS": "%f", "SSS": "%g", "'T'": "T", "'Z'": "Z",
-}  # fmt: skip
-_JAVA = re.compile("|".join(sorted(_JAVA_TOKENS, key=len, reverse=True)))
+API_VERSIONS = ("v3.0.", "v3.1.")
+DATASET_PROPERTIES = (
+    "unknownColumns", "stopAtQuarantinedShare", "format", "delimiter", "quote", "encoding", "finalNewline",
+)  # fmt: skip
+FORMATS = ("", "csv", "jsonl", "parquet")
+IBIS_TYPES = {"integer": "int64", "number": "float64"}
+"""Ibis type by kind of column, where it is not of the same name."""
 
 
 def load_contract(path: Path, dataset_name: str) -> Contract:
@@ -57,278 +40,177 @@ def load_contract(path: Path, dataset_name: str) -> Contract:
 
     Raises:
         ContractError: The file is missing, is no YAML, is no ODCS 3.0 or 3.1, lacks something, or asks for
-            something that is not checked yet; the message names the line or the field.
+            something that is not checked; the message names the line or the field.
     """
-    text = _text(path)
-    document = _document(text, path)
-    version = document.apiVersion or "nothing"
-    if not API_VERSIONS.fullmatch(version):
-        raise _wrong(path, "apiVersion", "v3.0.x or v3.1.x", version)
-    if document.kind != "DataContract":
-        raise _wrong(path, "kind", "DataContract", document.kind or "nothing")
-    if not document.version:
-        raise _wrong(path, "version", "the contract's version, such as 1.0.0", "nothing")
-    schema = _schema(document, dataset_name, path)
-    where = f"schema {dataset_name}"
-    if schema.quality:
-        raise _wrong(path, f"{where}: quality", "rules on columns only", f"{len(schema.quality)} rules", _NOT_YET)
-    own = _own_properties(schema.customProperties, DATASET_PROPERTIES, where, path)
-    columns = tuple(_column(item, where, path) for item in schema.properties or ())
-    _must_be_distinct(columns, where, path)
-    keys = sorted(
-        (item.primaryKeyPosition or 0, item.name or "") for item in schema.properties or () if item.primaryKey
-    )
-    key = tuple(name for _, name in keys)
+    place = Place(path)
+    text = text_of(place)
+    document = document_of(text, place)
+    _must_be_odcs(document, place)
+    schema = _schema(document, dataset_name, place)
+    at = place.at(f"schema {dataset_name}")
+    own = Properties(schema.customProperties, DATASET_PROPERTIES, at)
+    levels = service_levels_of(document, dataset_name, place)
+    read = [_column(item, dataset_name, at) for item in schema.properties or ()]
+    columns = tuple(column for column, _ in read)
+    key = _key(schema)
+    of_columns = [rule for _, rules in read for rule in rules]
+    of_schema = _schema_rules(schema, columns, key, dataset_name, at)
+    rules = _distinct([*of_columns, *of_schema, *levels.rules], at)
+    _must_fit(rules, columns, at)
     return Contract(
         dataset=dataset_name,
         contract_id=document.id or "",
-        version=document.version,
+        version=document.version or "",
         columns=columns,
-        rules=column_rules(columns, key),
+        rules=tuple(_with_columns(rule, columns, at) for rule in rules),
         key=key,
-        unknown_columns=UnknownColumns(
-            _one_of(own, "unknownColumns", tuple(UnknownColumns), UnknownColumns.IGNORE, where, path)
-        ),
-        stop_at_quarantined_share=_share(own, where, path),
-        format="",
-        delimiter=_delimiter(own, where, path),
-        quote='"',
-        encoding=_encoding(own, where, path),
-        final_newline=_one_of(own, "finalNewline", ("required", "optional"), "required", where, path) == "required",
-        owner="",
-        max_age_s=None,
+        unknown_columns=UnknownColumns(own.one_of("unknownColumns", tuple(UnknownColumns), UnknownColumns.IGNORE)),
+        stop_at_quarantined_share=_share(own),
+        format=own.one_of("format", FORMATS, ""),
+        delimiter=_character(own, "delimiter", ","),
+        quote=_character(own, "quote", '"'),
+        encoding=_encoding(own),
+        final_newline=own.one_of("finalNewline", ("required", "optional"), "required") == "required",
+        owner=owner_of(document, place),
+        max_age_s=levels.max_age_s,
         source=digest_bytes(text.encode()),
         text=text,
+        retention_days=levels.retention_days,
     )
 
 
-_NOT_YET = "Keelway does not check this yet: take it out of the contract, so that nobody relies on it."
+def _must_be_odcs(document: OpenDataContractStandard, place: Place) -> None:
+    version = document.apiVersion or "nothing"
+    if not version.startswith(API_VERSIONS):
+        raise place.wrong("apiVersion", "v3.0.x or v3.1.x", version)
+    if document.kind != "DataContract":
+        raise place.wrong("kind", "DataContract", document.kind or "nothing")
+    if not document.version:
+        raise place.wrong("version", "the contract's version, such as 1.0.0", "nothing")
 
 
-def column_rules(columns: tuple[Column, ...], key: tuple[str, ...]) -> tuple[Rule, ...]:
-    """Return the rules that stand in the columns themselves, column by column, then the key."""
-    rules = [rule for column in columns for rule in _rules_of(column)]
-    if key:
-        rules.append(Rule(RuleKind.UNIQUE, key, f"{', '.join(key)}: repeats an earlier row"))
-    return tuple(rules)
-
-
-def _rules_of(column: Column) -> list[Rule]:
-    name, own = column.name, (column.name,)
-    rules = []
-    if column.required:
-        rules.append(Rule(RuleKind.REQUIRED, own, f"{name}: missing"))
-    if column.kind != "string":
-        rules.append(Rule(RuleKind.TYPE, own, f"{name}: not {KIND_NAMES[column.kind]}"))
-    if column.minimum is not None:
-        words, out = ("not above", True) if column.exclusive_minimum else ("below", False)
-        reason = f"{name}: {words} {column.minimum}"
-        rules.append(Rule(RuleKind.MINIMUM, own, reason, minimum=column.minimum, exclusive=out))
-    if column.maximum is not None:
-        words, out = ("not below", True) if column.exclusive_maximum else ("above", False)
-        reason = f"{name}: {words} {column.maximum}"
-        rules.append(Rule(RuleKind.MAXIMUM, own, reason, maximum=column.maximum, exclusive=out))
-    if column.min_length is not None:
-        reason, bound = f"{name}: shorter than {column.min_length}", str(column.min_length)
-        rules.append(Rule(RuleKind.MIN_LENGTH, own, reason, minimum=bound))
-    if column.max_length is not None:
-        reason, bound = f"{name}: longer than {column.max_length}", str(column.max_length)
-        rules.append(Rule(RuleKind.MAX_LENGTH, own, reason, maximum=bound))
-    if column.pattern is not None:
-        rules.append(Rule(RuleKind.PATTERN, own, f"{name}: does not match {column.pattern}", text=column.pattern))
-    if column.allowed:
-        rules.append(Rule(RuleKind.ALLOWED, own, f"{name}: not an allowed value", allowed=column.allowed))
-    if column.unique:
-        rules.append(Rule(RuleKind.UNIQUE, own, f"{name}: repeats an earlier row"))
-    return rules
-
-
-def _wrong(path: Path, field: str, expected: str, found: str, fix: str = "") -> ContractError:
-    return ContractError(f"{path.name}: {field}", expected=expected, found=found, fix=fix or f"Mend {path}.")
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise ContractError(
-            "There is no contract",
-            expected="an ODCS file",
-            found=str(path),
-            fix="Write it, or mend the dataset's path.",
-        ) from error
-    except OSError as error:
-        raise ContractError(f"{path.name} cannot be read", found=error.strerror or str(error)) from error
-    except UnicodeDecodeError as error:
-        raise _wrong(path, "encoding", "UTF-8", f"byte {error.start} is not") from error
-
-
-def _document(text: str, path: Path) -> OpenDataContractStandard:
-    """Parse the YAML and its shape."""
-    import yaml
-    from open_data_contract_standard.model import OpenDataContractStandard
-    from pydantic import ValidationError
-
-    try:
-        value = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
-        raise _wrong(path, line, "YAML", error.problem or "something else") from error
-    except yaml.YAMLError as error:
-        raise _wrong(path, "the file", "YAML", str(error).splitlines()[0]) from error
-    if not isinstance(value, dict):
-        raise _wrong(path, "the file", "a mapping at the top", type(value).__name__)
-    try:
-        return OpenDataContractStandard.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        found = f"{first['input']!r:.80}"
-        raise _wrong(path, field, f"ODCS {value.get('apiVersion', 'v3.1.0')} ({first['msg']})", found) from error
-
-
-def _schema(document: OpenDataContractStandard, dataset: str, path: Path) -> SchemaObject:
+def _schema(document: OpenDataContractStandard, dataset: str, place: Place) -> SchemaObject:
     names = [item.name or "" for item in document.schema_ or ()]
-    if dataset not in names:
-        raise _wrong(path, "schema", f"an object named {dataset}", ", ".join(names) or "nothing")
+    if names.count(dataset) != 1:
+        raise place.wrong("schema", f"one object named {dataset}", ", ".join(names) or "nothing")
     schema = (document.schema_ or [])[names.index(dataset)]
     if not schema.properties:
-        raise _wrong(path, f"schema {dataset}: properties", "at least one column", "none")
+        raise place.wrong(f"schema {dataset}: properties", "at least one column", "none")
     return schema
 
 
-def _column(item: SchemaProperty, where: str, path: Path) -> Column:
-    """Return one column of the schema."""
+def _column(item: SchemaProperty, dataset: str, place: Place) -> tuple[Column, list[Rule]]:
+    """Return a column, and all rules that stand at it."""
     if not item.name or item.name.startswith("_"):
-        raise _wrong(path, f"{where}: properties", "names that do not start with '_'", repr(item.name))
-    where = f"{where}, column {item.name}"
-    kind = item.logicalType or "nothing"
-    if kind not in KINDS:
-        raise _wrong(path, f"{where}: logicalType", f"one of {', '.join(KINDS)}", kind)
-    options = item.logicalTypeOptions or {}
-    for name in options:
-        if name not in OPTIONS[kind]:
-            known = ", ".join(OPTIONS[kind]) or "none"
-            raise _wrong(path, f"{where}: logicalTypeOptions", f"{kind} options: {known}", name, _NOT_YET)
-    own = _own_properties(item.customProperties, COLUMN_PROPERTIES, where, path)
-    quality = _quality(item.quality or [], where, path)
-    formats = [options["format"]] if "format" in options else []
-    formats += _texts(own, "dateFormats", where, path)
-    minimum, minimum_excluded = _bound(options, "inimum")
-    maximum, maximum_excluded = _bound(options, "aximum")
-    return Column(
-        name=item.name,
-        kind=kind,
-        required=bool(item.required or item.primaryKey or quality.get("required")),
-        unique=bool(item.unique or quality.get("unique")),
-        formats=tuple(_strptime(text, where, path) for text in formats),
-        minimum=minimum,
-        maximum=maximum,
-        exclusive_minimum=minimum_excluded,
-        exclusive_maximum=maximum_excluded,
-        min_length=options.get("minLength"),
-        max_length=options.get("maxLength"),
-        pattern=options.get("pattern") or quality.get("pattern"),
-        allowed=tuple(str(value.value) for value in item.enum or ()) or tuple(quality.get("allowed", ())),
-        classification=item.classification or "",
-        aliases=tuple(_texts(own, "aliases", where, path)),
-        trim=_one_of(own, "trim", (True, False), False, where, path),
-        strip=tuple(_texts(own, "strip", where, path)),
-        decimal_comma=_one_of(own, "decimalComma", (True, False), False, where, path),
-        missing=tuple(_texts(own, "missing", where, path)),
-        default=str(own["default"]) if own.get("default") is not None else None,
-    )
+        raise place.wrong("properties", "names that do not start with '_'", repr(item.name))
+    at = place.at(f"column {item.name}")
+    column = column_of(item, at)
+    quality = item.quality or []
+    column = replace(column, missing=tuple(dict.fromkeys((*column.missing, *missing_texts(quality, at)))))
+    rules = [
+        *plain_rules(column),
+        *column_quality(quality, column, at),
+        *references(item.relationships or [], (column.name,), dataset, at),
+    ]
+    return _as_ruled(column, rules), rules
 
 
-def _bound(options: dict[str, Any], end: str) -> tuple[str | None, bool]:
-    """Return a bound as text and whether it is itself excluded."""
-    plain, exclusive = (options.get(name) for name in (f"m{end}", f"exclusiveM{end}"))
-    if exclusive is not None and not isinstance(exclusive, bool):
-        return str(exclusive), True
-    return (None if plain is None else str(plain)), bool(exclusive)
-
-
-def _quality(rules: list[DataQuality], where: str, path: Path) -> dict[str, Any]:
-    """Return what the library metrics of a column ask, in the words of `Column`."""
-    asked: dict[str, Any] = {}
+def _as_ruled(column: Column, rules: Iterable[Rule]) -> Column:
+    """Return a column whose fields also say what its rules under `quality` ask for, unless they only warn."""
     for rule in rules:
-        metric = rule.metric or rule.rule or rule.type or "a rule"
-        arguments = rule.arguments or {}
-        if rule.mustBe != 0 or metric not in ("nullValues", "duplicateValues", "invalidValues", "missingValues"):
-            expected = "nullValues, duplicateValues or invalidValues with mustBe: 0"
-            raise _wrong(path, f"{where}: quality", expected, metric, _NOT_YET)
-        if metric in ("nullValues", "missingValues"):
-            asked["required"] = True
-        elif metric == "duplicateValues":
-            asked["unique"] = True
-        else:
-            asked["allowed"] = [str(value) for value in arguments.get("validValues", ())]
-            asked["pattern"] = arguments.get("pattern")
-    return asked
+        if rule.severity is Severity.WARN:
+            continue
+        if rule.kind is RuleKind.REQUIRED:
+            column = replace(column, required=True)
+        elif rule.kind is RuleKind.UNIQUE and rule.columns == (column.name,):
+            column = replace(column, unique=True)
+        elif rule.kind is RuleKind.ALLOWED:
+            column = replace(column, allowed=column.allowed or rule.allowed)
+        elif rule.kind is RuleKind.PATTERN:
+            column = replace(column, pattern=column.pattern or rule.text)
+    return column
 
 
-def _own_properties(
-    properties: list[CustomProperty] | None, known: tuple[str, ...], where: str, path: Path
-) -> dict[str, Any]:
-    """Return Keelway's custom properties; one that is misspelt or misplaced would silently do nothing."""
-    found = {item.property or "": item.value for item in properties or () if item.vendor in (None, "keelway")}
-    for name in found:
-        if name not in known:
-            fix = "Mend the name, or give a property of another tool its `vendor`."
-            raise _wrong(path, f"{where}: customProperties", f"one of {', '.join(known)}", name, fix)
-    return found
+def _key(schema: SchemaObject) -> tuple[str, ...]:
+    keys = [(item.primaryKeyPosition or 0, item.name or "") for item in schema.properties or () if item.primaryKey]
+    return tuple(name for _, name in sorted(keys))
 
 
-def _must_be_distinct(columns: tuple[Column, ...], where: str, path: Path) -> None:
+def _schema_rules(
+    schema: SchemaObject, columns: tuple[Column, ...], key: tuple[str, ...], dataset: str, place: Place
+) -> list[Rule]:
+    """Return the rules of the schema itself: its key, its quality, its relationships."""
+    return [
+        *([unique_rule(key)] if key else []),
+        *schema_quality(schema.quality or [], columns, place),
+        *references(schema.relationships or [], (), dataset, place),
+    ]
+
+
+def _distinct(rules: list[Rule], place: Place) -> list[Rule]:
+    """Return the rules without those asked for twice; rules are counted by reason, so each needs its own."""
+    by_reason: dict[str, Rule] = {}
+    for rule in rules:
+        known = by_reason.setdefault(rule.reason, rule)
+        if known != rule:
+            fix = "Give one of them another `name`, or take one out."
+            raise place.wrong("quality", "one rule of each name", f"{rule.reason!r} twice", fix)
+    return list(by_reason.values())
+
+
+def _must_fit(rules: list[Rule], columns: tuple[Column, ...], place: Place) -> None:
+    """Refuse names that stand twice, and rules about columns that are not there."""
     names: set[str] = set()
     for column in columns:
         for name in (column.name, *column.aliases):
             if name in names:
-                raise _wrong(path, f"{where}: properties", "each name and alias once", f"{name} twice")
+                raise place.wrong("properties", "each name and alias once", f"{name} twice")
             names.add(name)
+    kinds = {column.name: column.kind for column in columns}
+    for rule in rules:
+        for name in rule.columns:
+            if name not in kinds:
+                raise place.wrong(rule.reason, f"one of {', '.join(kinds)}", name)
+        if rule.kind is RuleKind.FRESHNESS and rule.columns and kinds[rule.columns[0]] not in ("date", "timestamp"):
+            raise place.wrong(rule.reason, "a column of type date or timestamp", rule.columns[0])
 
 
-def _one_of(own: dict[str, Any], name: str, choices: tuple[Any, ...], default: Any, where: str, path: Path) -> Any:
-    value = own.get(name, default)
-    if value not in choices:
-        raise _wrong(path, f"{where}: {name}", " or ".join(str(choice) for choice in choices), repr(value))
+def _with_columns(rule: Rule, columns: tuple[Column, ...], place: Place) -> Rule:
+    """Return a rule that knows its columns; a condition names them in its text."""
+    if rule.kind is not RuleKind.EXPRESSION:
+        return rule
+    try:
+        condition(rule.text, _table(columns))
+    except ContractError as error:
+        raise place.wrong(rule.reason, error.expected, error.found, error.fix) from error
+    return replace(rule, columns=columns_of(rule.text, tuple(column.name for column in columns)))
+
+
+def _table(columns: tuple[Column, ...]) -> ir.Table:
+    """Return a table without rows that has the columns of the contract."""
+    import ibis
+
+    return ibis.table({column.name: IBIS_TYPES.get(column.kind, column.kind) for column in columns}, name="batch")
+
+
+def _share(own: Properties) -> float:
+    share = own.number("stopAtQuarantinedShare")
+    if share is not None and not 0 <= share <= 1:
+        raise own.wrong("stopAtQuarantinedShare", "a share between 0 and 1")
+    return 1.0 if share is None else share
+
+
+def _character(own: Properties, name: str, default: str) -> str:
+    value = own.text(name, default)
+    refused = '\r\n"' if name == "delimiter" else "\r\n"
+    if len(value) > 1 or any(each in refused for each in value) or (name == "delimiter" and not value):
+        raise own.wrong(name, "one character")
     return value
 
 
-def _texts(own: dict[str, Any], name: str, where: str, path: Path) -> list[str]:
-    value = own.get(name, [])
-    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-        raise _wrong(path, f"{where}: {name}", "a list of texts", f"{value!r:.80}")
-    return value
-
-
-def _share(own: dict[str, Any], where: str, path: Path) -> float:
-    value = own.get("stopAtQuarantinedShare", 1.0)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise _wrong(path, f"{where}: stopAtQuarantinedShare", "a share between 0 and 1", repr(value))
-    return float(value)
-
-
-def _delimiter(own: dict[str, Any], where: str, path: Path) -> str:
-    value = own.get("delimiter", ",")
-    if not isinstance(value, str) or len(value) != 1 or value in '"\r\n':
-        raise _wrong(path, f"{where}: delimiter", "one character", repr(value))
-    return value
-
-
-def _encoding(own: dict[str, Any], where: str, path: Path) -> str:
-    value = str(own.get("encoding", "utf-8"))
+def _encoding(own: Properties) -> str:
+    value = str(own.value("encoding") or "utf-8")
     try:
         return codecs.lookup(value).name
     except LookupError as error:
-        raise _wrong(path, f"{where}: encoding", "an encoding such as utf-8 or latin-1", value) from error
-
-
-def _strptime(text: str, where: str, path: Path) -> str:
-    """Return the strptime form of a date format, which may be written as ODCS does (`dd.MM.yyyy`)."""
-    if "%" in text:
-        return text
-    if re.search("[A-Za-z]", _JAVA.sub("", text)):
-        raise _wrong(path, f"{where}: format", "a format such as dd.MM.yyyy or %d.%m.%Y", text)
-    return _JAVA.sub(lambda match: _JAVA_TOKENS[match[0]], text)
+        raise own.wrong("encoding", "an encoding such as utf-8 or latin-1") from error

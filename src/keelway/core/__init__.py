@@ -17,6 +17,7 @@ from keelway.core.digest import (
     revive,
     short,
 )
+from keelway.core.divergence import filled_bins, js_distance, psi, psi_null_mean, psi_null_quantile
 from keelway.core.ids import (
     Environment,
     PrincipalId,
@@ -68,12 +69,17 @@ __all__ = [
     "digest_bytes",
     "digest_file",
     "digest_of",
+    "filled_bins",
     "in_utc",
     "is_digest",
+    "js_distance",
     "parse_duration",
     "parse_json",
     "parse_time",
     "plain",
+    "psi",
+    "psi_null_mean",
+    "psi_null_quantile",
     "references",
     "revive",
     "short",

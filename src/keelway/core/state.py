@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -68,6 +68,13 @@ class Records(Protocol):
 
     def count(self, kind: type, *, parent: str | None = None) -> int:
         """Return how many records of a class there are."""
+        ...
+
+    def naming(self, digests: Collection[Digest], *, besides: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+        """Yield class name and canonical JSON of every record that names one of `digests`, in bounded memory.
+
+        Reads all records, whatever their class, but those of the classes named in `besides`. Bytes are checked.
+        """
         ...
 
     def missing(self, kind: type, keys: Iterable[str]) -> set[str]:

@@ -20,6 +20,7 @@ from keelway.features.profile import profile_of
 from keelway.features.records import FeatureColumn, FeatureTable, Purpose
 from keelway.ledger.ports import StateStore
 from keelway.project import Dataset, Model
+from keelway.snapshot import SnapshotRows, must_be_kept
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,6 +56,7 @@ def build_features(
 
     Raises:
         FeatureError: A function broke its promise, a snapshot is missing, or no row is left.
+        MissingRecordError: A snapshot was expired meanwhile; nothing is stored.
     """
     now = in_utc(now)
     cuts = _checked_cuts(model, as_ofs, now=now)
@@ -62,7 +64,7 @@ def build_features(
     used = _snapshots_of(datasets, snapshots)
     if with_label:
         cuts = _matured(model, cuts, until=min(now, used[model.label.source.name].watermark))
-    with opened(datasets, {name: paths_of(snapshot) for name, snapshot in used.items()}) as tables:
+    with opened(datasets, rows_in(used, paths_of)) as tables:
         rows, columns = features_at(model, tables, as_ofs=cuts)
         if with_label:
             rows = with_labels(model, rows, label_rows(model.label, tables, as_ofs=cuts, now=now))
@@ -79,6 +81,13 @@ def build_features(
         state=state,
         now=now,
     )
+
+
+def rows_in(
+    snapshots: Mapping[str, Snapshot], paths_of: Callable[[Snapshot], list[Path]]
+) -> dict[str, SnapshotRows]:
+    """Return the rows of some snapshots, each with the columns that its version has."""
+    return {name: SnapshotRows(tuple(paths_of(each)), each.columns) for name, each in snapshots.items()}
 
 
 def rows_of(table: FeatureTable, artifacts: ArtifactStore) -> pa.Table:
@@ -255,6 +264,7 @@ def _stored(
         definition=model.data_definition(),
     )
     with state.transaction() as tx:
+        must_be_kept(snapshots.values(), tx)
         tx.insert(table.profile, profile, parent=model.name, at=now)
         tx.insert(digest_of(table), table, parent=model.name, at=now)
     return table

@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelway.errors import FeatureError
 from keelway.features.records import FeatureColumn, Kind
 from keelway.project import Dataset, FeatureSet, Label
+from keelway.snapshot import SnapshotRows
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -60,8 +60,8 @@ class Tables:
 
 
 @contextmanager
-def opened(datasets: Sequence[Dataset], paths: Mapping[str, Sequence[Path]]) -> Iterator[Tables]:
-    """Open the Parquet files of some datasets as tables, rows in one order whatever order the files have.
+def opened(datasets: Sequence[Dataset], rows: Mapping[str, SnapshotRows]) -> Iterator[Tables]:
+    """Open the versions of some datasets as tables, rows in one order whatever order the files have.
 
     Raises:
         FeatureError: The files of a dataset cannot be read, or lack its event time.
@@ -79,7 +79,7 @@ def opened(datasets: Sequence[Dataset], paths: Mapping[str, Sequence[Path]]) -> 
             tables = {}
             for dataset in datasets:
                 try:
-                    tables[dataset.name] = _loaded(connection, dataset, [str(path) for path in paths[dataset.name]])
+                    tables[dataset.name] = _loaded(connection, dataset, rows[dataset.name])
                 except (duckdb.Error, IbisError) as error:
                     raise FeatureError(
                         f"The snapshot of {dataset.name!r} cannot be read", expected="Parquet files", found=str(error)
@@ -144,10 +144,11 @@ def label_rows(label: Label, tables: Tables, *, as_ofs: Sequence[datetime], now:
     return rows.set_column(2, LABEL, rows[LABEL].cast(pa.int8()))
 
 
-def _loaded(connection: Any, dataset: Dataset, paths: list[str]) -> Any:
-    if not paths:
+def _loaded(connection: Any, dataset: Dataset, rows: SnapshotRows) -> Any:
+    if not rows.paths:
         raise FeatureError(f"The snapshot of {dataset.name!r} has no rows", expected="one Parquet file or more")
-    table = connection.read_parquet(paths)
+    connection.raw_sql(f'CREATE TEMP VIEW "rows of {dataset.name}" AS {rows.sql}')
+    table = connection.table(f"rows of {dataset.name}")
     for needed in (dataset.event_time, KNOWN_AT):
         if needed not in table.columns:
             raise FeatureError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from keelway.core import Outcome, in_utc
 from keelway.errors import FeatureError
-from keelway.features.build import feature_sources, features_at
+from keelway.features.build import feature_sources, features_at, rows_in
 from keelway.features.compute import ENTITY, LABEL, Tables, label_rows, opened
 from keelway.project import Model
 
@@ -45,7 +45,7 @@ def labels_for(
     known_at = as_of + label.horizon
     if known_at > min(now, snapshots[label.source.name].watermark):
         return []
-    with opened(list(datasets.values()), {name: paths_of(snapshots[name]) for name in datasets}) as tables:
+    with opened(list(datasets.values()), rows_in({name: snapshots[name] for name in datasets}, paths_of)) as tables:
         rows = label_rows(label, tables, as_ofs=(as_of,), now=now)
         wanted = _spine(model, tables, as_of) if entities is None else set(entities)
     values: dict[str, int | None] = dict.fromkeys(wanted, label.absent)

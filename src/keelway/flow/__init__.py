@@ -1,6 +1,6 @@
 """The lifecycle as data: steps and plans, and a runner that repeats nothing it has finished."""
 
-from keelway.flow.bring_in import bring_in
+from keelway.flow.bring_in import Loaded, Terms, bring_in, bring_in_batches, comparison, no_data, terms_of
 from keelway.flow.context import Context
 from keelway.flow.define import StepDefinition, check_plan, definition_of, step
 from keelway.flow.execute import execute_step
@@ -13,6 +13,7 @@ from keelway.flow.standard import train_plan
 __all__ = [
     "CachedStep",
     "Context",
+    "Loaded",
     "Nothing",
     "Plan",
     "RunView",
@@ -20,16 +21,21 @@ __all__ = [
     "StepDefinition",
     "StepEvent",
     "StepEventKind",
+    "Terms",
     "bring_in",
+    "bring_in_batches",
     "check_plan",
     "close_run",
+    "comparison",
     "definition_of",
     "execute_step",
     "find_run",
+    "no_data",
     "open_run",
     "open_runs",
     "run_plan",
     "run_view",
     "step",
+    "terms_of",
     "train_plan",
 ]

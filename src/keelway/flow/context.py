@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from keelway.contract import Checker
     from keelway.ingest import ObjectSource
     from keelway.ledger import SigningKey, StateStore
+    from keelway.privacy import PersonalData
     from keelway.project import Project
     from keelway.snapshot import TableStore
     from keelway.train import Tracker
@@ -38,6 +39,7 @@ class Context:
         run_id: The run, set by the runner.
         root: The folder of the project.
         progress: Takes one line of progress for people.
+        personal: Returns what datasets with personal data are brought in with; None where there is no such thing.
         wall: The clock on the wall, only for how long things took; `now` is the time to compute with.
     """
 
@@ -57,4 +59,5 @@ class Context:
     root: Path
     run_id: RunId = _NO_RUN
     progress: Callable[[str], None] = _say_nothing
+    personal: Callable[[], PersonalData] | None = None
     wall: Clock = field(default_factory=SystemClock)

@@ -294,12 +294,15 @@ def _finished(
 def _close(finished: StepFinished, job: _Job, context: Context, *, tx: Transaction) -> StepFinished:
     """Store how a step ended, with its ledger entry; the first success of a step stands."""
     from keelway.ledger import record_decision
+    from keelway.snapshot import Snapshot, must_be_kept
 
     done = tx.find(StepFinished, job.key)
     if done is not None:
         return done
     succeeded = finished.status is RunStatus.SUCCEEDED
     key = job.key if succeeded else failure_key(job.key, len(failures(StepFinished, job.key, tx=tx)) + 1)
+    if finished.output_kind == Snapshot.__name__:
+        must_be_kept([finished.output], tx)
     digest = tx.insert(key, finished, parent=job.started.run_id, at=context.now)
     decision = Decision(
         action=Action.STEP,

@@ -143,7 +143,7 @@ def register_step(ctx: Context, *, model: str, ranking: Ranking) -> ModelVersion
 def _paths_of(ctx: Context) -> Callable[[Snapshot], list[Path]]:
     from keelway.snapshot import read
 
-    return lambda snapshot: read(snapshot, tables=ctx.tables, artifacts=ctx.artifacts)
+    return lambda snapshot: read(snapshot, tables=ctx.tables, artifacts=ctx.artifacts, state=ctx.state)
 
 
 def _champion(name: str, ctx: Context) -> Any:

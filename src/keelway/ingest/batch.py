@@ -29,7 +29,9 @@ class RawFile:
         name: Its name in the object store.
         digest: Address of its bytes in the artifact store.
         known_at: When it was written to the object store; its rows were not known before.
-        event_date: The day its Hive partition `dt=YYYY-MM-DD` speaks of, as ISO text, or None.
+        event_date: The day its Hive partition (`dt=YYYY-MM-DD` and its kin) speaks of, as ISO text, or None.
+        ahead_s: By how many seconds the store's clock said a later time than ours when the file was pulled; its
+            `known_at` is the time of the pull then, for nothing is known before it was there.
     """
 
     name: str
@@ -37,6 +39,7 @@ class RawFile:
     size_bytes: int
     known_at: datetime
     event_date: str | None
+    ahead_s: float = 0.0
 
     @property
     def late_days(self) -> int:
@@ -95,7 +98,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class SeenFile:
-    """One appearance of a file: its name, size and modification time, so that it is never read again."""
+    """One appearance of a file: its name, size, modification time and etag, so that it is never read again."""
 
     dataset: str
     name: str
@@ -103,6 +106,7 @@ class SeenFile:
     modified_at: datetime
     digest: Digest
     taken: bool
+    etag: str = ""
 
 
 @dataclass(frozen=True, slots=True)

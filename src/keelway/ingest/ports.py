@@ -31,9 +31,9 @@ class ObjectInfo:
 class ObjectSource(Protocol):
     """A store of objects that is only read.
 
-    Promises: names never leave the root of the store; a listing is sorted by name and stays flat in memory
-    with the number of folders; objects that vanish during a listing are left out; a root that is missing or
-    cannot be listed raises `SourceError`. Safe to use from several threads at once.
+    Promises: names never leave the root of the store; a listing names each object once, in whatever order the
+    store has, and stays flat in memory however many there are; objects that vanish during a listing are left out; a
+    root that is missing or cannot be listed raises `SourceError`. Safe to use from several threads at once.
     """
 
     def list(self, glob: str) -> Iterator[ObjectInfo]:
@@ -50,7 +50,8 @@ class ObjectSource(Protocol):
         Faults of the store are tried again a few times, with growing pauses.
 
         Raises:
-            ObjectChangedError: Its bytes are no longer those that were listed: it may still be growing.
-            SourceError: The object is gone, cannot be read, or the store keeps failing; no file is left.
+            ObjectChangedError: It is gone, or no longer has the bytes that were listed: it may still be growing.
+            SourceError: The object cannot be read, or the store keeps failing.
+            StorageError: The file cannot be written. Whatever is raised, no file is left.
         """
         ...

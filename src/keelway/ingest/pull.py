@@ -4,35 +4,27 @@ The rules:
 
 1. Bytes go to the artifact store first. Then one transaction writes the batch, the appearances of its files and
    the ledger entry: a pull that is killed before it leaves nothing but unnamed artifacts.
-2. A file is read only when its name, size and modification time were not seen together before.
+2. A file is read only when it was not seen before in this form, and no more of them than a batch may hold, oldest
+   first (`look`).
 3. Content is taken once, under the name it was first written with (then by name); a name keeps the content it was
    first taken with.
-4. A batch that has not become a snapshot yet is handed out again before anything new is pulled.
+4. A file that changes or goes while it is read is left for the next pull and told; it never fails the pull.
+5. A batch that has not become a snapshot yet is handed out again before anything new is pulled.
 """
 
 from __future__ import annotations
 
-import re
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keelway.core import (
-    Action,
-    ArtifactKind,
-    ArtifactStore,
-    Decision,
-    Digest,
-    PrincipalId,
-    digest_of,
-    time_text,
-)
-from keelway.errors import IntegrityError
+from keelway.core import Action, ArtifactKind, ArtifactStore, Decision, Digest, PrincipalId, digest_of
+from keelway.errors import ConflictError, IntegrityError
 from keelway.ingest.batch import Batch, RawFile, SeenContent, SeenFile, SkippedFile, SkipReason
+from keelway.ingest.fetch import Fetched, Fetcher, windows
+from keelway.ingest.look import MAX_FILES, Outlook, WaitingFile, WaitReason, look, seen_key
+from keelway.ingest.partition import Span, partition_of
 from keelway.ingest.ports import ObjectInfo, ObjectSource
 from keelway.ledger import record_decision
 
@@ -40,20 +32,33 @@ if TYPE_CHECKING:
     from keelway.ledger.ports import StateStore, Transaction
     from keelway.project import Dataset
 
-LISTING_PAGE = 5_000
-"""Names compared with the state in one go; bounds the memory of a listing."""
 
-_PARTITION = re.compile(r"(?:^|/)dt=(\d{4}-\d{2}-\d{2})(?=/)")
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What one pull did.
+
+    Attributes:
+        batch: The batch to work on next; None when there is nothing new.
+        waiting: New files that were left for a later pull, the first of many.
+        waits: How many files were left, by reason.
+        later: How many more new files the next batches will take.
+    """
+
+    batch: Batch | None
+    waiting: tuple[WaitingFile, ...] = ()
+    waits: dict[WaitReason, int] = field(default_factory=dict)
+    later: int = 0
 
 
 @dataclass(slots=True)
-class _Pull:
+class _Found:
     """What one pull has found so far."""
 
     files: list[RawFile] = field(default_factory=list)
     skipped: list[SkippedFile] = field(default_factory=list)
     seen: list[SeenFile] = field(default_factory=list)
     contents: dict[Digest, str] = field(default_factory=dict)
+    changed: list[WaitingFile] = field(default_factory=list)
 
 
 def pull(
@@ -64,24 +69,49 @@ def pull(
     artifacts: ArtifactStore,
     now: datetime,
     actor: PrincipalId,
+    since: date | datetime | None = None,
+    until: date | datetime | None = None,
+    max_files: int = MAX_FILES,
 ) -> Batch | None:
-    """Return the batch to work on next: one left unfinished, or one of everything new; None when there is nothing.
+    """Return the batch to work on next: one left unfinished, or one of what is new; None when there is nothing.
+
+    Args:
+        since: Take only files whose partition (where they have none: whose time of writing) is not before this.
+        until: Nor after this day; of a moment, not at or after it.
+        max_files: How many files a batch holds at most.
 
     Raises:
         SourceError: The object store cannot be listed or read; nothing is recorded.
         ConflictError: Another process pulled the same dataset meanwhile; nothing is recorded.
     """
+    return pull_and_tell(
+        dataset, source=source, state=state, artifacts=artifacts, now=now, actor=actor,
+        since=since, until=until, max_files=max_files,
+    ).batch  # fmt: skip
+
+
+def pull_and_tell(
+    dataset: Dataset,
+    *,
+    source: ObjectSource,
+    state: StateStore,
+    artifacts: ArtifactStore,
+    now: datetime,
+    actor: PrincipalId,
+    since: date | datetime | None = None,
+    until: date | datetime | None = None,
+    max_files: int = MAX_FILES,
+) -> Pulled:
+    """Pull, and also return which files were left waiting and why; for the rest see `pull`."""
     left = pending(dataset, state)
     if left is not None:
-        return left
-    found = _Pull()
+        return Pulled(left)
     with state.snapshot() as tx:
-        parent = _last(dataset.name, tx)
-        fresh = sorted(_unseen(dataset, source, tx), key=lambda info: (info.modified_at, info.name))
-        for info in fresh:
-            _look_at(info, found, dataset.name, source, artifacts, tx)
+        parent = last_batch(dataset.name, tx)
+        outlook = look(dataset, source=source, tx=tx, now=now, span=Span.of(since, until), max_files=max_files)
+    found = _taken_in(outlook.files, dataset.name, source=source, state=state, artifacts=artifacts, now=now)
     if not found.seen:
-        return None
+        return _told(None, outlook, found)
     batch = Batch(
         dataset=dataset.name,
         number=parent.number + 1 if parent else 1,
@@ -91,7 +121,7 @@ def pull(
         parent=digest_of(parent) if parent else None,
     )
     _record(batch, found.seen, state=state, actor=actor)
-    return batch
+    return _told(batch, outlook, found)
 
 
 def pending(dataset: Dataset, state: StateStore) -> Batch | None:
@@ -112,7 +142,8 @@ def batch_key(dataset: str, number: int) -> str:
     return f"{dataset}/{number:06d}"
 
 
-def _last(dataset: str, tx: Transaction) -> Batch | None:
+def last_batch(dataset: str, tx: Transaction) -> Batch | None:
+    """Return the batch of a dataset with the highest number, or None."""
     newest = tx.newest(Batch, parent=dataset, limit=1)
     last = newest[0] if newest else None
     while last is not None:  # `newest` goes by time; the number decides where a clock stood still or went back
@@ -123,36 +154,55 @@ def _last(dataset: str, tx: Transaction) -> Batch | None:
     return last
 
 
-def _unseen(dataset: Dataset, source: ObjectSource, tx: Transaction) -> Iterator[ObjectInfo]:
-    """Yield the objects that were not seen before in this form, in the order of the listing."""
-    listing = source.list(dataset.source)
-    while page := list(islice(listing, LISTING_PAGE)):
-        keys = [_seen_key(dataset.name, info) for info in page]
-        fresh = tx.missing(SeenFile, keys)
-        yield from (info for key, info in zip(keys, page, strict=True) if key in fresh)
+def _told(batch: Batch | None, outlook: Outlook, found: _Found) -> Pulled:
+    waits = dict(outlook.waits)
+    if found.changed:
+        waits[WaitReason.CHANGED] = len(found.changed)
+    return Pulled(batch, (*outlook.waiting, *found.changed), waits, outlook.later)
 
 
-def _look_at(
-    info: ObjectInfo, found: _Pull, dataset: str, source: ObjectSource, artifacts: ArtifactStore, tx: Transaction
-) -> None:
-    """Take one file or leave it out, storing its bytes where they are new."""
-    with tempfile.TemporaryDirectory(prefix="keelway-pull-") as folder:
-        copy = Path(folder) / "object"
-        digest = source.fetch(info, copy)
-        skipped = _reason_to_skip(info, digest, found, dataset, tx)
-        if skipped is None or skipped.reason is SkipReason.CONTENT_CHANGED:
-            stored = artifacts.put_file(copy, kind=ArtifactKind.RAW_FILE, name=info.name)
-            _must_match(info, digest, stored.digest)
+def _taken_in(
+    objects: Sequence[ObjectInfo],
+    dataset: str,
+    *,
+    source: ObjectSource,
+    state: StateStore,
+    artifacts: ArtifactStore,
+    now: datetime,
+) -> _Found:
+    """Fetch objects, say of each whether it is taken, and store the bytes that are new.
+
+    What is said depends on the order of the objects only, not on which of them arrives first.
+    """
+    found = _Found()
+    with Fetcher.open(source) as fetcher:
+        for window in windows(objects):
+            fetched = fetcher.fetch(window)
+            with state.snapshot() as tx:
+                new = [one for one in fetched if _judged(one, found, dataset, tx, now)]
+            fetcher.each(lambda one: _store(one, artifacts), new)
+    return found
+
+
+def _judged(one: Fetched, found: _Found, dataset: str, tx: Transaction, now: datetime) -> bool:
+    """Note what becomes of one file, and say whether its bytes must be stored."""
+    info = one.info
+    if one.digest is None:
+        found.changed.append(WaitingFile(info.name, WaitReason.CHANGED, info.modified_at))
+        return False
+    skipped = _reason_to_skip(info, one.digest, found, dataset, tx)
     if skipped is None:
-        found.contents[digest] = info.name
-        found.files.append(RawFile(info.name, digest, info.size_bytes, info.modified_at, _event_date(info.name)))
+        found.contents[one.digest] = info.name
+        found.files.append(_raw_file(info, one.digest, now))
     else:
         found.skipped.append(skipped)
-    found.seen.append(SeenFile(dataset, info.name, info.size_bytes, info.modified_at, digest, taken=skipped is None))
+    taken = skipped is None
+    found.seen.append(SeenFile(dataset, info.name, info.size_bytes, info.modified_at, one.digest, taken, info.etag))
+    return skipped is None or skipped.reason is SkipReason.CONTENT_CHANGED
 
 
 def _reason_to_skip(
-    info: ObjectInfo, digest: Digest, found: _Pull, dataset: str, tx: Transaction
+    info: ObjectInfo, digest: Digest, found: _Found, dataset: str, tx: Transaction
 ) -> SkippedFile | None:
     if info.size_bytes == 0:
         return SkippedFile(info.name, digest, SkipReason.EMPTY)
@@ -170,35 +220,42 @@ def _name_of(digest: Digest, dataset: str, tx: Transaction) -> str:
     return content.name if content else ""
 
 
-def _must_match(info: ObjectInfo, expected: Digest, found: Digest) -> None:
-    if found != expected:
-        raise IntegrityError(f"The artifact store named {info.name} wrongly", expected=expected, found=found)
+def _raw_file(info: ObjectInfo, digest: Digest, now: datetime) -> RawFile:
+    partition = partition_of(info.name)
+    return RawFile(
+        name=info.name,
+        digest=digest,
+        size_bytes=info.size_bytes,
+        known_at=min(info.modified_at, now),
+        event_date=partition.event_date if partition else None,
+        ahead_s=max(0.0, (info.modified_at - now).total_seconds()),
+    )
 
 
-def _event_date(name: str) -> str | None:
-    """Return the day of a Hive partition, where it is one.
-
-    >>> _event_date("raw/dt=1997-01-31/orders.csv")
-    '1997-01-31'
-    """
-    match = _PARTITION.search(name)
-    if match is None:
-        return None
-    try:
-        return date.fromisoformat(match[1]).isoformat()
-    except ValueError:
-        return None
+def _store(one: Fetched, artifacts: ArtifactStore) -> None:
+    stored = artifacts.put_file(one.copy, kind=ArtifactKind.RAW_FILE, name=one.info.name)
+    if stored.digest != one.digest:
+        raise IntegrityError(
+            f"The artifact store named {one.info.name} wrongly", expected=str(one.digest), found=stored.digest
+        )
 
 
 def _record(batch: Batch, seen: Sequence[SeenFile], *, state: StateStore, actor: PrincipalId) -> None:
     """Write a batch, what was seen and the ledger entries, all or nothing."""
-    now = batch.pulled_at
+    now, key = batch.pulled_at, batch_key(batch.dataset, batch.number)
     with state.transaction() as tx:
-        digest = tx.insert(batch_key(batch.dataset, batch.number), batch, parent=batch.dataset, at=now)
+        if tx.find(Batch, key) is not None:
+            raise ConflictError(
+                f"Another process pulled {batch.dataset} meanwhile",
+                expected=f"batch {batch.number} to be new",
+                found="one that is recorded",
+                fix="Run the command again: it goes on with that batch.",
+            )
+        digest = tx.insert(key, batch, parent=batch.dataset, at=now)
         for sight in seen:
-            info = ObjectInfo(sight.name, sight.size_bytes, sight.modified_at)
+            info = ObjectInfo(sight.name, sight.size_bytes, sight.modified_at, sight.etag)
             name = _name_key(batch.dataset, sight.name)
-            tx.insert(_seen_key(batch.dataset, info), sight, parent=name, at=now)
+            tx.insert(seen_key(batch.dataset, info), sight, parent=name, at=now)
         for file in batch.files:
             content = SeenContent(batch.dataset, file.digest, file.name)
             tx.insert(f"{batch.dataset}/{file.digest}", content, parent=batch.dataset, at=now)
@@ -209,6 +266,8 @@ def _record(batch: Batch, seen: Sequence[SeenFile], *, state: StateStore, actor:
 
 
 def _taken(batch: Batch, digest: Digest, actor: PrincipalId) -> Decision:
+    ahead = max((file.ahead_s for file in batch.files), default=0.0)
+    told = f"batch {batch.number}: {len(batch.files)} files taken, {len(batch.skipped)} left out"
     return Decision(
         action=Action.INGEST,
         subject=batch.dataset,
@@ -216,7 +275,7 @@ def _taken(batch: Batch, digest: Digest, actor: PrincipalId) -> Decision:
         principal=actor,
         at=batch.pulled_at,
         evidence={"batch": digest},
-        comment=f"batch {batch.number}: {len(batch.files)} files taken, {len(batch.skipped)} left out",
+        comment=told + (f"; the store's clock was up to {ahead:g} s ahead" if ahead else ""),
     )
 
 
@@ -231,10 +290,6 @@ def _changed(batch: Batch, digest: Digest, names: list[str], actor: PrincipalId)
         comment=f"content changed under a known name: {', '.join(names[:5])}"
         + (f" and {len(names) - 5} more" if len(names) > 5 else ""),
     )
-
-
-def _seen_key(dataset: str, info: ObjectInfo) -> str:
-    return f"{dataset}/{info.name}@{info.size_bytes}@{time_text(info.modified_at)}"
 
 
 def _name_key(dataset: str, name: str) -> str:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from keelway.core import ArtifactStore, Decision, Digest, digest_of
-from keelway.errors import IntegrityError, KeelwayError
+from keelway.core import Action, ArtifactStore, Decision, Digest, digest_of, parse_json
+from keelway.errors import ErasedError, IntegrityError, KeelwayError
 from keelway.ledger.checkpoint import Checkpoint, published_checkpoints
 from keelway.ledger.keys import PublicKey
 from keelway.ledger.merkle import RunningRoot, root
@@ -35,6 +35,7 @@ class AuditReport:
         checkpoints: How many signed checkpoints were compared.
         pointers: How many pointers were derived again from the decisions.
         evidence: How many pieces of evidence were found again.
+        erased: How many cannot be read any more because an erasure in the ledger destroyed their keys.
         unchecked: How many were not looked for, because they are no records and no artifact store was given.
         problems: What does not hold, each naming its entry or pointer; at most 100.
         first_bad: The first entry that a problem names.
@@ -48,6 +49,7 @@ class AuditReport:
     unchecked: int
     problems: tuple[str, ...] = ()
     first_bad: int | None = None
+    erased: int = 0
 
     @property
     def ok(self) -> bool:
@@ -82,6 +84,7 @@ def audit(
         unchecked=walk.unchecked,
         problems=tuple(walk.problems),
         first_bad=walk.first_bad,
+        erased=len(walk.erased),
     )
 
 
@@ -97,6 +100,8 @@ class _Walk:
     pointers: dict[str, Digest] = field(default_factory=dict)
     last_moved: dict[str, int] = field(default_factory=dict)
     known: set[Digest] = field(default_factory=set)
+    erased: dict[Digest, int] = field(default_factory=dict)
+    ordered: set[str] = field(default_factory=set)
     compared: int = 0
     agreed: int = 0
     evidence: int = 0
@@ -130,6 +135,9 @@ class _Walk:
         if recorded != size:
             self.problem(None, f"There are {recorded} decision records for {size} ledger entries")
         self._compare_pointers()
+        for digest, index in self.erased.items():
+            if digest not in self.ordered:
+                self.problem(index, f"rests on {digest}, whose key was destroyed without a decision")
 
     def problem(self, index: int | None, what: str, *, sure: bool = True) -> None:
         """Note a problem; one that is not `sure` of its entry does not outdo one that is."""
@@ -146,10 +154,18 @@ class _Walk:
         except IntegrityError as error:
             yield f"cannot be read: {error}"
             return
+        if decision.action is Action.ERASE and decision.allowed:
+            self._note_orders(decision)
         yield from self._record_faults(index, decision)
         yield from self._move_faults(index, decision)
         for role, digest in decision.evidence.items():
-            yield from self._evidence_faults(role, digest)
+            yield from self._evidence_faults(index, role, digest)
+
+    def _note_orders(self, decision: Decision) -> None:
+        """Note the artifacts whose keys a decision destroyed."""
+        for digest in decision.evidence.values():
+            stored = self.tx.text_of(digest)
+            self.ordered.update(parse_json(stored[1].encode()).get("artifacts", ()) if stored else ())
 
     def _record_faults(self, index: int, decision: Decision) -> Iterator[str]:
         try:
@@ -168,7 +184,7 @@ class _Walk:
             self.pointers[move.name] = move.after
             self.last_moved[move.name] = index
 
-    def _evidence_faults(self, role: str, digest: Digest) -> Iterator[str]:
+    def _evidence_faults(self, index: int, role: str, digest: Digest) -> Iterator[str]:
         if digest in self.known:
             self.evidence += 1
             return
@@ -178,6 +194,9 @@ class _Walk:
                     self.unchecked += 1
                     return
                 self.artifacts.path_of(digest)
+        except ErasedError:
+            self.erased.setdefault(digest, index)
+            return
         except KeelwayError as error:
             yield f"rests on {role} {digest}, which does not hold: {error}"
             return

@@ -104,11 +104,13 @@ def prove(
     origin: str,
     segment: Digest | None = None,
     also: Iterable[Digest] = (),
+    log: ArtifactStore | None = None,
 ) -> bytes:
     """Return the proof bundle of a record, or of one line of a sealed segment.
 
     `subject` is the digest of a record, or the JSON value of a prediction as its `segment` holds it (then the digest
     of that segment is needed). The proof also begins at the records `also`, such as the deployment that answered.
+    Segments are read from `log`, where they are not in `artifacts`.
 
     Raises:
         MissingRecordError: The subject is not in the state, or not in its segment.
@@ -121,7 +123,7 @@ def prove(
             start = [Digest(subject), *also]
             name, digest = f"record:{short(subject)}", Digest(subject)
         else:
-            line = _line_of(subject, segment, tx, artifacts)
+            line = _line_of(subject, segment, tx, log or artifacts)
             start = [line.segment, *also, *walk.version_called(str(subject.get("version", "")), index)]
             name, digest = f"prediction:{subject.get('prediction_id', '')}", digest_bytes(line.line.encode())
         walk.follow(start, must_be_records=True)

@@ -43,6 +43,9 @@ def tree_lines(subject: str, bundle: ProofBundle, chain: ProvenChain) -> Iterato
     if chain.raw_files:
         total = sum(chain.raw_files.values())
         yield f"Raw files: {len(chain.raw_files)} ({total} bytes)"
+        unseen = sum(bundle.materials.get(digest) is None for _, digest in chain.raw_files)
+        if unseen:
+            yield f"  {unseen} of them by their digests alone: sealed, erased, or kept elsewhere"
     if chain.decisions:
         yield "Decisions:"
     for index, decision in sorted(chain.decisions.items()):

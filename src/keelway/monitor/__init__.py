@@ -11,7 +11,6 @@ from keelway.monitor.record import (
     QualityReport,
     QualitySlice,
 )
-from keelway.monitor.statistics import js_distance, psi, psi_null_mean, psi_null_quantile
 from keelway.monitor.watch import monitor
 
 __all__ = [
@@ -23,11 +22,7 @@ __all__ = [
     "QualitySlice",
     "drift_report",
     "histograms",
-    "js_distance",
     "monitor",
-    "psi",
-    "psi_null_mean",
-    "psi_null_quantile",
     "quality_report",
     "read_outcomes",
     "record_outcomes",

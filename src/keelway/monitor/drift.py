@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from keelway.core import VersionName, digest_of
+from keelway.core import VersionName, digest_of, filled_bins, js_distance, psi, psi_null_quantile
 from keelway.errors import UsageError
 from keelway.monitor.record import ColumnDrift, DriftReport
-from keelway.monitor.statistics import filled_bins, js_distance, psi, psi_null_quantile
 
 if TYPE_CHECKING:
     from keelway.features import ColumnProfile, Profile

@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from keelway.core import Prediction, VersionName
+from keelway.core import Prediction, VersionName, psi, psi_null_quantile
 from keelway.evaluate import Interval
-from keelway.monitor import psi, psi_null_quantile
 
 BINS = 10
 """Equal bins of the probability in [0, 1]."""

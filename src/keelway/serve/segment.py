@@ -22,7 +22,7 @@ from keelway.core import (
     parse_json,
     revive,
 )
-from keelway.errors import IntegrityError, MissingRecordError
+from keelway.errors import ErasedError, IntegrityError, MissingRecordError
 from keelway.ledger import RunningRoot, StateStore, Transaction, record_decision
 from keelway.serve.ports import Journal, Journals
 
@@ -116,7 +116,7 @@ def find_prediction(
     for segment in tx.newest(PredictionSegment):
         if not segment.first_id <= prediction_id <= segment.last_id:
             continue
-        for index, line in enumerate(lines_of(segment, artifacts=artifacts)):
+        for index, line in enumerate(_kept_lines(segment, artifacts)):
             if needle in line and (found := revive(parse_json(line), Prediction)).prediction_id == prediction_id:
                 return found, line, segment, index
     raise MissingRecordError(
@@ -128,18 +128,26 @@ def find_prediction(
 
 
 def predictions(tx: Transaction, *, artifacts: ArtifactStore, model: str, environment: str) -> Iterator[Prediction]:
-    """Yield the sealed predictions of a model in an environment, oldest segment first."""
+    """Yield the sealed predictions of a model in an environment, oldest segment first; expired ones are passed over."""
     import msgspec
 
     decoder = msgspec.json.Decoder(Prediction)
     for segment in reversed(tx.newest(PredictionSegment, parent=f"{environment}/{model}")):
-        for line in lines_of(segment, artifacts=artifacts):
+        for line in _kept_lines(segment, artifacts):
             yield decoder.decode(line)
 
 
 def lines_of(segment: PredictionSegment, *, artifacts: ArtifactStore) -> list[bytes]:
     """Return the checked lines of a segment, without their line feeds."""
     return artifacts.get(segment.data).split(b"\n")[:-1]
+
+
+def _kept_lines(segment: PredictionSegment, artifacts: ArtifactStore) -> list[bytes]:
+    """Return the lines of a segment, or none where its retention time was over."""
+    try:
+        return lines_of(segment, artifacts=artifacts)
+    except ErasedError:
+        return []
 
 
 def _segment(

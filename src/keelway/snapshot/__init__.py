@@ -1,19 +1,47 @@
 """Immutable versions of a dataset: taken once, named by content, checked on every read."""
 
+from keelway.snapshot.compact import compact
+from keelway.snapshot.diff import RowDiff, SnapshotDiff, diff
+from keelway.snapshot.distribution import ColumnShift, Spread
+from keelway.snapshot.expire import DoomedFile, ExpiredSnapshot, must_be_kept
 from keelway.snapshot.manifest import Manifest, ManifestFile, Snapshot
-from keelway.snapshot.ports import TableFile, TableStore
-from keelway.snapshot.read import newest, read, snapshots
-from keelway.snapshot.take import dataset_pointer, take
+from keelway.snapshot.ports import StoredFile, TableContent, TableStore
+from keelway.snapshot.publish import dataset_pointer
+from keelway.snapshot.read import files_of, newest, read, snapshots
+from keelway.snapshot.resolve import resolve
+from keelway.snapshot.schema import SnapshotRows, first_rows
+from keelway.snapshot.tag import SnapshotTag, tag, tags
+from keelway.snapshot.take import take
+from keelway.snapshot.vacuum import Vacuum, vacuum
 
 __all__ = [
+    "ColumnShift",
+    "DoomedFile",
+    "ExpiredSnapshot",
     "Manifest",
     "ManifestFile",
+    "RowDiff",
     "Snapshot",
-    "TableFile",
+    "SnapshotDiff",
+    "SnapshotRows",
+    "SnapshotTag",
+    "Spread",
+    "StoredFile",
+    "TableContent",
     "TableStore",
+    "Vacuum",
+    "compact",
     "dataset_pointer",
+    "diff",
+    "files_of",
+    "first_rows",
+    "must_be_kept",
     "newest",
     "read",
+    "resolve",
     "snapshots",
+    "tag",
+    "tags",
     "take",
+    "vacuum",
 ]

@@ -22,9 +22,14 @@ class ManifestFile:
 class Manifest:
     """Everything a version is made of; its canonical JSON is an artifact, whose digest is the snapshot's id.
 
+    A manifest may go on where an earlier one ends, so that a version of thousands of files does not write them all
+    down again.
+
     Attributes:
-        files: In the order they were added.
+        files: In the order they were added; those of the manifest it goes on from come first.
         schema: Column to type.
+        after: Digest of the manifest it goes on from, or None.
+        steps: How many manifests have to be read before this one.
     """
 
     dataset: str
@@ -32,6 +37,8 @@ class Manifest:
     contract: Digest
     contract_version: str
     schema: dict[str, str]
+    after: Digest | None = None
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +50,11 @@ class Snapshot:
         snapshot_id: Digest of the manifest's bytes.
         table_version: Version of the table that holds exactly these files; -1 while there is no table.
         rows: In the whole version; `rows_added` by this batch.
-        checked: Digest of the checked batch it adds.
+        checked: Digest of the last checked batch in it; it adds this one unless it is `compacted`.
         parent: Digest of the snapshot before.
         watermark: When the youngest file became known.
         columns: Column to type.
+        compacted: Digest of the snapshot whose rows it holds in fewer files; None where it adds a batch.
     """
 
     dataset: str
@@ -61,3 +69,4 @@ class Snapshot:
     watermark: datetime
     taken_at: datetime
     columns: dict[str, str]
+    compacted: Digest | None = None

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keelway.core import ArtifactStore, digest_file, parse_json, revive
+from keelway.core import ArtifactStore, Digest, digest_file, digest_of, parse_json, revive
 from keelway.errors import IntegrityError, StorageError
+from keelway.snapshot.expire import must_be_kept
 from keelway.snapshot.manifest import Manifest, ManifestFile, Snapshot
 from keelway.snapshot.ports import TableStore
-from keelway.snapshot.take import dataset_pointer
+from keelway.snapshot.publish import dataset_pointer
 
 if TYPE_CHECKING:
-    from keelway.ledger.ports import Transaction
+    from keelway.ledger.ports import StateStore, Transaction
+
+READERS = 4
+"""Files that are read at once: hashing and fetching both leave other threads room."""
 
 
 def newest(dataset: str, tx: Transaction) -> Snapshot | None:
@@ -26,15 +32,57 @@ def snapshots(dataset: str, tx: Transaction) -> list[Snapshot]:
     return sorted(tx.newest(Snapshot, parent=dataset), key=lambda snapshot: -snapshot.number)
 
 
-def read(snapshot: Snapshot, *, tables: TableStore, artifacts: ArtifactStore) -> list[Path]:
+def read(
+    snapshot: Snapshot, *, tables: TableStore, artifacts: ArtifactStore, state: StateStore | None = None
+) -> list[Path]:
     """Return the Parquet files of a snapshot, in the order they were added, with their bytes checked.
+
+    Args:
+        state: Tells whether the version is still kept; without it, one that is not looks like one with lost files.
 
     Raises:
         IntegrityError: A file or the manifest is not what was written; the message names it.
-        MissingRecordError: A file or the manifest is gone.
+        MissingRecordError: A file or the manifest is gone, or the version was expired.
     """
-    manifest = revive(parse_json(artifacts.get(snapshot.snapshot_id)), Manifest)
-    return [_checked(file, tables.path_of(snapshot.dataset, file.path)) for file in manifest.files]
+    if state is not None:
+        with state.snapshot() as tx:
+            must_be_kept([digest_of(snapshot)], tx)
+    return checked_paths(snapshot.dataset, files_of(snapshot, artifacts), tables=tables)
+
+
+def files_of(snapshot: Snapshot, artifacts: ArtifactStore) -> tuple[ManifestFile, ...]:
+    """Return every file of a snapshot, in the order they were added."""
+    chain = list(manifests_of(snapshot.snapshot_id, artifacts))
+    return tuple(file for manifest in reversed(chain) for file in manifest.files)
+
+
+def manifests_of(snapshot_id: Digest, artifacts: ArtifactStore) -> Iterator[Manifest]:
+    """Yield the manifest with that digest from its checked bytes, then those it goes on from, newest first."""
+    following: Digest | None = snapshot_id
+    while following is not None:
+        manifest = manifest_at(following, artifacts)
+        yield manifest
+        following = manifest.after
+
+
+def manifest_at(digest: Digest, artifacts: ArtifactStore) -> Manifest:
+    """Return the manifest with that digest from its checked bytes."""
+    return revive(parse_json(artifacts.get(digest)), Manifest)
+
+
+def checked_paths(dataset: str, files: Sequence[ManifestFile], *, tables: TableStore) -> list[Path]:
+    """Return local paths of a table's files, in order, with their bytes checked.
+
+    Raises:
+        IntegrityError: One is not what was written.
+        MissingRecordError: One is gone.
+    """
+
+    def checked(file: ManifestFile) -> Path:
+        return _checked(file, tables.path_of(dataset, file.path, digest=file.digest))
+
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(checked, files))
 
 
 def _checked(file: ManifestFile, path: Path) -> Path:

@@ -1,38 +1,37 @@
-"""Takes a snapshot: appends checked rows to the dataset's table and moves the dataset's pointer.
+"""Takes a snapshot: adds checked rows to the dataset's table and moves the dataset's pointer.
 
-The table comes first, by an append that happens once for each checked batch; then one transaction writes the
-snapshot, moves `dataset/NAME` and `loaded/NAME`, and records the decision. Killed in between, the next `take` of
-the same checked batch finds the append done and finishes. A batch without good rows adds a version with the same
-files and does not touch the table.
+The rows are put into the table's folder first; `publish` then makes the version and moves `dataset/NAME` and
+`loaded/NAME`, all or nothing. Killed anywhere, the next `take` of the same checked batch finishes. A batch without
+good rows adds a version with the same files.
+
+A batch with a new column is added as it is: earlier rows have no value there. Where a column takes in more values
+than before (integer to number, date to timestamp), the earlier files are written again with the wider type in the
+same commit, because Delta readers do not widen them; earlier versions go on listing the files they had.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from keelway.contract import CheckedBatch
-from keelway.core import (
-    Action,
-    ArtifactKind,
-    ArtifactStore,
-    Decision,
-    Digest,
-    PointerMove,
-    PrincipalId,
-    canonical_json,
-    digest_of,
-    parse_json,
-    revive,
-)
+from keelway.core import Action, ArtifactStore, PointerMove, PrincipalId, digest_of
 from keelway.errors import ConflictError
 from keelway.ingest import Batch, loaded_pointer
-from keelway.ledger import record_decision
+from keelway.snapshot.expire import free_path
 from keelway.snapshot.manifest import Manifest, ManifestFile, Snapshot
-from keelway.snapshot.ports import TableStore
+from keelway.snapshot.merge import merged, neighbours
+from keelway.snapshot.ports import TableContent, TableStore
+from keelway.snapshot.publish import Work, dataset_pointer, publish, store_manifest
+from keelway.snapshot.read import files_of, manifests_of
+from keelway.snapshot.schema import ordered, widened
 
 if TYPE_CHECKING:
     from keelway.ledger.ports import StateStore, Transaction
+
+LONGEST = 64
+"""Manifests that are read for one version at most."""
 
 
 def take(
@@ -48,43 +47,44 @@ def take(
 
     Raises:
         ConflictError: An earlier batch is not taken yet, or another process took this one meanwhile.
+        ContractError: The batch lacks a column of the earlier versions, or has another type in one.
     """
     subject = digest_of(checked)
     with state.snapshot() as tx:
         batch = tx.by_digest(Batch, checked.batch)
-        before = _pointed(checked.dataset, tx)
+        pointer = tx.pointer(dataset_pointer(checked.dataset))
+        before = tx.by_digest(Snapshot, pointer.target) if pointer else None
+        loaded = tx.pointer(loaded_pointer(checked.dataset))
         done = _taken_before(checked, batch, tx)
+        path = free_path(checked.dataset, checked.rows, tx)
     if done is not None:
         return done
-    files, version = _appended(checked, subject, before, tables=tables, artifacts=artifacts)
-    manifest = Manifest(checked.dataset, files, checked.contract, checked.contract_version, checked.columns)
-    stored = artifacts.put(canonical_json(manifest), kind=ArtifactKind.MANIFEST, name=f"{checked.dataset} manifest")
-    snapshot = Snapshot(
+    work = _work(checked, before, path, tables=tables, artifacts=artifacts, state=state)
+    draft = Snapshot(
         dataset=checked.dataset,
         number=before.number + 1 if before else 1,
-        snapshot_id=stored.digest,
-        table_version=version,
-        rows=sum(file.rows for file in files),
+        snapshot_id=work.manifest,
+        table_version=-1,
+        rows=sum(file.rows for file in work.files),
         rows_added=checked.rows_ok,
         contract=checked.contract,
         checked=subject,
-        parent=digest_of(before) if before else None,
+        parent=pointer.target if pointer else None,
         watermark=max(checked.known_until, before.watermark) if before else checked.known_until,
         taken_at=now,
-        columns=checked.columns,
+        columns=ordered(checked.columns),
     )
-    _record(snapshot, checked, state=state, actor=actor)
-    return snapshot
-
-
-def dataset_pointer(dataset: str) -> str:
-    """Return the name of the pointer at a dataset's newest snapshot."""
-    return f"dataset/{dataset}"
-
-
-def _pointed(dataset: str, tx: Transaction) -> Snapshot | None:
-    held = tx.pointer(dataset_pointer(dataset))
-    return tx.by_digest(Snapshot, held.target) if held else None
+    return publish(
+        draft,
+        work,
+        action=Action.SNAPSHOT,
+        evidence={"checked": subject},
+        moves=[PointerMove(loaded_pointer(checked.dataset), loaded.target if loaded else None, checked.batch)],
+        comment=f"{draft.rows} rows, {draft.rows_added} new",
+        tables=tables,
+        state=state,
+        actor=actor,
+    )
 
 
 def _taken_before(checked: CheckedBatch, batch: Batch, tx: Transaction) -> Snapshot | None:
@@ -102,47 +102,55 @@ def _taken_before(checked: CheckedBatch, batch: Batch, tx: Transaction) -> Snaps
         )
     subject = digest_of(checked)
     for snapshot in tx.newest(Snapshot, parent=checked.dataset):
-        if snapshot.checked == subject:
+        if snapshot.checked == subject and snapshot.compacted is None:
             return snapshot
     raise ConflictError(
         f"Batch {batch.number} of {checked.dataset} was taken with another outcome", expected=subject, found="another"
     )
 
 
-def _appended(
-    checked: CheckedBatch, subject: Digest, before: Snapshot | None, *, tables: TableStore, artifacts: ArtifactStore
-) -> tuple[tuple[ManifestFile, ...], int]:
-    """Append the good rows and return the files of the new version with the table's version."""
+def _work(
+    checked: CheckedBatch,
+    before: Snapshot | None,
+    path: str,
+    *,
+    tables: TableStore,
+    artifacts: ArtifactStore,
+    state: StateStore,
+) -> Work:
+    """Stage the good rows, and the earlier ones where their types widen, and return what the version is made of."""
+    base = TableContent(-1, (), {})
     old: tuple[ManifestFile, ...] = ()
+    rewritten: tuple[str, ...] = ()
     if before is not None:
-        old = revive(parse_json(artifacts.get(before.snapshot_id)), Manifest).files
-    if not checked.rows_ok:
-        return old, before.table_version if before else -1
-    path = artifacts.path_of(checked.rows)
-    added = tables.append(checked.dataset, path, digest=checked.rows, count=checked.rows_ok, transaction=subject)
-    file = ManifestFile(added.path, path.stat().st_size, checked.rows, checked.rows_ok)
-    return (*old, file), added.version
+        old = files_of(before, artifacts)
+        base = TableContent(before.table_version, old, before.columns)
+        if widened(before.columns, checked.columns, dataset=checked.dataset):
+            old = tuple(
+                merged(checked.dataset, group, checked.columns, tables=tables, state=state) for group in neighbours(old)
+            )
+            rewritten = tuple(file.path for file in old)
+    new: tuple[ManifestFile, ...] = ()
+    if checked.rows_ok:
+        rows = artifacts.path_of(checked.rows)
+        tables.stage(checked.dataset, rows, path=path)
+        new = (ManifestFile(path, rows.stat().st_size, checked.rows, checked.rows_ok),)
+    manifest = _manifest(checked, old, new, None if rewritten else before, artifacts)
+    return Work(base, (*old, *new), store_manifest(manifest, artifacts), rewritten)
 
 
-def _record(snapshot: Snapshot, checked: CheckedBatch, *, state: StateStore, actor: PrincipalId) -> None:
-    now, name = snapshot.taken_at, snapshot.dataset
-    with state.transaction() as tx:
-        digest = tx.insert(f"{name}/{snapshot.number:06d}", snapshot, parent=name, at=now)
-        loaded = tx.pointer(loaded_pointer(name))
-        moves = (
-            PointerMove(dataset_pointer(name), snapshot.parent, digest),
-            PointerMove(loaded_pointer(name), loaded.target if loaded else None, checked.batch),
-        )
-        for move in moves:
-            tx.move(move.name, before=move.before, after=move.after, at=now)
-        decision = Decision(
-            action=Action.SNAPSHOT,
-            subject=name,
-            allowed=True,
-            principal=actor,
-            at=now,
-            evidence={"snapshot": digest, "checked": snapshot.checked, "manifest": snapshot.snapshot_id},
-            moves=moves,
-            comment=f"snapshot {snapshot.number}: {snapshot.rows} rows, {snapshot.rows_added} new",
-        )
-        record_decision(decision, tx=tx)
+def _manifest(
+    checked: CheckedBatch,
+    old: tuple[ManifestFile, ...],
+    new: tuple[ManifestFile, ...],
+    before: Snapshot | None,
+    artifacts: ArtifactStore,
+) -> Manifest:
+    """Return a manifest that goes on from the one before, or one with all files now and then, or where there is none."""
+    whole = Manifest(
+        checked.dataset, (*old, *new), checked.contract, checked.contract_version, ordered(checked.columns)
+    )
+    if before is None:
+        return whole
+    steps = next(manifests_of(before.snapshot_id, artifacts)).steps + 1
+    return whole if steps == LONGEST else replace(whole, files=new, after=before.snapshot_id, steps=steps)

@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from keelway.core import Artifact, ArtifactKind, ArtifactStore, Digest
 from keelway.ledger.ports import StateStore, Transaction
-from keelway.snapshot import TableFile, TableStore
+from keelway.snapshot import ManifestFile, StoredFile, TableContent, TableStore
 
 EXIT_CODE = 9
 
@@ -96,23 +97,49 @@ class CrashingArtifacts:
 
 
 class CrashingTables:
-    """A table store that may die before and after each append."""
+    """A table store that may die before and after each write."""
 
     def __init__(self, inner: TableStore, crash: CrashPoint) -> None:
         self._inner = inner
         self._crash = crash
 
-    def append(self, table: str, rows: Path, *, digest: Digest, count: int, transaction: str) -> TableFile:
-        """Append a file to a table."""
+    def stage(self, table: str, rows: Path, *, path: str) -> None:
+        """Put a file into a table's folder."""
         self._crash.pass_by()
-        added = self._inner.append(table, rows, digest=digest, count=count, transaction=transaction)
+        self._inner.stage(table, rows, path=path)
         self._crash.pass_by()
-        return added
 
-    def path_of(self, table: str, path: str) -> Path:
+    def commit(
+        self,
+        table: str,
+        files: Sequence[ManifestFile],
+        *,
+        columns: dict[str, str],
+        after: TableContent,
+        rewritten: Collection[str] = (),
+        at: datetime,
+    ) -> int:
+        """Make a version of a table."""
+        self._crash.pass_by()
+        version = self._inner.commit(table, files, columns=columns, after=after, rewritten=rewritten, at=at)
+        self._crash.pass_by()
+        return version
+
+    def path_of(self, table: str, path: str, *, digest: Digest) -> Path:
         """Return the local path of a table's file."""
-        return self._inner.path_of(table, path)
+        return self._inner.path_of(table, path, digest=digest)
 
-    def files(self, table: str, version: int) -> list[str]:
+    def files(self, table: str, version: int | None = None) -> list[str]:
         """Return the paths of a table's files at a version."""
         return self._inner.files(table, version)
+
+    def stored(self, table: str) -> Iterator[StoredFile]:
+        """Yield every file in a table's folder."""
+        return self._inner.stored(table)
+
+    def remove(self, table: str, paths: Sequence[str]) -> None:
+        """Delete files, and perhaps die after each."""
+        for path in paths:
+            self._crash.pass_by()
+            self._inner.remove(table, [path])
+        self._crash.pass_by()

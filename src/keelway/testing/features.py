@@ -27,6 +27,7 @@ class ShopSnapshot:
     dataset: str
     number: int
     watermark: datetime
+    columns: dict[str, str]
 
 
 @dataclass(slots=True)
@@ -68,7 +69,8 @@ class OrderBook:
         numbered = [{**row, "_file": f"sha256:{'0' * 64}", "_row": number} for number, row in enumerate(self.rows)]
         for number in range(files):
             pq.write_table(pa.Table.from_pylist(numbered[number::files], schema=schema), place / f"{number}.parquet")
-        return ShopSnapshot("orders", self.taken, parse_time(watermark))
+        columns = {field.name: str(field.type) for field in schema}
+        return ShopSnapshot("orders", self.taken, parse_time(watermark), columns)
 
     def paths_of(self, snapshot: Any) -> list[Path]:
         """Return the Parquet files of a snapshot."""

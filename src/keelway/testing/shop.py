@@ -9,10 +9,10 @@ from pathlib import Path
 
 from keelway.contract import CheckedBatch, Contract, check, load_contract
 from keelway.core import ArtifactStore, PrincipalId
+from keelway.engines.delta import DeltaTables
 from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.local.checker import DuckDbChecker
 from keelway.engines.local.objects import LocalObjects
-from keelway.engines.local.tables import LocalTables
 from keelway.engines.sql import SqlState
 from keelway.ingest import Batch, pull
 from keelway.ledger.ports import StateStore
@@ -74,7 +74,7 @@ class Shop:
             root=root,
             state=SqlState(f"sqlite:///{root}/state.db"),
             artifacts=LocalArtifacts(root / "artifacts"),
-            tables=LocalTables(root / "tables"),
+            tables=DeltaTables.below(root / "tables"),
             contract=load_contract(root / "orders.yaml", "orders"),
         )
 

@@ -118,6 +118,34 @@ class StateConformance(LogConformance):
             assert absent == {str(number) for number in range(1, 1200, 2)}
             assert tx.missing(SampleRecord, []) == set()
 
+    def test_records_that_name_a_digest_are_found_among_all(self, state: StateStore) -> None:
+        one, two, other = (digest_bytes(text) for text in (b"1", b"2", b"other"))
+        with state.transaction() as tx:
+            tx.insert("a", SampleRecord("a", tags=("x", one)), at=NOW)
+            tx.insert("b", OtherRecord(f"in the middle {two} of a text"), at=NOW)
+            tx.insert("c", SampleRecord("c", tags=(other,)), at=NOW)
+            tx.insert("d", SampleRecord(one), at=NOW)
+            tx.insert("e", SampleRecord("names nothing"), at=NOW)
+        with state.snapshot() as tx:
+            assert [(kind, "middle" in text) for kind, text in tx.naming([one, two])] == [
+                ("SampleRecord", False),
+                ("OtherRecord", True),
+                ("SampleRecord", False),
+            ]
+            assert [kind for kind, _ in tx.naming([one, two], besides=["SampleRecord"])] == ["OtherRecord"]
+            assert list(tx.naming([digest_bytes(b"nobody")])) == []
+
+    def test_records_are_found_while_others_are_looked_up(self, state: StateStore) -> None:
+        wanted = digest_bytes(b"1")
+        with state.transaction() as tx:
+            for number in range(1100):
+                tx.insert(str(number), SampleRecord(str(number), tags=(wanted,)), at=NOW)
+            found = 0
+            for _, text in tx.naming([wanted]):
+                assert tx.text_of(digest_bytes(text.encode())) is not None
+                found += 1
+        assert found == 1100
+
     def test_a_pointer_moves_by_compare_and_swap(self, state: StateStore) -> None:
         one, two = digest_bytes(b"1"), digest_bytes(b"2")
         with state.transaction() as tx:

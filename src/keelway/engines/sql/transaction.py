@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
@@ -10,7 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Row, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from keelway.core import Digest, Pointer, canonical_json, digest_bytes, in_utc, parse_json, revive
+from keelway.core import DIGEST_PREFIX, Digest, Pointer, canonical_json, digest_bytes, in_utc, parse_json, revive
 from keelway.engines.sql.failures import translated
 from keelway.engines.sql.log import SqlLog
 from keelway.engines.sql.tables import pointers, records
@@ -46,6 +47,13 @@ _NEWEST = (
     .where(records.c.kind == bindparam("kind"))
     .order_by(records.c.at.desc(), records.c.seq.desc())
 )
+_NAMING = (
+    select(records.c.digest, records.c.body, records.c.kind)
+    .where(records.c.kind.not_in(bindparam("besides", expanding=True)), records.c.body.contains(DIGEST_PREFIX))
+    .order_by(records.c.seq)
+    .execution_options(yield_per=CHUNK)
+)
+_DIGESTS = re.compile(DIGEST_PREFIX + "[0-9a-f]{64}")
 _COUNT = select(func.count()).select_from(records).where(records.c.kind == bindparam("kind"))
 _IN_PARENT = records.c.parent == bindparam("parent")
 _PRESENT = select(records.c.key).where(
@@ -133,6 +141,14 @@ class SqlTransaction:
             query, values = query.where(_IN_PARENT), values | {"parent": parent}
         with translated():
             return int(self._connection.execute(query, values).scalar_one())
+
+    def naming(self, digests: Collection[Digest], *, besides: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+        """Yield class name and canonical JSON of every record that names one of `digests`."""
+        wanted = set(digests)
+        with translated():
+            for row in self._connection.execute(_NAMING, {"besides": list(besides)}):
+                if not wanted.isdisjoint(_DIGESTS.findall(row.body)):
+                    yield row.kind, _checked(row).decode()
 
     def missing(self, kind: type, keys: Iterable[str]) -> set[str]:
         """Return those of `keys` under which no record is stored."""

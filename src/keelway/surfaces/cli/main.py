@@ -14,9 +14,12 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "Data": {
         "ingest": "data.ingest|Pull new files exactly once, check them and take a snapshot.",
+        "contract": "contract.contract|Draft, lint, compare and show data contracts; see what a change reaches, and let it in.",
         "check": "data.check|Check files against a dataset's contract without loading them.",
-        "quarantine": "data.quarantine|List what was quarantined, with every reason.",
-        "snapshots": "data.snapshots|List the immutable versions of the datasets.",
+        "quarantine": "quarantine.quarantine|List, show, release and discard what was quarantined.",
+        "snapshots": "snapshots.snapshots|List, compare, tag, compact and vacuum the immutable versions of the datasets.",
+        "erase": "privacy.erase|Erase a person, or what is kept too long, by destroying keys.",
+        "keys": "privacy.keys|Check or make the keys behind tokens and sealed files.",
     },
     "Models": {
         "run": "lab.run|Run the training plan: snapshots, features, training, evaluation, registration.",

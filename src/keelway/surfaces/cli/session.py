@@ -56,7 +56,9 @@ class Session:
     def progress(self, line: str) -> None:
         """Tell a person what is going on; machines are not disturbed."""
         if not self.as_json:
-            click.echo(click.style(f"  {line}", dim=True), err=True)
+            from keelway.privacy import scrub
+
+            click.echo(click.style(f"  {scrub(line)}", dim=True), err=True)
 
     def show(self, answer: object, human: Callable[[], None]) -> None:
         """Print an answer: as JSON for machines, or by a function that prints it for people."""
@@ -72,6 +74,10 @@ def command(**settings: Any) -> Callable[[Callable[..., None]], click.Command]:
     def decorate(function: Callable[..., None]) -> click.Command:
         @functools.wraps(function)
         def call(*, folder: Path, actor: str, token: str, now: str, as_json: bool, **arguments: Any) -> None:
+            from keelway.privacy import scrub_logs, scrub_tracebacks
+
+            scrub_logs()
+            scrub_tracebacks()
             try:
                 with contextlib.closing(Session(folder, actor=actor, token=token, now=now, as_json=as_json)) as session:
                     function(session, **arguments)
@@ -113,16 +119,19 @@ def _common(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def fail(error: KeelwayError, *, as_json: bool) -> NoReturn:
-    """Tell an error with what was expected, what was found and the fix; then exit non-zero."""
+    """Tell an error with what was expected, what was found and the fix, and without what names a person; then exit."""
+    from keelway.privacy import scrub
+
+    what, expected, found, fix = (scrub(text) for text in (error.what, error.expected, error.found, error.fix))
     if as_json:
-        told = {"error": type(error).__name__, "what": error.what, "expected": error.expected, "found": error.found}
-        told["fix"] = error.fix
+        told = {"error": type(error).__name__, "what": what, "expected": expected, "found": found}
+        told["fix"] = fix
         if isinstance(error, RefusedError):
-            told["reasons"] = list(error.reasons)  # type: ignore[assignment]
+            told["reasons"] = [scrub(reason) for reason in error.reasons]  # type: ignore[assignment]
         click.echo(json.dumps(told, indent=2, ensure_ascii=False), err=True)
     else:
-        click.echo(click.style(f"{type(error).__name__}: {error.what}", fg="red"), err=True)
-        for name, text in (("expected", error.expected), ("found", error.found), ("fix", error.fix)):
+        click.echo(click.style(f"{type(error).__name__}: {what}", fg="red"), err=True)
+        for name, text in (("expected", expected), ("found", found), ("fix", fix)):
             if text:
                 click.echo(f"  {name + ':':<10}{text}", err=True)
     if isinstance(error, RefusedError):

@@ -34,7 +34,7 @@ PLACES = (
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--name", help="The project's name (default: the folder's).")
 def init(session: Session, directory: Path, name: str | None) -> None:
-    """Start a small project in DIRECTORY: declarations, contract, policies, settings, a key and a release token."""
+    """Start a small project in DIRECTORY: declarations, contract, policies, settings, keys and a release token."""
     from keelway.template import write_project
 
     project = checked_name(name or re.sub(r"[^a-z0-9_]+", "_", directory.resolve().name.lower()), what="project")
@@ -82,7 +82,7 @@ def equip(root: Path) -> str:
     Raises:
         UsageError: `keelway.toml` has no place for them.
     """
-    from keelway.app import FILE_NAME, read_settings
+    from keelway.app import FILE_NAME, make_tenant_key, read_settings
     from keelway.ledger import SigningKey, write_atomically
 
     settings = read_settings(root)
@@ -101,6 +101,7 @@ def equip(root: Path) -> str:
     key = SigningKey.generate(settings.signing.name)
     key.save(root / settings.signing.key.removeprefix("file:"))
     write_atomically(root / settings.signing.public_key, key.public.pem().encode())
+    make_tenant_key(root, settings)
     actor = settings.project.actor or f"user:{_login()}"
     if not settings.project.actor:
         text = re.sub(r"^\[project\]$", f'[project]\nactor = "{actor}"', text, count=1, flags=re.MULTILINE)

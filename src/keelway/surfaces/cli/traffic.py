@@ -70,7 +70,9 @@ def serve_command(session: Session, model: str, environment: str, host: str, por
 
     metrics = ScoringMetrics(model, environment)
     router, log = session.app.traffic.router_and_log(model, environment, on_unlogged=metrics.unlogged)
-    serve(ScoringApp(router, log=log, clock=session.clock, metrics=metrics), host=host, port=port, on_ready=ready)
+    names = session.app.traffic.entity_names(model)
+    app = ScoringApp(router, log=log, clock=session.clock, metrics=metrics, names=names)
+    serve(app, host=host, port=port, on_ready=ready)
 
 
 @command(name="score")

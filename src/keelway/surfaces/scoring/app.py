@@ -10,14 +10,15 @@ expected and what was found; a model that gives no probability is answered with 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from json.encoder import encode_basestring
 from typing import Any
 
 from keelway.core import Clock, plain, time_text
-from keelway.errors import BadRequestError, ServingError
-from keelway.serve import Answer, JournalLog, LoadedDeployment, Router, answer_rows
+from keelway.errors import BadRequestError, KeelwayError, ServingError
+from keelway.serve import Answer, JournalLog, LoadedDeployment, Router, Row, answer_rows
 from keelway.surfaces.scoring.metrics import ScoringMetrics
 
 MAX_BODY_BYTES = 2_000_000
@@ -37,9 +38,20 @@ class ScoringApp:
         router: Knows what is loaded.
         log: Takes every prediction.
         clock: Tells the time of an answer.
+        names: Gives entities that are people their tokens, before anything is routed or logged; answers go back under
+            the entity that was asked for. None where entities are no people.
     """
 
-    def __init__(self, router: Router, *, log: JournalLog, clock: Clock, metrics: ScoringMetrics) -> None:
+    def __init__(
+        self,
+        router: Router,
+        *,
+        log: JournalLog,
+        clock: Clock,
+        metrics: ScoringMetrics,
+        names: Callable[[Sequence[str]], list[str]] | None = None,
+    ) -> None:
+        self._names = names
         self.router = router
         self.log = log
         self.metrics = metrics
@@ -98,13 +110,28 @@ class ScoringApp:
         loaded = self.router.loaded
         now = self._clock.now()
         rows, many = loaded.stable.schema.read(body, now=now)
-        answers = answer_rows(rows, loaded, log=self.log, at=time_text(now))
+        if self._names is None:
+            answers = answer_rows(rows, loaded, log=self.log, at=time_text(now))
+        else:
+            answers = self._answers_about_people(rows, loaded, at=time_text(now))
         if not many:
             self.metrics.answered(answers[0].version, 1)
             return _answer_text(answers[0], loaded).encode()
         for answer in answers:
             self.metrics.answered(answer.version, 1)
         return ('{"predictions":[' + ",".join([_answer_text(answer, loaded) for answer in answers]) + "]}").encode()
+
+    def _answers_about_people(self, rows: list[Row], loaded: LoadedDeployment, *, at: str) -> list[Answer]:
+        assert self._names is not None
+        try:
+            names = self._names([row[0] for row in rows])
+        except KeelwayError as error:  # never with the message: it may tell of the person
+            raise ServingError(
+                "People cannot be named", expected="the key vault", found=type(error).__name__
+            ) from error
+        named = [(name, *row[1:]) for name, row in zip(names, rows, strict=True)]
+        answers = answer_rows(named, loaded, log=self.log, at=at)
+        return [replace(answer, entity=row[0]) for answer, row in zip(answers, rows, strict=True)]
 
     def _index(self) -> tuple[int, bytes, tuple[bytes, bytes]]:
         loaded = self.router.loaded

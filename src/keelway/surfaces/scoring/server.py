@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 from keelway.errors import ServingError
+from keelway.privacy import scrub_logs
 from keelway.surfaces.scoring.app import ScoringApp
 
 BACKLOG = 2048
@@ -40,6 +41,7 @@ def serve(app: ScoringApp, *, host: str, port: int, on_ready: Callable[[str], No
         date_header=False,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S,
     )
+    scrub_logs("uvicorn", "uvicorn.error")  # the configuration has just made their handlers
     server = _Server(config, ready=lambda: on_ready(address))
     app.log.start()
     app.router.start()

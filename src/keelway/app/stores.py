@@ -1,0 +1,71 @@
+"""Chooses where files lie: a folder of this machine, or an object store, by how the setting is written."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keelway.app.settings import EngineSettings
+
+if TYPE_CHECKING:
+    from keelway.core import ArtifactStore
+    from keelway.ingest import ObjectSource
+    from keelway.snapshot import TableStore
+
+CACHE = ".keelway/cache"
+"""Where copies of what lies in an object store are kept."""
+
+
+def object_source(engines: EngineSettings, *, root: Path) -> ObjectSource:
+    """Return the store that raw files arrive in.
+
+    Raises:
+        SettingsError: The URL or an option is wrong, or a secret is missing.
+        MissingExtraError: It is an object store, and the package for those is not installed.
+    """
+    if not _is_url(engines.objects):
+        from keelway.engines.local.objects import LocalObjects
+
+        return LocalObjects(root / engines.objects)
+    from keelway.engines.obstore import StoreObjects, open_store
+
+    return StoreObjects(open_store(engines.objects, _options(engines, root)))
+
+
+def artifact_store(engines: EngineSettings, *, root: Path) -> ArtifactStore:
+    """Return the store of artifacts; raises as `object_source` does."""
+    if not _is_url(engines.artifacts):
+        from keelway.engines.local.artifacts import LocalArtifacts
+
+        return LocalArtifacts(root / engines.artifacts)
+    from keelway.engines.obstore import ObjectArtifacts, open_store
+
+    return ObjectArtifacts(open_store(engines.artifacts, _options(engines, root)), _cache(engines.artifacts, root))
+
+
+def table_store(engines: EngineSettings, *, root: Path) -> TableStore:
+    """Return the store of dataset tables; raises as `object_source` does."""
+    from keelway.engines.delta import DeltaTables
+
+    if not _is_url(engines.tables):
+        return DeltaTables.below(root / engines.tables)
+    return DeltaTables.at(engines.tables, options=_options(engines, root), cache=_cache(engines.tables, root))
+
+
+def _is_url(place: str) -> bool:
+    return "://" in place
+
+
+def _options(engines: EngineSettings, root: Path) -> dict[str, str]:
+    """Return the options of the object stores, with the secrets that they refer to."""
+    from keelway.identity import resolve_secret
+
+    return {
+        name: resolve_secret(value, root=root) if value.startswith(("env:", "file:")) else value
+        for name, value in engines.object_options.items()
+    }
+
+
+def _cache(url: str, root: Path) -> Path:
+    return root / CACHE / hashlib.sha256(url.encode()).hexdigest()[:12]

@@ -1,0 +1,246 @@
+"""Finds the rows and files that hold one person: in versions by token, in raw text by the value itself.
+
+Rows that were kept lead to their raw file by `_file`. What was never kept in a version (quarantined rows, files
+refused whole or left out, batches that are not loaded yet) is read as text. Files are opened one at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keelway.core import Digest, digest_of
+from keelway.errors import ErasedError, KeelwayError, MissingRecordError
+from keelway.privacy import UsedVersion
+
+if TYPE_CHECKING:
+    from keelway.app.wire import Workspace
+    from keelway.contract import CheckedBatch, Contract
+    from keelway.ingest import Batch
+    from keelway.snapshot import Snapshot
+
+PIECE_BYTES = 1 << 22
+"""A raw file is searched in pieces of this size."""
+_OVERLAP_BYTES = 1 << 10
+
+
+@dataclass(slots=True)
+class Traces:
+    """Where a person was found.
+
+    Attributes:
+        tokens: Tokens of the person, and of what names them as well in their rows.
+        files: Raw files and quarantines that hold the person.
+        unsearched: Files that could not be looked into.
+        snapshots: The versions that have their rows.
+        objects: Names in the object store of those raw files.
+        clear_rows: Table files that hold the value itself: versions from before its column was classified.
+        columns: The columns that name persons like this one.
+    """
+
+    tokens: set[str] = field(default_factory=set)
+    files: set[Digest] = field(default_factory=set)
+    unsearched: set[Digest] = field(default_factory=set)
+    snapshots: dict[Digest, UsedVersion] = field(default_factory=dict)
+    objects: set[str] = field(default_factory=set)
+    clear_rows: set[Digest] = field(default_factory=set)
+    columns: set[str] = field(default_factory=set)
+
+
+def trace(value: str, datasets: Iterable[str], *, at: Workspace) -> Traces:
+    """Return where a person is found in these datasets, by the value of a column of class `subject`."""
+    traces = Traces(tokens=set(at.personal.tokens.known(value)))
+    for dataset in datasets:
+        contracts = _contracts(dataset, at)
+        if any(contract.pii_columns for contract in contracts):
+            _in_versions(dataset, value, contracts, traces, at)
+            _in_texts(dataset, value, traces, at)
+            _objects(dataset, traces, at)
+    return traces
+
+
+def text_pattern(value: str) -> re.Pattern[bytes]:
+    """Return what finds a value in raw bytes, but not as a part of a longer word or number."""
+    written = "|".join(
+        re.escape(each.decode("latin-1")) for each in dict.fromkeys((value.encode(), value.encode("latin-1", "ignore")))
+    )
+    return re.compile(rf"(?<![\w.-])(?:{written})(?![\w-]|\.\w)".encode("latin-1"))
+
+
+def _contracts(dataset: str, at: Workspace) -> list[Contract]:
+    """Return every contract that a batch of the dataset was checked by: a class may have come later."""
+    from keelway.contract import Contract
+
+    with at.state.snapshot() as tx:
+        return tx.newest(Contract, parent=dataset)
+
+
+def _named(contracts: Iterable[Contract], pii: str) -> set[str]:
+    return {column.name for contract in contracts for column in contract.pii_columns if column.pii == pii}
+
+
+def _in_versions(dataset: str, value: str, contracts: list[Contract], traces: Traces, at: Workspace) -> None:
+    """Follow the rows of a person: to the versions that have them, to their raw files, to what names them as well."""
+    from keelway.snapshot import files_of
+
+    subject, direct = _named(contracts, "subject"), _named(contracts, "direct")
+    traces.columns |= subject
+    names = {*traces.tokens, value}
+    searched: dict[str, bool] = {}
+    for snapshot, digest in _kept(dataset, at):
+        here, beside = (sorted(columns & snapshot.columns.keys()) for columns in (subject, direct))
+        for file in files_of(snapshot, at.artifacts):
+            if file.path not in searched:
+                path = at.tables.path_of(dataset, file.path, digest=file.digest)
+                rows = _rows(path, here, beside, names, value) if here else []
+                searched[file.path] = bool(rows)
+                _note(rows, file.digest, traces, at)
+            if searched[file.path]:
+                traces.snapshots[digest] = UsedVersion(f"{dataset} {snapshot.number}", digest)
+
+
+def _kept(dataset: str, at: Workspace) -> list[tuple[Snapshot, Digest]]:
+    """Return the versions of a dataset whose files are still there, newest first."""
+    from keelway.snapshot import ExpiredSnapshot, snapshots
+
+    with at.state.snapshot() as tx:
+        found = [(snapshot, digest_of(snapshot)) for snapshot in snapshots(dataset, tx)]
+        kept = tx.missing(ExpiredSnapshot, [digest for _, digest in found])
+    return [(snapshot, digest) for snapshot, digest in found if digest in kept]
+
+
+def _rows(path: Path, subject: list[str], beside: list[str], names: set[str], value: str) -> list[tuple[Any, ...]]:
+    """Return of the rows of a person: raw file, whether the value stands there in clear, what stands beside it."""
+    import duckdb
+
+    texts = [f"{_quoted(name)}::VARCHAR" for name in subject]
+    clear = " OR ".join(f"coalesce({text} = $value, false)" for text in texts)
+    chosen = "".join(f", {_quoted(name)}" for name in beside)
+    theirs = " OR ".join(f"{text} IN (SELECT unnest($names))" for text in texts)
+    query = f"SELECT DISTINCT _file, {clear}{chosen} FROM read_parquet($path) WHERE {theirs}"  # noqa: S608 - quoted
+    with duckdb.connect() as connection:
+        given = {"names": sorted(names), "path": str(path), "value": value}
+        return connection.execute(query, given).fetchall()
+
+
+def _note(rows: list[tuple[Any, ...]], file: Digest, traces: Traces, at: Workspace) -> None:
+    for raw, clear, *beside in rows:
+        traces.files.add(Digest(raw))
+        found = {str(each) for each in beside if each is not None}
+        if clear:
+            traces.clear_rows.add(file)
+            traces.tokens.update(token for text in found for token in at.personal.tokens.known(text, "direct"))
+        else:
+            traces.tokens |= found
+
+
+def _in_texts(dataset: str, value: str, traces: Traces, at: Workspace) -> None:
+    """Search the quarantines, and every raw file whose rows are not in a version."""
+    pattern = text_pattern(value)
+    batches, checked = _history(dataset, at)
+    for item in checked:
+        if item.quarantine is not None and item.quarantine not in traces.files:
+            _search(item.quarantine, traces, at, lambda path: _quarantined(path, pattern))
+    loaded = {file.digest for item in checked for file in item.files if not file.reasons}
+    for digest in sorted(_digests(batches) - loaded - traces.files):
+        _search(digest, traces, at, lambda path, digest=digest: [digest] if _holds(path, pattern) else [])  # type: ignore[misc]
+
+
+def _search(holder: Digest, traces: Traces, at: Workspace, found_in: Callable[[Path], Iterable[Digest]]) -> None:
+    """Look into one artifact, and note it with the raw files that it leads to."""
+    try:
+        found = list(found_in(at.artifacts.path_of(holder)))
+    except (ErasedError, MissingRecordError):
+        return  # destroyed before, or never stored (content that was known)
+    except (KeelwayError, OSError, EOFError, ValueError):
+        traces.unsearched.add(holder)
+        return
+    finally:
+        at.artifacts.release()
+    if found:
+        traces.files.update((holder, *found))
+
+
+def _history(dataset: str, at: Workspace) -> tuple[list[Batch], list[CheckedBatch]]:
+    from keelway.contract import CheckedBatch
+    from keelway.ingest import Batch
+
+    with at.state.snapshot() as tx:
+        return tx.newest(Batch, parent=dataset), tx.newest(CheckedBatch, parent=dataset)
+
+
+def _digests(batches: Iterable[Batch]) -> set[Digest]:
+    return {digest for batch in batches for digest in _names(batch)}
+
+
+def _names(batch: Batch) -> dict[Digest, set[str]]:
+    """Return the raw files that a batch took or left out, with their names in the object store."""
+    names: dict[Digest, set[str]] = {}
+    for file in batch.files:
+        names.setdefault(file.digest, set()).add(file.name)
+    for left in batch.skipped:
+        names.setdefault(left.digest, set()).add(left.name)
+    return names
+
+
+def _quarantined(path: Path, pattern: re.Pattern[bytes]) -> set[Digest]:
+    """Return the raw files of the quarantined rows that hold a value."""
+    import pyarrow.parquet
+
+    found: set[Digest] = set()
+    with pyarrow.parquet.ParquetFile(path) as stored:
+        for part in stored.iter_batches(columns=["digest", "raw"]):
+            pairs = zip(part["digest"].to_pylist(), part["raw"].to_pylist(), strict=True)
+            found.update(Digest(digest) for digest, raw in pairs if pattern.search(str(raw).encode()))
+    return found
+
+
+def _holds(path: Path, pattern: re.Pattern[bytes]) -> bool:
+    return any(pattern.search(piece) for piece in _pieces(path))
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    """Yield the text of a raw file, unpacked where it is packed, in pieces that overlap."""
+    import gzip
+
+    with path.open("rb") as plain:
+        start = plain.read(4)
+    if start == b"PAR1":
+        yield from _parquet_lines(path)
+        return
+    if start == b"\x28\xb5\x2f\xfd":
+        import pyarrow as pa
+
+        stream: Any = pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")
+    else:
+        stream = gzip.GzipFile(path) if start.startswith(b"\x1f\x8b") else path.open("rb")
+    with stream:
+        before = b""
+        while piece := stream.read(PIECE_BYTES):
+            yield before + piece
+            before = piece[-_OVERLAP_BYTES:]
+
+
+def _parquet_lines(path: Path) -> Iterator[bytes]:
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as stored:
+        for part in stored.iter_batches():
+            for row in part.to_pylist():
+                yield "\n".join(str(each) for each in row.values()).encode()
+
+
+def _objects(dataset: str, traces: Traces, at: Workspace) -> None:
+    """Note the names under which the object store still has the raw files that were found."""
+    batches, _ = _history(dataset, at)
+    for batch in batches:
+        for digest, names in _names(batch).items():
+            if digest in traces.files:
+                traces.objects |= names
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

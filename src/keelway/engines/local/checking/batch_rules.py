@@ -1,0 +1,100 @@
+"""Asks the rules on a batch as a whole: how many rows, how fresh, spread as before, and queries of the contract.
+
+They look at the rows that would be kept. A rule either warns or stops the load; where there is nothing to measure,
+as in a batch without rows or without a version before, it is not broken.
+"""
+
+# ruff: noqa: S608 - the SQL is made of numbers and of names and literals that `quoted` and `literal` quote.
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from keelway.contract import NUMBER, Against, Rule, RuleKind, Severity, bins_of, number_of, psi, within
+from keelway.engines.local.checking.repairs import quoted
+from keelway.engines.local.checking.segments import parquet_files
+from keelway.engines.local.checking.work import Work
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+
+def ask_batch_rules(work: Work, against: Against, *, kept: str) -> None:
+    """Ask the rules on the whole batch.
+
+    Args:
+        kept: The table or query of the rows that would be kept.
+    """
+    asked = [(rule, _QUESTIONS[rule.kind]) for rule in work.judgement.rules if rule.kind in _QUESTIONS]
+    if not asked:
+        return
+    work.run(f"CREATE TEMP VIEW kept AS SELECT * FROM {kept}")
+    for rule, question in asked:
+        found = question(work, rule, against)
+        if within(found, rule):
+            continue
+        if rule.severity is Severity.WARN:
+            work.warnings[rule.reason] = 1
+        else:
+            work.stops.append(f"{rule.reason}: {found:.6g}{_bounds(rule)}")
+
+
+def _bounds(rule: Rule) -> str:
+    """Return the bounds of a rule in words."""
+    low = "" if rule.minimum is None else f", {'more than' if rule.exclusive else 'at least'} {rule.minimum}"
+    high = "" if rule.maximum is None else f", {'less than' if rule.exclusive else 'at most'} {rule.maximum}"
+    return f"{low}{high} expected"
+
+
+def _row_count(work: Work, rule: Rule, against: Against) -> float:  # noqa: ARG001 - every question is asked alike
+    return work.number("SELECT count(*) FROM kept")
+
+
+def _age(work: Work, rule: Rule, against: Against) -> float | None:  # noqa: ARG001 - every question is asked alike
+    """Return how old the youngest row was, in seconds, when the youngest file became known."""
+    column = quoted(rule.columns[0] if rule.columns else work.event_time)
+    youngest = work.connection.execute(f"SELECT epoch(max(CAST({column} AS TIMESTAMP))) FROM kept").fetchall()[0][0]
+    if youngest is None:
+        return None
+    return float(max(layout.file.known_at for layout in work.layouts).timestamp() - youngest)
+
+
+def _stability(work: Work, rule: Rule, against: Against) -> float | None:
+    """Return the population stability index of a column against the version before."""
+    (name,) = rule.columns
+    if not against.previous:
+        return None
+    work.run(f"CREATE OR REPLACE TEMP VIEW before AS SELECT * FROM {parquet_files(against.previous)}")
+    if name not in work.columns_of("before"):
+        return None
+    before, now = _tables(work, "before", "kept")
+    bins = bins_of(before, name)
+    return psi(*([float(count) for count in _counts(bins.counts(table), table)] for table in (before, now)))
+
+
+def _tables(work: Work, *names: str) -> list[ir.Table]:
+    import ibis
+
+    backend = ibis.duckdb.from_connection(work.connection)
+    return [backend.table(name) for name in names]
+
+
+def _counts(parts: list[ir.IntegerScalar], table: ir.Table) -> list[int]:
+    named = {f"n{number}": part for number, part in enumerate(parts)}
+    (row,) = table.aggregate(**named).to_pyarrow().to_pylist()
+    return [row[name] for name in named]
+
+
+def _answer(work: Work, rule: Rule, against: Against) -> float | None:  # noqa: ARG001 - every question is asked alike
+    """Return the one number that a query of the contract gives."""
+    query = number_of(rule.text, "SELECT * FROM kept", dialect="duckdb")
+    found = work.connection.execute(f"SELECT {NUMBER} FROM ({query})").fetchall()[0][0]
+    return None if found is None else float(found)
+
+
+_QUESTIONS: dict[RuleKind, Callable[[Work, Rule, Against], float | None]] = {
+    RuleKind.ROW_COUNT: _row_count,
+    RuleKind.FRESHNESS: _age,
+    RuleKind.DISTRIBUTION: _stability,
+    RuleKind.SQL: _answer,
+}

@@ -1,0 +1,245 @@
+"""Reads CSV files as rows: each keeps its number, its text and its fields, whatever is wrong with it.
+
+Lines without quotes, the usual case, stay whole: DuckDB splits them, in parallel. A line with a quote begins a
+record that may go on over several lines; those go through Python's csv module, one record at a time, as strictly
+as it can.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keelway.contract import Contract
+from keelway.engines.local.checking.opening import Layout, Told
+from keelway.engines.local.checking.text_blocks import Lines, lines_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    Indices = np.ndarray[Any, np.dtype[np.intp]]
+
+RECORD_CHARACTERS = 8_000_000
+"""A record that goes on for longer has a quote that is never closed."""
+OPEN_QUOTE = "a quote is never closed"
+STRAY_TEXT = "text stands outside its quotes"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row that was read on its own.
+
+    Attributes:
+        row: Number of its first line.
+        raw: Its text, without the last line end.
+        fields: Its fields; None where they cannot be told apart.
+        problem: Why they cannot.
+        cut: Whether the file ends with it, without a line end.
+        renames: Columns that it names by an alias.
+    """
+
+    row: int
+    raw: str
+    fields: list[str] | list[str | None] | None
+    problem: str | None = None
+    cut: bool = False
+    renames: list[str] | None = None
+
+
+def header_of(path: Path, compression: str, contract: Contract, told: Told) -> list[str]:
+    """Return the names in the first line that is not blank; none for a file without one."""
+    return _Reader(lines_of(path, compression, contract.encoding, told), contract, told).header()
+
+
+def csv_rows(layout: Layout, contract: Contract, told: Told) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a CSV file below its header, in order; blank lines are left out."""
+    blocks = lines_of(layout.path, layout.compression, contract.encoding, told)
+    reader = _Reader(blocks, contract, told)
+    reader.header()
+    for lines, plain, records in reader.pieces():
+        batch = plain_batch(layout.number, lines, plain)
+        if records:
+            batch = _merged(batch, record_batch(layout.number, records))
+        if batch.num_rows:
+            told.rows += batch.num_rows
+            yield batch
+
+
+class _EndlessError(Exception):
+    """A record goes on for too long."""
+
+
+class _Reader:
+    """Goes over the lines of a file and tells plain lines from records with quotes."""
+
+    def __init__(self, blocks: Iterator[Lines], contract: Contract, told: Told) -> None:
+        csv.field_size_limit(2**31 - 1)  # an open quote makes one field of the rest of the file
+        self._blocks = blocks
+        self._told = told
+        self._quote = contract.quote
+        self._block: Lines | None = None
+        self._at = 0  # the next line of the block
+        self._text: list[str] = []
+        how = {"quotechar": contract.quote} if contract.quote else {"quoting": csv.QUOTE_NONE, "quotechar": None}
+        self._csv = csv.reader(self._feed(), delimiter=contract.delimiter, strict=True, **how)
+
+    def header(self) -> list[str]:
+        """Return the names in the first line that is not blank, and go on behind it."""
+        while block := self._next_block():
+            filled = [index for index in range(self._at, min(len(block), self._at + 1000)) if _filled(block, index)]
+            self._at = filled[0] if filled else min(len(block), self._at + 1000)
+            if filled:
+                return [(name or "").strip() for name in self._record().fields or []]
+        return []
+
+    def pieces(self) -> Iterator[tuple[Lines, Indices, list[Record]]]:
+        """Yield block by block the lines without quotes, by their place in the block, and the records with quotes."""
+        import numpy as np
+
+        while block := self._next_block():
+            plain = block.ends > block.starts
+            plain[: self._at] = False
+            records = []
+            for index in _lines_with(self._quote, block):
+                if self._block is not block or not self._quote:
+                    break
+                if index >= self._at:
+                    self._at = int(index)
+                    records.append(self._record())
+                    plain[index : self._at if self._block is block else len(block)] = False
+            if self._block is block:
+                self._at = len(block)
+            yield block, np.flatnonzero(plain), records
+
+    def _next_block(self) -> Lines | None:
+        """Return the block with the next line, or None at the end."""
+        while self._block is None or self._at >= len(self._block):
+            self._block, self._at = next(self._blocks, None), 0
+            if self._block is None:
+                return None
+        return self._block
+
+    def _feed(self) -> Iterator[str]:
+        """Yield the lines that the csv module asks for, and remember them."""
+        size = 0
+        while block := self._next_block():
+            size = size if self._text else 0
+            line = block.text(self._at)
+            self._at += 1
+            self._text.append(line)
+            size += len(line)
+            if size > RECORD_CHARACTERS:
+                raise _EndlessError
+            yield line
+
+    def _record(self) -> Record:
+        block = self._block
+        assert block is not None
+        row = block.first + self._at
+        self._text.clear()
+        fields, problem = None, None
+        try:
+            fields = next(self._csv)
+        except csv.Error as error:
+            problem = OPEN_QUOTE if "end of data" in str(error) else STRAY_TEXT
+        except _EndlessError:
+            problem, self._quote = OPEN_QUOTE, ""
+            self._told.problems.append(f"line {row}: {OPEN_QUOTE}")
+        raw = "".join(self._text)
+        return Record(row, raw.removesuffix("\n").removesuffix("\r"), fields, problem, raw[-1:] not in ("\r", "\n"))
+
+
+def _filled(block: Lines, index: int) -> bool:
+    return bool(block.ends[index] > block.starts[index])
+
+
+def _lines_with(quote: str, block: Lines) -> Indices:
+    """Return the lines of a block in which a character stands."""
+    import numpy as np
+
+    mark = quote.encode()
+    if not mark or mark not in block.data:
+        return np.zeros(0, np.intp)
+    # The first byte of a character of several may be another's too: such a line is looked at without need.
+    found = np.flatnonzero(np.frombuffer(block.data, np.uint8) == mark[0])
+    return np.unique(np.searchsorted(block.starts, found, side="right") - 1)
+
+
+def plain_batch(number: int, lines: Lines, chosen: Indices) -> pa.RecordBatch:
+    """Return some lines of a block as rows that are still to be split."""
+    import numpy as np
+    import pyarrow as pa
+
+    count = len(chosen)
+    cut = np.zeros(count, np.bool_)
+    if count and lines.cut and chosen[-1] == len(lines) - 1:
+        cut[-1] = True
+    texts = pa.list_(pa.string())
+    raw = _texts(lines)
+    columns = [
+        pa.array(np.full(count, number, np.int32)),
+        pa.array(lines.first + chosen, pa.int64()),
+        raw if count == len(lines) else raw.take(pa.array(chosen)),
+        pa.nulls(count, texts),
+        pa.nulls(count, texts),
+        pa.nulls(count, pa.string()),
+        pa.array(cut),
+    ]
+    return pa.record_batch(columns, schema=rows_schema())
+
+
+def _texts(lines: Lines) -> pa.StringArray:
+    """Return all lines of a block without their ends."""
+    import numpy as np
+    import pyarrow as pa
+
+    offsets = np.zeros(len(lines) + 1, np.int32)
+    np.cumsum(lines.ends - lines.starts, out=offsets[1:])
+    data = lines.data.translate(None, b"\r\n")  # every one of them ends a line
+    return pa.StringArray.from_buffers(len(lines), pa.py_buffer(offsets), pa.py_buffer(data))
+
+
+def record_batch(number: int, records: list[Record]) -> pa.RecordBatch:
+    """Return rows whose fields are known."""
+    import pyarrow as pa
+
+    columns = {
+        "file": [number] * len(records),
+        "row": [record.row for record in records],
+        "raw": [record.raw for record in records],
+        "fields": [record.fields for record in records],
+        "renames": [record.renames for record in records],
+        "problem": [record.problem for record in records],
+        "cut": [record.cut for record in records],
+    }
+    return pa.RecordBatch.from_pydict(columns, schema=rows_schema())
+
+
+def _merged(one: pa.RecordBatch, other: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the rows of both in the order of their numbers."""
+    import pyarrow as pa
+
+    table = pa.Table.from_batches([one, other]).sort_by("row").combine_chunks()
+    return table.to_batches()[0] if table.num_rows else one
+
+
+def rows_schema() -> pa.Schema:
+    """Return the schema of rows of text: `fields` is null for a line that is still to be split."""
+    import pyarrow as pa
+
+    texts = pa.list_(pa.string())
+    return pa.schema(
+        [
+            ("file", pa.int32()),
+            ("row", pa.int64()),
+            ("raw", pa.string()),
+            ("fields", texts),
+            ("renames", texts),
+            ("problem", pa.string()),
+            ("cut", pa.bool_()),
+        ]
+    )

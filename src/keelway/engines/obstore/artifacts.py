@@ -1,0 +1,209 @@
+"""Artifacts as objects of a store, each under its own digest.
+
+An artifact is written only where there is none yet (a conditional write), so of two writers one wins and nobody ever
+sees half of it; large files go up in parts that become an object all at once. Every read hashes what it read. What is
+needed as a file is kept in a folder of this machine, which may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from keelway.core import DIGEST_PREFIX, Artifact, ArtifactKind, Digest, digest_bytes, digest_file, is_digest, short
+from keelway.engines.obstore.again import again
+from keelway.engines.obstore.failures import unstorable, vendor_errors
+from keelway.engines.obstore.store import OpenStore
+from keelway.errors import IntegrityError, MissingRecordError, SourceError, StorageError, UsageError
+
+if TYPE_CHECKING:
+    from keelway.core import ArtifactStore
+
+BLOCK_BYTES = 1 << 20
+PART_BYTES = 16 << 20
+"""Larger files go up in parts of this size, two at a time; that bounds the memory."""
+PARTS_AT_ONCE = 2
+_MISSING = ("NotFoundError", "FileNotFoundError")
+
+
+class ObjectArtifacts:
+    """An artifact store in an object store.
+
+    Args:
+        store: Opened by `open_store`.
+        cache: A folder of this machine for what is asked for as a file.
+    """
+
+    def __init__(self, store: OpenStore, cache: Path) -> None:
+        self._store = store
+        self._cache = Path(cache)
+
+    def put(self, data: bytes, *, kind: ArtifactKind, name: str = "") -> Artifact:
+        """Store bytes and return their artifact."""
+        digest = digest_bytes(data)
+        with _translated(digest):
+            self._create(digest, data)
+        return Artifact(digest, kind, len(data), name)
+
+    def put_file(self, path: Path, *, kind: ArtifactKind, name: str = "") -> Artifact:
+        """Store a copy of a file, in bounded memory, and return its artifact."""
+        try:
+            size = path.stat().st_size
+            if size <= PART_BYTES:
+                return self.put(path.read_bytes(), kind=kind, name=name or path.name)
+            digest = digest_file(path)
+        except OSError as error:
+            raise SourceError(f"The file {path} cannot be read", found=str(error)) from error
+        with _translated(digest):
+            if not self._is_sound(digest):
+                again(lambda: self._upload(digest, path), self._store)
+        return Artifact(digest, kind, size, name or path.name)
+
+    def get(self, digest: Digest) -> bytes:
+        """Return the checked bytes of an artifact."""
+        data = b"".join(self._blocks(digest))
+        _must_match(digest, digest_bytes(data))
+        return data
+
+    def path_of(self, digest: Digest) -> Path:
+        """Return a local file that holds the checked bytes; it must not be changed."""
+        place = self._cache / _key(digest)
+        try:
+            if place.is_file() and digest_file(place) == digest:
+                return place
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=self._cache, prefix=".part-") as folder:
+                copy = Path(folder) / "copy"
+                self._download(digest, copy)
+                copy.chmod(0o444)
+                copy.replace(place)
+        except OSError as error:
+            raise StorageError(
+                "An artifact cannot be kept on this machine",
+                expected=f"a writable folder {self._cache}",
+                found=str(error),
+                fix="Free some space, or name another folder for the cache; it may be emptied at any time.",
+            ) from error
+        return place
+
+    def __contains__(self, digest: object) -> bool:
+        """Say whether an artifact is there (its bytes are not checked)."""
+        import obstore
+
+        if not is_digest(digest):
+            return False
+        try:
+            with _translated(Digest(str(digest))):
+                obstore.head(self._store.client, _key(Digest(str(digest))))
+        except MissingRecordError:
+            return False
+        return True
+
+    def _create(self, digest: Digest, data: bytes) -> None:
+        """Write an object that is not there yet; one that is there and damaged is written anew."""
+        import obstore
+
+        def write(mode: Literal["create", "overwrite"]) -> None:
+            obstore.put(self._store.client, _key(digest), data, mode=mode, use_multipart=False)
+
+        try:
+            again(lambda: write("create"), self._store)
+        except vendor_errors() as error:
+            if type(error).__name__ != "AlreadyExistsError":
+                raise
+            if not self._is_sound(digest):
+                again(lambda: write("overwrite"), self._store)
+
+    def _upload(self, digest: Digest, path: Path) -> None:
+        """Write a large file in parts; what goes up is hashed again, for the file may change meanwhile."""
+        import obstore
+
+        blocks = _checked_blocks(path, digest)
+        obstore.put(
+            self._store.client,
+            _key(digest),
+            blocks,
+            use_multipart=True,
+            chunk_size=PART_BYTES,
+            max_concurrency=PARTS_AT_ONCE,
+        )
+
+    def _is_sound(self, digest: Digest) -> bool:
+        """Say whether the sound bytes are there already."""
+        try:
+            return self._hashed(digest) == digest
+        except MissingRecordError:
+            return False
+
+    def _hashed(self, digest: Digest) -> Digest:
+        hasher = hashlib.sha256()
+        for block in self._blocks(digest):
+            hasher.update(block)
+        return Digest(DIGEST_PREFIX + hasher.hexdigest())
+
+    def _download(self, digest: Digest, copy: Path) -> None:
+        hasher = hashlib.sha256()
+        with copy.open("wb") as stream:
+            for block in self._blocks(digest):
+                hasher.update(block)
+                stream.write(block)
+        _must_match(digest, Digest(DIGEST_PREFIX + hasher.hexdigest()))
+
+    def _blocks(self, digest: Digest) -> Iterator[bytes]:
+        """Yield the bytes of an artifact as the store has them."""
+        import obstore
+
+        with _translated(digest):
+            for block in obstore.get(self._store.client, _key(digest)).stream(min_chunk_size=BLOCK_BYTES):
+                yield bytes(block)
+
+
+@contextmanager
+def _translated(digest: Digest) -> Iterator[None]:
+    """Turn the client's errors that leave this block into Keelway's."""
+    try:
+        yield
+    except vendor_errors() as error:
+        if type(error).__name__ in _MISSING:
+            raise MissingRecordError("There is no such artifact", expected=digest, found="nothing") from error
+        raise unstorable(f"The artifact {short(digest)}", error) from error
+
+
+def _key(digest: Digest) -> str:
+    """Return the name of an artifact's object."""
+    if not is_digest(digest):
+        raise UsageError("This is not a digest", expected="sha256: and 64 digits", found=repr(digest)[:100])
+    digits = digest.removeprefix(DIGEST_PREFIX)
+    return f"{digits[:2]}/{digits[2:]}"
+
+
+def _checked_blocks(path: Path, expected: Digest) -> Iterator[bytes]:
+    """Yield the bytes of a file, and refuse in the end if it changed since it was hashed."""
+    hasher = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK_BYTES):
+            hasher.update(block)
+            yield block
+    found = DIGEST_PREFIX + hasher.hexdigest()
+    if found != expected:
+        raise IntegrityError(f"The file {path} changed while it was stored", expected=expected, found=found)
+
+
+def _must_match(expected: Digest, found: Digest) -> None:
+    if found != expected:
+        raise IntegrityError(
+            "An artifact was altered",
+            expected=expected,
+            found=found,
+            fix="Restore it from a backup, or store the original bytes again.",
+        )
+
+
+if TYPE_CHECKING:
+    from keelway.engines.obstore.store import open_store
+
+    _: ArtifactStore = ObjectArtifacts(open_store("memory:///"), Path())

@@ -1,0 +1,16 @@
+"""What a dataset with personal data is brought in with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keelway.privacy.seal import SealedArtifacts
+from keelway.privacy.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalData:
+    """The tokens for its values, and the store that seals its raw files, quarantined rows and predictions."""
+
+    tokens: Tokens
+    artifacts: SealedArtifacts

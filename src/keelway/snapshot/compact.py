@@ -1,0 +1,81 @@
+"""Compaction: the same rows in fewer files, as a version of its own.
+
+Nothing that was named before changes: every earlier version keeps its id, its manifest and its files. The new
+version adds no row; its commit to the table says that no data changed. Files that are already large stay as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from keelway.core import Action, ArtifactStore, PrincipalId, digest_of
+from keelway.errors import MissingRecordError
+from keelway.snapshot.manifest import ManifestFile, Snapshot
+from keelway.snapshot.merge import TARGET_BYTES, merged, neighbours
+from keelway.snapshot.ports import TableContent, TableStore
+from keelway.snapshot.publish import Work, publish, store_manifest
+from keelway.snapshot.read import files_of, manifests_of, newest
+
+if TYPE_CHECKING:
+    from keelway.ledger.ports import StateStore
+
+
+def compact(
+    dataset: str,
+    *,
+    tables: TableStore,
+    artifacts: ArtifactStore,
+    state: StateStore,
+    now: datetime,
+    actor: PrincipalId,
+    target_bytes: int = TARGET_BYTES,
+) -> Snapshot:
+    """Return a version with the rows of the newest one in as few files as the target size allows.
+
+    Where the newest version is such a version already, it is returned.
+
+    Raises:
+        ConflictError: Another process made a version meanwhile; nothing is recorded.
+        MissingRecordError: The dataset has no version.
+    """
+    with state.snapshot() as tx:
+        before = newest(dataset, tx)
+    if before is None:
+        raise MissingRecordError(f"There is no version of {dataset}", expected="one or more", found="none")
+    held = files_of(before, artifacts)
+    groups = neighbours(held, target_bytes=target_bytes)
+    if len(groups) == len(held):
+        return before
+    files: list[ManifestFile] = []
+    for group in groups:
+        together = len(group) > 1
+        files.append(merged(dataset, group, before.columns, tables=tables, state=state) if together else group[0])
+    last = next(manifests_of(before.snapshot_id, artifacts))
+    work = Work(
+        base=TableContent(before.table_version, held, before.columns),
+        files=tuple(files),
+        manifest=store_manifest(replace(last, files=tuple(files), after=None, steps=0), artifacts),
+        rewritten=tuple(file.path for file in files if file not in held),
+    )
+    draft = replace(
+        before,
+        number=before.number + 1,
+        snapshot_id=work.manifest,
+        table_version=-1,
+        rows_added=0,
+        parent=digest_of(before),
+        taken_at=now,
+        compacted=digest_of(before),
+    )
+    return publish(
+        draft,
+        work,
+        action=Action.COMPACT,
+        evidence={"compacted": digest_of(before)},
+        comment=f"{len(held)} files in {len(files)}",
+        tables=tables,
+        state=state,
+        actor=actor,
+    )
