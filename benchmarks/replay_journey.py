@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,7 @@ ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("KEELWAY_DATA", ROOT.parent / "shared" / "data"))
 CONTRACT = Path(__file__).with_name("journey.odcs.yaml")
 SALES = Dataset("sales", contract="sales.yaml", source="raw/sales/**/*", event_time="transaction_timestamp")
+TOLD_EVERY = 500
 LINES, HOUSEHOLDS, BASKETS, HOURS = 1_469_307, 2_469, 155_848, 8_003
 
 
@@ -110,8 +112,10 @@ def counted(snapshot: Snapshot, intake: Intake) -> Counts:
 
 def replay(intake: Intake, hours: Iterator[tuple[datetime, pa.Table]], *, form: str = "csv") -> Snapshot:
     """Write and take in hour after hour, and return the last snapshot."""
-    taken = None
-    for hour, lines in hours:
+    taken, begun = None, time.perf_counter()
+    for number, (hour, lines) in enumerate(hours):
+        if number and not number % TOLD_EVERY:
+            print(f"{number} hours, {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
         snapshot = intake.ingest(write(hour, lines, intake, form=form))
         assert snapshot is not None
         assert snapshot.rows_added == lines.num_rows

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keelway.contract import (
@@ -150,6 +150,8 @@ CASES: list[tuple[str, Contract, list[ChangeKind]]] = [
     ),
     ("more rows wanted", with_rule(ENOUGH, minimum="11"), [K.BATCH_RULE_ADDED]),
     ("fewer rows wanted", with_rule(ENOUGH, minimum="9"), [K.BATCH_RULE_LOOSENED]),
+    ("row count capped", with_rule(ENOUGH, maximum="99"), [K.BATCH_RULE_ADDED]),
+    ("row count turned round", with_rule(ENOUGH, minimum=None, maximum="99"), [K.BATCH_RULE_LOOSENED]),
     ("row count only warns", with_rule(ENOUGH, severity=Severity.WARN), [K.BATCH_RULE_LOOSENED]),
     ("row count no longer asked", with_rule(ENOUGH), [K.BATCH_RULE_LOOSENED]),
     ("key", replace(OLD, key=("id",)), [K.KEY_CHANGED]),
@@ -327,6 +329,7 @@ def keeps(contract: Contract, value: float) -> bool:
     return True
 
 
+@settings(deadline=None)
 @given(BOUNDS, st.booleans(), BOUNDS, st.booleans(), st.floats(-6, 6) | st.integers(-6, 6))
 def test_only_a_breaking_change_keeps_out_what_was_kept(
     low: str | None, low_out: bool, high: str | None, high_out: bool, value: float
@@ -339,6 +342,7 @@ def test_only_a_breaking_change_keeps_out_what_was_kept(
         assert level is ChangeLevel.WIDENING
 
 
+@settings(deadline=None)
 @given(st.sets(st.sampled_from("abcdef")), st.sets(st.sampled_from("abcdef")))
 def test_sets_of_values_are_compared_as_sets(old: set[str], new: set[str]) -> None:
     was = with_rule(PLANS, allowed=tuple(sorted(old)))
@@ -348,12 +352,14 @@ def test_sets_of_values_are_compared_as_sets(old: set[str], new: set[str]) -> No
     assert (K.VALUE_ADDED in kinds) == bool(new - old)
 
 
+@settings(deadline=None)
 @given(st.permutations(COLUMNS), st.permutations(RULES))
 def test_order_is_at_most_additive(columns: list[Column], rules: list[Rule]) -> None:
     diff = changes_between(OLD, replace(OLD, columns=tuple(columns), rules=tuple(rules)))
     assert {change.what for change in diff.changes} <= {K.COLUMNS_REORDERED}
 
 
+@settings(deadline=None)
 @given(st.sampled_from(CASES), st.sampled_from(CASES))
 def test_any_two_contracts_can_be_compared(one: Any, other: Any) -> None:
     diff = changes_between(one[1], other[1])

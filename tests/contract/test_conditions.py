@@ -110,6 +110,7 @@ def test_a_condition_means_what_duckdb_says(table: ibis.Table, text: str) -> Non
     assert found(table, text) == [value for (value,) in raw]
 
 
+@pytest.mark.filterwarnings("ignore")  # the Spark client is behind on pandas
 def test_conditions_mean_the_same_on_spark(table: ibis.Table, spark: Any) -> None:
     schema = (
         "n long, ordered date, shipped date, seen timestamp, quantity long, amount double, plan string, paid boolean"

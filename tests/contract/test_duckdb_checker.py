@@ -7,9 +7,15 @@ import pytest
 from keelway.engines.local.checker import DuckDbChecker
 from keelway.testing.checker import CheckerConformance
 from keelway.testing.checker_formats import CheckerFormats, CheckerParquet
+from keelway.testing.checker_rules import CheckerBatches, CheckerRules
+from keelway.testing.checker_values import CheckerRepairs, CheckerTokens
+
+SUITES = (
+    CheckerConformance, CheckerFormats, CheckerParquet, CheckerRules, CheckerBatches, CheckerTokens, CheckerRepairs
+)  # fmt: skip
 
 
-class TestDuckDbChecker(CheckerConformance, CheckerFormats, CheckerParquet):
+class TestDuckDbChecker(*SUITES):
     @pytest.fixture
     def checker(self) -> DuckDbChecker:
         return DuckDbChecker()

@@ -305,6 +305,36 @@ def test_an_allowed_value_must_be_of_the_columns_type(tmp_path: Path) -> None:
         of(tmp_path, column={"enum": [{"value": "x"}]}, kind="integer")
 
 
+@pytest.mark.parametrize("written", ["NO", "007", "1.10", "2026-01-01", "yes"])
+def test_a_text_that_yaml_would_change_must_be_quoted(tmp_path: Path, written: str) -> None:
+    line = "    properties:\n      - {name: plan, logicalType: string, enum: [{value: %s}]}\n"
+    text = contract_text().replace("    properties:\n", line % written, 1)
+    with pytest.raises(ContractError, match="column plan: allowed values") as caught:
+        load(tmp_path, text)
+    assert "quotes" in caught.value.fix
+    quoted = contract_text().replace("    properties:\n", line % f"'{written}'", 1)
+    assert load(tmp_path, quoted).columns[0].allowed == (written,)
+
+
+@pytest.mark.parametrize(("kind", "default"), [("string", False), ("string", 7), ("integer", True), ("number", False)])
+def test_a_default_must_be_of_the_columns_type(tmp_path: Path, kind: str, default: Any) -> None:
+    with pytest.raises(ContractError, match="column a: default"):
+        of(tmp_path, column=own(default=default), kind=kind)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("status: active", "status: active\nstatus: draft", "line 6"),
+        ("required: true, logicalTypeOptions: {minimum: 1}", "required: true, required: false", "line 17"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path, old: str, new: str, line: str) -> None:
+    with pytest.raises(ContractError, match=line) as caught:
+        load(tmp_path, contract_text().replace(old, new, 1))
+    assert "twice in one mapping" in caught.value.found
+
+
 @pytest.mark.parametrize(
     ("team", "owner"),
     [

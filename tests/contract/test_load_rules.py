@@ -227,6 +227,7 @@ def test_a_list_and_a_pattern_of_one_metric_are_two_rules(tmp_path: Path) -> Non
         ({"metric": "invalidValues", "mustBeLessThan": 3, "arguments": {"pattern": "x"}}, "string", "0 for a pattern"),
         ({"metric": "nullValues", "mustBeLessThan": 3, "unit": "promille"}, "string", "unit"),
         ({"metric": "missingValues", "mustBe": 0, "arguments": {"missingValues": "NA"}}, "string", "missingValues"),
+        ({"metric": "missingValues", "mustBe": 0, "arguments": {"missingValues": [-999]}}, "string", "missingValues"),
         ({"metric": "nullValues", "mustBe": 0, "customProperties": [{"property": "x", "value": 1}]}, "string", "x"),
         (keelway({"metric": "kl"}, mustBeLessThan=1), "string", "implementation"),
         (keelway({"metric": "psi"}, mustBeGreaterThan=1), "string", "mustBeLessThan"),

@@ -29,6 +29,7 @@ from keelway.contract import (
     HeldFile,
     HeldRow,
     ItemStatus,
+    Recheck,
     Release,
     Released,
     Selection,
@@ -99,10 +100,10 @@ class Desk(Shop):
     def release(
         self, *items: str, waive: tuple[str, ...] = (), by: Principal = ANA, comment: str = "seen", **where: Any
     ) -> Released:
+        recheck = Recheck(self.contract, "date", DuckDbChecker(threads=1), self.against)
         return release(
-            "orders", Selection(items, **where), waive=waive, comment=comment, contract=self.contract,
-            event_time="date", checker=DuckDbChecker(threads=1), against=self.against, artifacts=self.artifacts,
-            state=self.state, now=LATER, actor=by,
+            "orders", Selection(items, **where), waive=waive, comment=comment, recheck=recheck,
+            artifacts=self.artifacts, state=self.state, now=LATER, actor=by,
         )  # fmt: skip
 
     def discard(self, *items: str, by: Principal = ANA, comment: str = "gone", **where: Any) -> Discarded:
@@ -167,12 +168,29 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     made.state.close()
 
 
-@pytest.fixture
-def held(desk: Desk) -> Desk:
+def reopened(folder: Path, root: Path, *, share: float = 1.0) -> Desk:
+    """Return a desk at a copy of a folder, as it stands there."""
+    desk = Desk.open(shutil.copytree(folder, root), share=share)
+    assert isinstance(desk, Desk)
+    return desk
+
+
+@pytest.fixture(scope="module")
+def held_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A desk with one file of which four rows are in quarantine."""
+    folder = tmp_path_factory.mktemp("held") / "shop"
+    desk = Desk.open(folder)
     desk.upload("1997-01-01", BAD)
     desk.load()
-    return desk
+    desk.state.close()
+    return folder
+
+
+@pytest.fixture
+def held(held_folder: Path, tmp_path: Path) -> Iterator[Desk]:
+    desk = reopened(held_folder, tmp_path / "shop")
+    yield desk
+    desk.state.close()
 
 
 NAME = "raw/orders/dt=1997-01-01/orders.csv"
@@ -626,16 +644,24 @@ def test_who_may_not_discard(held: Desk) -> None:
         held.discard_batch(1, by=EVE)
 
 
-@pytest.fixture
-def stopped(tmp_path: Path) -> Iterator[Desk]:
+@pytest.fixture(scope="module")
+def stopped_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A desk with one version, whose second batch is stopped by its contract, with a third file behind it."""
-    desk = Desk.open(tmp_path / "shop", share=0.5)
+    folder = tmp_path_factory.mktemp("stopped") / "shop"
+    desk = Desk.open(folder, share=0.5)
     desk.upload("1997-01-01", "1,1997-01-01,1,2.5\n")
     desk.load()
     desk.upload("1997-01-02", "2,1997-01-02,0,1\n3,1997-01-02,0,1\n4,1997-01-02,1,1\n")
     with pytest.raises(ContractError, match="stops the load"):
         desk.load()
     desk.upload("1997-01-03", "5,1997-01-03,1,1\n")
+    desk.state.close()
+    return folder
+
+
+@pytest.fixture
+def stopped(stopped_folder: Path, tmp_path: Path) -> Iterator[Desk]:
+    desk = reopened(stopped_folder, tmp_path / "shop", share=0.5)
     yield desk
     desk.state.close()
 

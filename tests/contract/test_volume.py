@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -66,6 +67,25 @@ def test_sundays_are_not_odd_once_one_was_seen() -> None:
     week = [1000, 1000, 1000, 1000, 1000, 900, 150]
     feed = days(*[round(rows * math.exp(rng.gauss(0, 0.05))) for _ in range(12) for rows in week])
     assert set(verdicts(feed, since=8)) == {"usual"}
+
+
+def test_quiet_hours_are_measured_by_quiet_hours() -> None:
+    rng = random.Random(5)
+
+    def baskets(at: datetime) -> int:
+        """Return the rows of an hour: baskets of ten rows or so, three of them at night and three hundred by day."""
+        usual = 3 if at.hour < 6 else 300
+        return sum(rng.randint(1, 20) for _ in range(max(0, round(rng.gauss(usual, math.sqrt(usual))))))
+
+    feed = [Delivery(at, baskets(at)) for at in (MONDAY + timedelta(hours=number) for number in range(24 * 7 * 10))]
+    assert set(verdicts(feed, since=24 * 7 * 9)) == {"usual"}
+    night, day = feed[-24 * 7 + 3], feed[-24 * 7 + 12]
+    before = feed[: -24 * 7]
+    assert [found.verdict for hour in (night, day) if (found := check_volume(replace(hour, rows=hour.rows / 2), before))] == [
+        "usual", "low"
+    ]  # fmt: skip
+    bands = [found.high / found.usual for hour in (night, day) if (found := check_volume(hour, before))]
+    assert bands[0] > 2 * bands[1], "a night may vary more than a day"
 
 
 # --- what is not, does ------------------------------------------------------------------------------------------------

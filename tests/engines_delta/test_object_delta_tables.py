@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import obstore
@@ -12,8 +13,10 @@ from deltalake import DeltaTable
 
 from keelway.core import digest_file
 from keelway.engines.delta import DeltaTables
+from keelway.engines.delta import tables as module
 from keelway.engines.delta.folders import ObjectFolder, open_store
 from keelway.errors import ConflictError, IntegrityError, StorageError
+from keelway.snapshot import newest
 from keelway.testing.seaweed import SeaweedServer, seaweed
 from keelway.testing.tables import NOW, NUMBERS, Orders, TableStoreConformance
 from keelway.testing.versions import Versions
@@ -92,6 +95,30 @@ def test_racing_commits_leave_one_whole_table(seaweed: SeaweedServer, url: str, 
     assert plain(url, seaweed).to_pyarrow_table().num_rows == 2
 
 
+def test_of_twelve_racing_takes_of_one_batch_one_wins(tables: DeltaTables, tmp_path: Path) -> None:
+    orders = Versions.open(tmp_path / "here", tables=tables)
+    orders.numbers(1)
+    checked = orders.checked([{"customer": "c2", "amount": 2.0}])
+
+    def take(number: int) -> str:
+        racer = Versions.open(tmp_path / "here", tables=tables)
+        racer.now = mine = orders.now + timedelta(seconds=number)
+        try:
+            return "won" if racer.take(checked).taken_at == mine else "late"
+        except ConflictError:
+            return "lost"
+
+    with ThreadPoolExecutor(RACERS) as pool:
+        ends = list(pool.map(take, range(RACERS)))
+    assert ends.count("won") == 1
+    assert len(ends) == RACERS
+    with orders.state.snapshot() as tx:
+        last = newest("orders", tx)
+    assert last is not None
+    assert (last.number, last.table_version) == (2, 1)
+    assert [row["amount"] for row in orders.rows(last)] == [1, 2]
+
+
 def test_a_plain_delta_reader_sees_each_version(seaweed: SeaweedServer, url: str, orders: Orders) -> None:
     first, second = orders.append(1, 2), orders.append(3)
     table = plain(url, seaweed)
@@ -99,6 +126,20 @@ def test_a_plain_delta_reader_sees_each_version(seaweed: SeaweedServer, url: str
     table.load_as_version(first)
     assert sorted(table.to_pyarrow_table()["number"].to_pylist()) == [1, 2]
     assert second == 1
+
+
+def test_checkpoints_are_written_to_the_store(
+    seaweed: SeaweedServer, url: str, orders: Orders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHECKPOINT_EVERY", 2)
+    for number in range(4):
+        orders.append(number)
+    store = open_store(f"{url}/orders", seaweed.options)
+    names = [found["path"] for page in obstore.list(store, "_delta_log") for found in page]
+    assert [name for name in names if name.endswith(".checkpoint.parquet")] == [
+        "_delta_log/00000000000000000002.checkpoint.parquet"
+    ]
+    assert plain(url, seaweed).to_pyarrow_table().num_rows == 4
 
 
 def test_what_is_read_is_kept_here_under_its_digest(orders: Orders, tmp_path: Path) -> None:

@@ -198,6 +198,39 @@ def test_every_rule_is_asked_or_listed(contract: Contract) -> None:
     assert Counter(told) == Counter(rule.reason for rule in contract.rules)
 
 
+def test_two_rules_that_ask_the_same_are_both_answered(contract: Contract) -> None:
+    (floor,) = (rule for rule in contract.rules if rule.reason == "units: below 1")
+    twice = replace(contract, rules=(*contract.rules, replace(floor, reason="units: none sold")))
+    found = counts(second_opinion(twice, rows({"units": 0}, {})))
+    assert found == {"units: below 1": (1, 1), "units: none sold": (1, 1)}
+
+
+def test_numbers_that_a_double_does_not_hold_are_left_to_keelway(contract: Contract) -> None:
+    (floor,) = (rule for rule in contract.rules if rule.reason == "units: below 1")
+    huge = replace(contract, rules=(replace(floor, minimum=str(2**53 + 1)),))
+    (unasked,) = plan_of(huge).unasked
+    assert "double" in unasked.why
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("paid <= price", ("price", "paid", True)),
+        ("paid < price", ("price", "paid", False)),
+        ("price >= paid", ("price", "paid", True)),
+        (" price>paid ", ("price", "paid", False)),
+        ("price > 3", None),
+        ("price >= paid and units > 1", None),
+        ("price != paid", None),
+    ],
+)
+def test_a_comparison_of_two_columns_has_words_there(contract: Contract, text: str, asked: Any) -> None:
+    (compared,) = (rule for rule in contract.rules if rule.reason == "paid too much")
+    plan = plan_of(replace(contract, rules=(replace(compared, text=text),)))
+    found = [tuple(list(each.arguments.values())[:3]) for each in plan.asked]
+    assert found == ([] if asked is None else [asked])
+
+
 def test_the_suite_knows_the_contract(contract: Contract) -> None:
     suite = suite_of(contract)
     assert suite.meta["keelway"] == {"contract": "shop-orders", "version": "1.2.0"}
@@ -227,7 +260,7 @@ def test_of_people_only_what_a_token_keeps_is_asked(contract: Contract) -> None:
 
 def test_data_docs_are_written_and_load_nothing_from_anywhere(contract: Contract, tmp_path: Path) -> None:
     opinion = second_opinion(contract, rows({"plan": "gold"}, {}), docs=tmp_path / "docs")
-    assert opinion.page == tmp_path / "docs" / "index.html"
+    assert opinion.page == str(tmp_path / "docs" / "index.html")
     pages = sorted((tmp_path / "docs").rglob("*.html"))
     assert len(pages) >= 3
     for page in pages:

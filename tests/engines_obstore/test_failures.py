@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
 import sys
 
 import pytest
@@ -140,3 +141,8 @@ def test_a_missing_package_says_what_to_type(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(MissingExtraError) as caught:
         open_store("s3://bucket")
     assert "pip install 'keelway[objects]'" in caught.value.fix
+
+
+def test_the_engine_does_not_load_its_package_before_a_store_is_opened() -> None:
+    code = "import sys, keelway.engines.obstore; sys.exit('obstore' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

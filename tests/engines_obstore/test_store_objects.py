@@ -9,6 +9,7 @@ from pathlib import Path
 import obstore
 import pytest
 
+from keelway.core import digest_bytes
 from keelway.engines.obstore import OpenStore, Patience, StoreObjects, open_store
 from keelway.errors import ObjectChangedError, SourceError
 from keelway.ingest import ObjectInfo
@@ -35,14 +36,16 @@ class TestS3Objects(StoreConformance):
         obstore.delete(self.store.client, "kept/alive")
         return StoreObjects(self.store)
 
-    def test_what_lies_beside_the_prefix_is_not_there(self, source: StoreObjects, seaweed: SeaweedServer) -> None:
+    def test_what_lies_beside_the_prefix_is_not_there(
+        self, source: StoreObjects, seaweed: SeaweedServer, tmp_path: Path
+    ) -> None:
         bucket = self.store.url.split("/")[2]
         beside = open_store(f"s3://{bucket}/some", seaweed.options)
         obstore.put(beside.client, "prefix-2/1.csv", b"1")
         obstore.put(beside.client, "1.csv", b"1")
         assert list(source.list("**")) == []
         with pytest.raises(ObjectChangedError):
-            source.fetch(ObjectInfo("1.csv", 1, MOMENT), Path("/dev/null"))
+            source.fetch(ObjectInfo("1.csv", 1, MOMENT), tmp_path / "fetched")
 
     def test_listing_comes_in_pages(self, source: StoreObjects, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("keelway.engines.obstore.objects.PAGE", 7)
@@ -91,6 +94,13 @@ def test_a_listing_stays_flat_in_memory(monkeypatch: pytest.MonkeyPatch) -> None
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_an_object_without_bytes_is_not_asked_for(tmp_path: Path) -> None:
+    source = StoreObjects(open_store("memory:///"))
+    folder = ObjectInfo("raw/left-as-a-folder", 0, MOMENT)
+    assert source.fetch(folder, tmp_path / "copy") == digest_bytes(b"")
+    assert (tmp_path / "copy").read_bytes() == b""
 
 
 def test_wrong_credentials_are_said_with_the_fix(seaweed: SeaweedServer, tmp_path: Path) -> None:

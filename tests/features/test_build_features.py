@@ -3,17 +3,20 @@
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import ibis
 import pytest
 
-from keelway.core import parse_time
+from keelway.core import PrincipalId, digest_of, parse_time
+from keelway.engines.sql import SqlState
 from keelway.errors import FeatureError, MissingRecordError
 from keelway.features import FeatureTable, build_features, columns_for_scoring, labels_for, online_row, rows_of
 from keelway.features.blocks import days_since, ratio, trend, window_count, window_sum, within
 from keelway.project import Cuts, Estimator, FeatureSet, Label, Model, feature_set
-from keelway.testing.features import ORDERS, OrderBook
+from keelway.snapshot import ExpiredSnapshot
+from keelway.testing.features import ORDERS, OrderBook, ShopSnapshot
 
 APRIL, MAY = parse_time("1997-04-01"), parse_time("1997-05-01")
 NOW = parse_time("1999-01-01")
@@ -239,3 +242,44 @@ def test_outcomes_of_one_cut(shop: OrderBook) -> None:
     assert ask() == [("ana", 0), ("bob", 1)]
     assert ask(entities=["zoe", "ana"]) == [("ana", 0), ("zoe", 1)]
     assert ask(now=MAY) == []
+
+
+def test_a_table_is_not_stored_when_its_snapshot_was_expired_meanwhile(
+    build: Any, shop: OrderBook, artifacts: Any, tmp_path: Path
+) -> None:
+    state = SqlState(f"sqlite:///{tmp_path}/state.db")
+    snapshot = shop.snapshot()
+    digest = digest_of(snapshot)
+
+    def expired_while_read(asked: Any) -> list[Path]:
+        with state.transaction() as tx:
+            tx.insert(digest, ExpiredSnapshot("orders", 1, digest, digest, NOW, PrincipalId("user:ana")), at=NOW)
+        return shop.paths_of(asked)
+
+    with pytest.raises(MissingRecordError, match="no longer kept"):
+        build_features(
+            model(),
+            {"orders": snapshot},
+            as_ofs=(APRIL,),
+            purpose="training",
+            with_label=True,
+            paths_of=expired_while_read,
+            artifacts=artifacts,
+            state=state,
+            now=NOW,
+        )
+    with state.snapshot() as tx:
+        assert tx.count(FeatureTable) == 0
+
+
+def test_columns_that_a_file_lacks_are_null_to_a_feature(shop: OrderBook, build: Any, artifacts: Any) -> None:
+    snapshot = shop.snapshot()
+    wide = ShopSnapshot(snapshot.dataset, snapshot.number, snapshot.watermark, {**snapshot.columns, "plan": "string"})
+
+    def plans(orders: Any, as_of: Any) -> Any:
+        return orders.group_by("customer").agg(known=orders.plan.count(), orders=orders.amount.count())
+
+    declared = model(feature_set(entity="customer", sources=[ORDERS])(plans))
+    rows = rows_of(build(declared, snapshots={"orders": wide}), artifacts).to_pylist()
+    assert {row["known"] for row in rows} == {0.0}
+    assert min(row["orders"] for row in rows) > 0

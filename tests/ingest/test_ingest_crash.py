@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
 import random
 import signal
 import subprocess
@@ -19,6 +17,7 @@ from keelway.ingest import Batch
 from keelway.ledger import decisions
 from keelway.snapshot import newest, read
 from keelway.testing.crash import EXIT_CODE, CrashingArtifacts, CrashingState, CrashingTables, CrashPoint
+from keelway.testing.forks import forked, preload
 from keelway.testing.shop import ORDERS, Shop
 
 DAYS = 2
@@ -54,41 +53,29 @@ def outcome(root: Path) -> dict[str, object]:
     return {"snapshot": digest_of(snapshot), "batches": batches, "actions": actions}
 
 
-def forked(root: Path, at: int) -> int:
+def grown(root: Path, at: int) -> int:
     """Run `grow` in a child that dies at an instant, and return its exit code; it writes down how it ended."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            crash = CrashPoint(at)
-            grow(root, crash)
-            root.with_suffix(".json").write_text(json.dumps({"count": crash.count, "outcome": outcome(root)}))
-            code = 0
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    def work() -> None:
+        crash = CrashPoint(at)
+        grow(root, crash)
+        root.with_suffix(".json").write_text(json.dumps({"count": crash.count, "outcome": outcome(root)}))
+
+    return forked(work)
 
 
 def sweep(folder: Path) -> tuple[int, list[str]]:
     """Die at each instant in turn; return how many there are, and what went wrong. Runs in its own process."""
-    for module in (
-        "deltalake",
-        "duckdb",
-        "pyarrow.parquet",
-        "sqlalchemy",
-        "pydantic",
-        "open_data_contract_standard.model",
-    ):
-        importlib.import_module(module)  # once, not in every child; none of them starts a thread when imported
-    forked(folder / "whole", 0)
+    preload(lambda: grow(folder / "first", CrashPoint()))
+    grown(folder / "whole", 0)
     expected = json.loads((folder / "whole.json").read_text())
     wrong = []
     half = expected["count"] // 2  # the first day: every instant; the second, the same code again: every fifth
     for at in (*range(1, half + 2), *range(half + 3, expected["count"] + 1, 5)):
         root = folder / f"at-{at}"
-        if forked(root, at) != EXIT_CODE:
+        if grown(root, at) != EXIT_CODE:
             wrong.append(f"{at}: did not die")
-        if forked(root, 0) != 0:
+        if grown(root, 0) != 0:
             wrong.append(f"{at}: the second run failed")
         elif json.loads(root.with_suffix(".json").read_text())["outcome"] != expected["outcome"]:
             wrong.append(f"{at}: ended elsewhere")

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
@@ -14,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from keelway.core import digest_of
 from keelway.ingest import Batch, SeenFile
 from keelway.ledger import decisions
 from keelway.snapshot import Snapshot, newest
+from keelway.testing.forks import forked, preload
 from keelway.testing.shop import ORDERS, Shop
 
 CALLS = (
@@ -39,23 +38,12 @@ def upload(shop: Shop, day: int) -> None:
 
 
 def first_day(root: Path) -> None:
-    """Take in one day and let the next arrive: what is killed below is a commit onto a version.
-
-    Writes down which modules that needs.
-    """
+    """Take in one day and let the next arrive: what is killed below is a commit onto a version."""
     shop = Shop.open(root)
     upload(shop, 1)
     shop.ingest()
     upload(shop, 2)
     shop.state.close()
-    root.with_suffix(".modules").write_text("\n".join(sys.modules))
-
-
-def load(names: list[str]) -> None:
-    """Import modules once, so that not every child must; none of them starts a thread."""
-    for name in names:
-        with suppress(ImportError):
-            importlib.import_module(name)
 
 
 def ingest(root: Path) -> None:
@@ -79,25 +67,11 @@ def outcome(root: Path) -> dict[str, object]:
     return found
 
 
-def forked(work: Callable[[], None], *, at: int = 0) -> int:
-    """Do work in a child, killed at its n-th call (0: never), and return how it ended."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            os.close(write)
-            os.read(read, 1)  # until the tracer is there
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    os.close(read)
-    tracer = traced(child, at) if at else None
-    os.close(write)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if tracer is not None:
-        tracer.wait()
+def killed(work: Callable[[], None], at: int) -> int:
+    """Do work in a child that is killed at its n-th call, and return how it ended."""
+    tracers: list[subprocess.Popen[bytes]] = []
+    code = forked(work, meanwhile=lambda child: tracers.append(traced(child, at)))
+    tracers[0].wait()
     return code
 
 
@@ -117,17 +91,16 @@ def traced(child: int, at: int) -> subprocess.Popen[bytes]:
 def sweep(folder: Path) -> tuple[int, list[str]]:
     """Kill at one call after another; return how many died, and what went wrong. Runs in its own process."""
     template = folder / "template"
-    forked(lambda: first_day(template))  # in a child: this process must stay without threads to be forked from
-    load(template.with_suffix(".modules").read_text().split())
+    preload(lambda: first_day(template))
     whole = copied(template, folder / "whole")
     forked(lambda: ingest(whole))
     expected = outcome(whole)
-    calls = count(lambda at: forked(lambda: ingest(copied(template, folder / "counting")), at=at))
+    calls = count(lambda at: killed(lambda: ingest(copied(template, folder / "counting")), at))
     died, wrong = 0, []
     for at in range(1, calls + 1, max(1, calls // POINTS)):
         root = copied(template, folder / "killed")
         again = partial(ingest, root)
-        code = forked(again, at=at)
+        code = killed(again, at)
         died += code == -signal.SIGKILL
         if code not in (0, -signal.SIGKILL):  # the number of calls varies by one or two from run to run
             wrong.append(f"{at}: ended with {code}")

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from keelway.contract import load_contract
 from keelway.surfaces.cli.main import main
 
+LATER = "1998-07-02T12:00:00Z"
 CONTRACT = "contracts/transactions.odcs.yaml"
 SHOP = "order_id,placed_on,paid\n" + "".join(f"o{n:04d},2026-01-{n % 28 + 1:02d},{n}.5\n" for n in range(60))
 
@@ -108,9 +109,12 @@ def test_two_files_are_compared(draft: Path, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_told(draft: Path) -> None:
-    result = call("contract", "diff", "absent.yaml", draft, "--json")
-    assert result.exit_code == 2
-    assert json.loads(result.stderr)["found"] == "absent.yaml"
+    told = json.loads(call("contract", "diff", "absent.yaml", draft, "--json").stderr)
+    assert (told["what"], told["found"]) == ("There is no contract", "absent.yaml")
+    assert "There is no contract" in call("contract", "lint", "absent.yaml").stdout
+    assert "There is no contract" in call("contract", "docs", "absent.yaml").stderr
+    told = json.loads(call("contract", "diff", "orders", draft, "--json").stderr)
+    assert told["fix"] == "Name two files, or a dataset."
 
 
 def test_a_file_with_several_datasets_needs_a_name(draft: Path, tmp_path: Path) -> None:
@@ -150,16 +154,16 @@ class TestInAProject:
 
     def test_the_file_is_compared_with_the_newest_version(self, trained: Any) -> None:
         assert trained("contract", "diff", "transactions") == {"changes": [], "level": None}
-        trained.edit(CONTRACT, "maximum: 1000", "maximum: 2000")
+        trained.edit(CONTRACT, "maximum: 1000\n", "maximum: 2000\n")
         found = trained("contract", "diff", "transactions")
         assert found["level"] == "widening"
         assert [(each["column"], each["what"]) for each in found["changes"]] == [("units", "rule loosened")]
 
-    def test_without_a_version_there_is_nothing_to_compare(self, small_project: Path, desk_at: Any) -> None:
-        told = desk_at(small_project).at("1997-01-01T00:00:00Z")
-        if told("snapshots"):
-            pytest.skip("the project has versions already")
-        assert "no version" in told.refused("contract", "diff", "transactions")["what"]
+    def test_without_a_version_there_is_nothing_to_compare(self, trained: Any) -> None:
+        for path in trained.database.parent.glob("state.db*"):
+            path.unlink()
+        assert "no version" in trained.refused("contract", "diff", "transactions")["what"]
+        assert "no version" in trained.refused("contract", "impact", "transactions")["what"]
 
     def test_nothing_changed_reaches_nobody(self, live: Any) -> None:
         report = live("contract", "impact", "transactions")
@@ -184,6 +188,15 @@ class TestInAProject:
         (version,) = model["versions"]
         assert (version["version"], version["live"]) == ("churn:1", [{"environment": "prod", "percent": 100}])
         assert "retrain is due" in version["outlook"]
+        shown = live.call("contract", "impact", "transactions", json_wanted=False).stdout.splitlines()
+        assert shown[0] == "transactions 1.0.0 -> 1.0.0: breaking"
+        assert "  amount: unit conversion changed (x 1 -> x 0.01), breaking" in shown
+        assert "    feature set activity: values shift" in shown
+        assert any(line.endswith("-> churn") for line in shown)
+        assert shown[-2:] == [
+            "  model churn: values shift",
+            "    churn:1 in prod 100 %: is asked about values it was not trained on: a retrain is due",
+        ]
 
     def test_a_removed_column_breaks_the_function_that_reads_it(self, live: Any) -> None:
         text = (live.root / CONTRACT).read_text("utf8")
@@ -233,11 +246,19 @@ class TestInAProject:
 
     def test_a_breaking_change_is_let_in_by_a_decision(self, trained: Any) -> None:
         trained.edit(CONTRACT, 'minimum: "1997-01-01"', 'minimum: "1997-02-01"')
-        before = trained.ledger_size()
-        accepted = trained("contract", "accept", "transactions", "--comment", "January was a test")
+        trained.upload(LATER)
+        later = trained.at(LATER)
+        refused = later.refused("ingest")
+        assert "rule tightened" in refused["found"]
+        assert "keelway contract accept transactions" in refused["fix"]
+        assert later.call("contract", "accept", "transactions").exit_code == 2, "a reason is needed"
+        before = later.ledger_size()
+        accepted = later("contract", "accept", "transactions", "--comment", "January was a test")
         assert accepted["comment"] == "January was a test"
-        assert trained.ledger_size() == before + 1
-        assert trained.call("contract", "accept", "transactions").exit_code == 2
+        assert later.ledger_size() == before + 1
+        (report,) = later("ingest")
+        assert report["rows_in"] > 0
+        assert later("contract", "diff", "transactions") == {"changes": [], "level": None}
 
     def test_nothing_to_accept_is_told(self, trained: Any) -> None:
         assert "nobody's consent" in trained.refused("contract", "accept", "transactions", "--comment", "so")["what"]
@@ -253,3 +274,6 @@ class TestInAProject:
         assert opinion["opinions"]
         assert all(each["keelway"] == each["great_expectations"] == 0 for each in opinion["opinions"])
         assert Path(opinion["page"]).is_file()
+        shown = trained.call("contract", "second-opinion", "transactions", json_wanted=False).stdout
+        assert f"both agree on {len(opinion['opinions'])} rules and {opinion['rows']} rows" in shown
+        assert "not asked: order_date: not a date (a version has its types" in shown

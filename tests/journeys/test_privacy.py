@@ -205,11 +205,26 @@ def test_no_raw_identifier_is_written_anywhere(people, tmp_path: Path) -> None:
     told.append(people.at("1998-07-02T12:00:00Z").call("outcomes", "churn", str(outcomes)))
     assert told[-1].exit_code == 0, told[-1].stderr
     outcomes.unlink()
+    told += _stopped(people)
     assert holders(people.root) == set()
     assert holders(tmp_path / "written") == set()
     for result in told:
         assert not [mark for mark in MARKS if mark.decode() in result.output + result.stderr], result.output
     assert not list((people.root / ".keelway" / "plain").glob("*/*"))
+
+
+def _stopped(people) -> list[Any]:
+    """Upload a file that its contract stops, and return what ingest and check say of it."""
+    day = date(1998, 1, 20)
+    put(people.root, day, faulty(day))
+    headless = put(people.root, day, faulty(day), name="headless.csv")
+    headless.write_bytes(headless.read_bytes().partition(b"\n")[2])
+    later = people.at("1998-02-01T00:00:00Z")
+    told = [
+        later.call(*words) for words in (("ingest", "--dry-run"), ("ingest",), ("quarantine", "list", "transactions"))
+    ]
+    assert [result.exit_code for result in told][1:] == [1, 0], [result.output for result in told]
+    return told
 
 
 def _everything(tmp_path: Path) -> list[tuple[str, ...]]:
@@ -220,6 +235,10 @@ def _everything(tmp_path: Path) -> list[tuple[str, ...]]:
         ("quarantine", "list", "transactions"),
         ("quarantine", "show", "transactions"),
         ("snapshots", "list"),
+        ("snapshots", "show", "transactions"),
+        ("ingest", "--dry-run"),
+        ("check", "transactions"),
+        ("contract", "docs", "transactions", "--out", str(written / "contract.html")),
         ("models",),
         ("runs",),
         ("status",),

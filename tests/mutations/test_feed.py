@@ -56,4 +56,4 @@ def test_a_file_reads_back_as_it_was_written(number: int) -> None:
     assert tuple(head.split(",")) == HEADER
     assert [tuple(line.split(",")) for line in lines] == list(feed.rows)
     assert feed.written_at - feed.start == timedelta(hours=1)
-    assert feed.name.endswith(f"dt={feed.start:%Y-%m-%d}/hour={feed.start:%H}.csv")
+    assert feed.name.endswith(f"dt={feed.start:%Y-%m-%d}/hour={feed.start:%Y-%m-%dT%H}%3A00Z/orders.csv")

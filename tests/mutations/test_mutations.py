@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -10,18 +11,19 @@ import pytest
 
 from keelway.testing.feed import hour
 from keelway.testing.mutations import CATALOGUE, GROUPS, Mutation, Outcome
-from keelway.testing.pages import must_tell, table
+from keelway.testing.pages import Page, table
 from keelway.testing.trials import HISTORY_H, FeedWorld, Seen
 
-PAGE = Path(__file__).parents[2] / "docs" / "mutations.md"
-MORNING = HISTORY_H + 10
+pytestmark = pytest.mark.timeout(1800)  # minutes where nothing else runs, many more where much does
+PAGE = Page(Path(__file__).parents[2] / "docs" / "mutations.md", rewrite="KEELWAY_WRITE_PAGES" in os.environ)
+MORNING = HISTORY_H
 """The hour that is spoilt: 10:00 on a Monday."""
-NIGHT_AND_EVENING = (HISTORY_H + 27, HISTORY_H + 43)
+NIGHT_AND_EVENING = (HISTORY_H + 17, HISTORY_H + 33)
 CLEAN = 200
 """Clean hours in which nothing may be seen."""
 UNSEEN = (Outcome.HARMLESS, Outcome.REPAIRED, Outcome.MISSED)
 """Outcomes of which nobody has to hear; a mutation that does harm must have none of them."""
-SOME = 20
+SOME = 12
 """Mutations that are tried at other hours."""
 
 
@@ -96,7 +98,7 @@ def test_the_page_tells_what_was_seen(seen: dict[str, Seen]) -> None:
     for title, group in GROUPS.items():
         rows = [_row(mutation, seen[mutation.name]) for mutation in group]
         blocks.append(f"### {title}\n\n{table(head, rows)}")
-    must_tell(PAGE, "mutations", "\n\n".join(blocks))
+    PAGE.must_tell("mutations", "\n\n".join(blocks))
 
 
 def test_the_page_tells_the_figures(seen: dict[str, Seen]) -> None:
@@ -105,7 +107,7 @@ def test_the_page_tells_the_figures(seen: dict[str, Seen]) -> None:
     harmful = [name for name, mutation in CATALOGUE.items() if mutation.harmful]
     caught = sum(seen[name].outcome not in UNSEEN for name in harmful)
     share = f"{caught} of the {len(harmful)} that do harm are caught: {caught / len(harmful):.1%}."
-    must_tell(PAGE, "figures", f"{table(['seen', 'mutations'], rows)}\n\n{share}")
+    PAGE.must_tell("figures", f"{table(['seen', 'mutations'], rows)}\n\n{share}")
 
 
 def _row(mutation: Mutation, found: Seen) -> list[object]:

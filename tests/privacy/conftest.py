@@ -9,6 +9,7 @@ import pytest
 
 from keelway.engines.sql.keys import SqliteKeyVault
 from keelway.privacy import Keyring, TenantKey, Tokens
+from keelway.testing import people
 
 
 @pytest.fixture
@@ -30,3 +31,9 @@ def keyring(tenant, vault) -> Keyring:
 @pytest.fixture
 def tokens(tenant, vault) -> Tokens:
     return Tokens(tenant, vault)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The folder of a small project whose dataset names persons."""
+    return people.make(tmp_path / "people")

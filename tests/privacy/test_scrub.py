@@ -145,6 +145,15 @@ def test_kinds_stand_side_by_side() -> None:
     assert scrub(text) == "[ip],[ip] [e-mail];[e-mail] 200 [card] 17"
 
 
+@pytest.mark.parametrize("kind", MASKED)
+def test_any_two_of_a_kind_side_by_side_are_both_masked(kind: str) -> None:
+    for one in MASKED[kind]:
+        for other in MASKED[kind]:
+            if kind != "phone":  # where one number ends and the next begins cannot be told
+                assert scrub(f"{one} {other} x") == f"[{kind}] [{kind}] x"
+            assert scrub(f"{one}, {other}") == f"[{kind}], [{kind}]"
+
+
 def test_a_card_is_found_among_other_numbers() -> None:
     assert scrub("order 12 4111 1111 1111 1111 paid") == "order 12 [card] paid"
 

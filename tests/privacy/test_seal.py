@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from keelway.core import ArtifactKind, Digest, digest_bytes
 from keelway.engines.local.artifacts import LocalArtifacts
-from keelway.errors import ErasedError, IntegrityError, MissingRecordError, SourceError, StorageError
-from keelway.privacy import Keyring, Loss, SealedArtifacts, TenantKey
+from keelway.errors import ErasedError, IntegrityError, MissingRecordError, SettingsError, SourceError, StorageError
+from keelway.privacy import SEALED_KINDS, Keyring, Loss, SealedArtifacts, TenantKey
 from keelway.testing.artifacts import ArtifactConformance
 
 RAW = ArtifactKind.RAW_FILE
@@ -75,9 +75,9 @@ def test_no_plain_byte_is_stored(sealed, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ArtifactKind)
-def test_only_raw_files_and_quarantine_are_sealed(sealed, kind: ArtifactKind) -> None:
+def test_only_what_holds_people_is_sealed(sealed, kind: ArtifactKind) -> None:
     digest = sealed.put(SECRET, kind=kind).digest
-    assert (sealed.seals_of(digest) is not None) == (kind in (ArtifactKind.RAW_FILE, ArtifactKind.QUARANTINE))
+    assert (sealed.seals_of(digest) is not None) == (kind in SEALED_KINDS)
 
 
 def test_the_same_bytes_seal_differently_under_another_tenant(sealed, inner, vault, tmp_path: Path) -> None:
@@ -245,3 +245,16 @@ def test_a_folder_that_cannot_be_made_is_told(inner, keyring, tmp_path: Path) ->
 @given(data=st.binary(max_size=4096))
 def test_any_bytes_come_back(sealed, data: bytes) -> None:
     assert sealed.get(sealed.put(data, kind=RAW).digest) == data
+
+
+def test_looking_something_up_takes_no_tenants_key(inner, vault, sealed, tmp_path: Path) -> None:
+    def locked() -> TenantKey:
+        raise SettingsError("The safe is shut")
+
+    plain, digest = inner.put(b"plain", kind=RAW).digest, sealed.put(SECRET, kind=RAW).digest
+    ring = Keyring(locked, vault)
+    store = SealedArtifacts(inner, keyring=lambda: ring, folder=tmp_path / "plain")
+    assert store.get(plain) == b"plain"
+    assert digest in store
+    with pytest.raises(SettingsError, match="safe"):
+        store.get(digest)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from keelway.testing.pages import Page
+
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("KEELWAY_DATA", ROOT.parent / "shared" / "data"))
 
@@ -34,5 +36,5 @@ def unpacked(data_folder: Path, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="session")
-def page() -> Path:
-    return ROOT / "docs" / "real-data.md"
+def page() -> Page:
+    return Page(ROOT / "docs" / "real-data.md", rewrite="KEELWAY_WRITE_PAGES" in os.environ)

@@ -16,7 +16,7 @@ from keelway.contract import Against, Contract, Rule, RuleKind, load_contract
 from keelway.core import digest_bytes
 from keelway.engines.local.checker import DuckDbChecker
 from keelway.ingest import RawFile
-from keelway.testing.pages import must_tell, table
+from keelway.testing.pages import Page, table
 
 Cell = tuple[int, str]
 CONTRACT = Path(__file__).with_name("hospital.odcs.yaml")
@@ -116,7 +116,7 @@ def test_the_truth_is_what_its_description_says(wrong_cells: set[Cell]) -> None:
 
 
 def test_the_contract_finds_nearly_all_errors(
-    hospital: Path, contract: Contract, wrong_cells: set[Cell], page: Path, tmp_path: Path
+    hospital: Path, contract: Contract, wrong_cells: set[Cell], page: Page, tmp_path: Path
 ) -> None:
     data = hospital / "hospital.csv"
     pairs = [rule for rule in contract.rules if rule.kind is RuleKind.REFERENCE]
@@ -143,4 +143,4 @@ def test_the_contract_finds_nearly_all_errors(
     assert scores["both", "cells"].recall >= 0.98
     assert scores["both", "rows"].precision >= 0.96
     assert scores["both", "rows"].recall == 1
-    must_tell(page, "hospital", shown)
+    page.must_tell("hospital", shown)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
+from keelway.contract import load_contract
 from keelway.core import digest_of
-from keelway.errors import ConflictError, IntegrityError
+from keelway.errors import ConflictError, ContractError, IntegrityError
 from keelway.snapshot import Snapshot, newest, read, snapshots
 from keelway.testing.shop import Shop
 
@@ -75,3 +76,39 @@ def test_batches_are_taken_in_order(shop: Shop) -> None:
     assert other_first.batch == first.batch
     with pytest.raises(ConflictError):
         shop.take(type(first)(**{**{f: getattr(first, f) for f in first.__slots__}, "rows_repaired": 7}))
+
+
+def test_a_contract_with_a_wider_and_a_new_column_goes_on_with_the_same_table(shop: Shop, tmp_path: Path) -> None:
+    first = day(shop, 1)
+    text = (tmp_path / "orders.yaml").read_text()
+    wider = text.replace("name: quantity, logicalType: integer", "name: quantity, logicalType: number")
+    wider = wider.replace("      - name: amount\n", "      - {name: plan, logicalType: string}\n      - name: amount\n")
+    (tmp_path / "orders.yaml").write_text(wider.replace("version: 1.0.0", "version: 1.1.0"))
+    later = shop.through(contract=load_contract(tmp_path / "orders.yaml", "orders"))
+    later.upload("1997-01-02", b"customer_id,date,quantity,amount,plan\n2,1997-01-02,1.5,2.5,gold\n")
+    second = later.ingest()
+    assert second is not None
+    assert second.columns["quantity"] == "double"
+    assert [path.read_bytes() for path in read(first, tables=shop.tables, artifacts=shop.artifacts)]
+    for version, wanted in ((first, [{"customer_id": "1", "quantity": 1}]), (second, None)):
+        table = DeltaTable(tmp_path / "tables/orders", version=version.table_version).to_pyarrow_table()
+        found = sorted(table.to_pylist(), key=lambda row: row["customer_id"])
+        if wanted:
+            assert [{name: row[name] for name in wanted[0]} for row in found] == wanted
+        else:
+            assert [(row["quantity"], row["plan"]) for row in found] == [(1.0, None), (1.5, "gold")]
+
+
+def test_a_contract_that_reads_other_values_is_refused_and_the_version_stands(shop: Shop, tmp_path: Path) -> None:
+    first = day(shop, 1)
+    text = (tmp_path / "orders.yaml").read_text()
+    other = text.replace(
+        "logicalType: integer, required: true, logicalTypeOptions: {minimum: 1}", "logicalType: string"
+    )
+    (tmp_path / "orders.yaml").write_text(other)
+    later = shop.through(contract=load_contract(tmp_path / "orders.yaml", "orders"))
+    later.upload("1997-01-02", "2,1997-01-02,1,2.5\n")
+    with pytest.raises(ContractError):
+        later.ingest()
+    with shop.state.snapshot() as tx:
+        assert newest("orders", tx) == first

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from keelway.surfaces.cli.main import COMMANDS, main
-from keelway.surfaces.cli.reference import render
+from keelway.surfaces.cli.reference import leaves, render
 
 HEAVY = {"pandas", "numpy", "mlflow", "sqlalchemy", "duckdb", "ibis", "sklearn", "fastapi", "pyarrow", "rich"}
 NAMES = [name for commands in COMMANDS.values() for name in commands]
@@ -36,9 +36,15 @@ def test_a_command_is_what_the_table_says(name: str) -> None:
     assert command.help, "a command explains itself"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_command_takes_json_and_help(name: str) -> None:
-    answer = CliRunner().invoke(main, [name, "--help"])
+def words() -> list[str]:
+    """Return the words of every command, those inside groups too."""
+    found = [main.get_command(click.Context(main), name) for name in NAMES]
+    return [path for command in found if command is not None for path, _ in leaves(command)]
+
+
+@pytest.mark.parametrize("path", words())
+def test_every_command_takes_json_and_help(path: str) -> None:
+    answer = CliRunner().invoke(main, [*path.split(), "--help"])
     assert answer.exit_code == 0
     assert "--json" in answer.output
     assert "--as" in answer.output

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keelway.app.ingest_report import IngestPreview, IngestReport, ingest_preview, ingest_report
+from keelway.app.ingest_report import IngestPreview, IngestReport, ingest_report
 from keelway.app.wire import Workspace
 from keelway.core import digest_of
-from keelway.errors import ContractError, MissingRecordError, SourceError
+from keelway.errors import ContractError, SourceError
 
 if TYPE_CHECKING:
     from keelway.app.ingest_watch import Bell, Turn
@@ -120,35 +119,10 @@ class DataRoom:
             SourceError: The object store cannot be read.
             ContractError: A contract does not parse.
         """
-        return [self._preview(declared, since, until) for declared in self._in_order(dataset)]
+        from keelway.app.trial import preview
 
-    def _preview(self, dataset: Dataset, since: date | datetime | None, until: date | datetime | None) -> IngestPreview:
-        from keelway.app.rehearsal import RehearsalArtifacts, RehearsalState, RehearsalTokens
-        from keelway.contract import reasons_to_stop
-        from keelway.engines.local.artifacts import LocalArtifacts
-        from keelway.flow import comparison
-        from keelway.ingest import pull_and_tell
-
-        at, contract = self._at, self._contract(dataset)
-        with tempfile.TemporaryDirectory(prefix="keelway-preview-") as folder:
-            scratch = Path(folder)
-            artifacts = RehearsalArtifacts(LocalArtifacts(scratch / "artifacts"), at.artifacts)
-            pulled = pull_and_tell(
-                dataset, source=at.source, state=RehearsalState(at.state), artifacts=artifacts, now=at.now(),
-                actor=at.principal.id, since=since, until=until,
-            )  # fmt: skip
-            if pulled.batch is None or not pulled.batch.files:
-                return ingest_preview(dataset.name, pulled, None, ())
-            against, _ = comparison(contract, at.context())
-            findings = at.checker.check(
-                [(file, artifacts.path_of(file.digest)) for file in pulled.batch.files], contract,
-                event_time=dataset.event_time, folder=scratch, against=against,
-                tokenizer=RehearsalTokens() if contract.pii_columns else None,
-                waived=frozenset(pulled.batch.waived), keep=False,
-            )  # fmt: skip
-        return ingest_preview(
-            dataset.name, pulled, findings, (*findings.stops, *reasons_to_stop(findings.files, contract))
-        )
+        given = [(declared, self._contract(declared)) for declared in self._in_order(dataset)]
+        return [preview(self._at, each, contract, since=since, until=until) for each, contract in given]
 
     def watch(
         self,
@@ -184,42 +158,14 @@ class DataRoom:
             MissingRecordError: There is nothing to check.
             ContractError: The contract does not parse, or would stop the load.
         """
-        from keelway.app.rehearsal import RehearsalTokens
-        from keelway.contract import check
-        from keelway.engines.local.artifacts import LocalArtifacts
-        from keelway.engines.local.objects import LocalObjects
-        from keelway.engines.sql import SqlState
-        from keelway.flow import comparison
-        from keelway.ingest import pull
+        from keelway.app.trial import check_files
 
-        at = self._at
-        declared = at.project.dataset(dataset)
-        contract = self._contract(declared)
-        against, compared = comparison(contract, at.context())
-        with tempfile.TemporaryDirectory(prefix="keelway-check-") as folder:
-            scratch = Path(folder)
-            state = SqlState(f"sqlite:///{scratch / 'state.db'}")
-            try:
-                source = at.source
-                if files:
-                    source, declared = LocalObjects(scratch / "files"), _copied(declared, files, scratch / "files")
-                artifacts = LocalArtifacts(scratch / "artifacts")
-                batch = pull(
-                    declared, source=source, state=state, artifacts=artifacts, now=at.now(), actor=at.principal.id
-                )
-                if batch is None or not batch.files:
-                    raise MissingRecordError(
-                        "There is nothing to check", expected=f"files that match {declared.source}", found="none"
-                    )
-                return check(
-                    batch, contract=contract, checker=at.checker, artifacts=artifacts, state=state, now=at.now(),
-                    actor=at.principal.id, event_time=declared.event_time, against=against, compared=compared,
-                    tokenizer=RehearsalTokens() if contract.pii_columns else None,
-                )  # fmt: skip
-            finally:
-                state.close()
+        declared = self._at.project.dataset(dataset)
+        return check_files(self._at, declared, self._contract(declared), files)
 
-    def quarantine(self, dataset: str, selection: Selection, *, limit: int = 0, clear: bool = False) -> QuarantineReport:
+    def quarantine(
+        self, dataset: str, selection: Selection, *, limit: int = 0, clear: bool = False
+    ) -> QuarantineReport:
         """Return what of a dataset was kept out, by batch and file; at most `limit` of its rows with their text.
 
         Args:
@@ -241,17 +187,17 @@ class DataRoom:
             IdentityError: The actor may not do so.
             ContractError: All of it would be quarantined again.
         """
-        from keelway.contract import release
+        from keelway.contract import Recheck, release
         from keelway.flow import comparison, terms_of
 
         at, declared = self._at, self._at.project.dataset(dataset)
         context = at.context()
         terms = terms_of(declared, context)
         against, _ = comparison(terms.contract, context)
+        recheck = Recheck(terms.contract, declared.event_time, at.checker, against, terms.tokenizer)
         return release(
-            declared.name, selection, waive=waive, comment=comment, contract=terms.contract,
-            event_time=declared.event_time, checker=at.checker, against=against, tokenizer=terms.tokenizer,
-            artifacts=terms.artifacts, state=at.state, now=at.now(), actor=at.principal,
+            declared.name, selection, waive=waive, comment=comment, recheck=recheck, artifacts=terms.artifacts,
+            state=at.state, now=at.now(), actor=at.principal,
         )  # fmt: skip
 
     def discard(self, dataset: str, selection: Selection, *, comment: str) -> Discarded:
@@ -309,16 +255,3 @@ class DataRoom:
                 order.append(project.dataset(each))
                 del waiting[each]
         return order
-
-
-def _copied(dataset: Dataset, files: Sequence[Path], folder: Path) -> Dataset:
-    """Copy files into a scratch object store and return the dataset with its source there."""
-    import shutil
-    from dataclasses import replace
-
-    folder.mkdir(parents=True)
-    for number, file in enumerate(files):
-        target = folder / f"{number:05d}" / file.name
-        target.parent.mkdir()
-        shutil.copy2(file, target)
-    return replace(dataset, source="**/*", marker="", settle_s=0)

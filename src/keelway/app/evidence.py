@@ -315,18 +315,9 @@ class EvidenceRoom:
         )
 
     def _privacy(self) -> str:
-        from keelway.app.privacy import PrivacyRoom
+        from keelway.app.privacy import checkup
 
-        if not self._at.vault_path.exists():
-            return "no keys in use"
-        status, left = PrivacyRoom(self._at).keys(), PrivacyRoom(self._at).unfinished()
-        if status.problem or left:
-            raise KeelwayError(
-                "Personal data is not in order",
-                found="; ".join([status.problem, *(f"erasure {number} is not done" for number in left)]).strip("; "),
-                fix="Restore the tenant's key; an erasure is finished by the next `keelway erase --expired`.",
-            )
-        return "the keys fit, and every erasure is done"
+        return checkup(self._at)
 
     def _aliases(self) -> str:
         from keelway.promote import alias_drift

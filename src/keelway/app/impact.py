@@ -136,7 +136,7 @@ class ImpactReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _ContractReader:
     """A feature set or label with what it reads before and after; `failure` says why it does not build after."""
 
     name: str
@@ -176,7 +176,7 @@ def impact_of(
 
 def _readers(
     models: Sequence[Model], old: Contract, new: Contract, contracts: Mapping[str, Contract], now: datetime
-) -> list[_Reader]:
+) -> list[_ContractReader]:
     """Return every feature set and label that reads the dataset, once."""
     used: dict[str, tuple[FeatureSet | Label, list[str]]] = {}
     for model in models:
@@ -200,7 +200,7 @@ def _reader(
     new: Contract,
     contracts: Mapping[str, Contract],
     now: datetime,
-) -> _Reader:
+) -> _ContractReader:
     from keelway.project import FeatureSet
 
     before, _ = _built(each, {**contracts, old.dataset: old}, now)
@@ -209,7 +209,7 @@ def _reader(
         names = {column.name: column.kind for column in before.columns}
         other = [column.name for column in after.columns if names.get(column.name) != column.kind]
         failure = f"{', '.join(other) or 'a feature'} is no longer of the same kind"
-    return _Reader(each.name, not isinstance(each, FeatureSet), models, before, after, failure)
+    return _ContractReader(each.name, not isinstance(each, FeatureSet), models, before, after, failure)
 
 
 def _built(
@@ -228,12 +228,12 @@ def _built(
         return None, error.found or error.what
 
 
-def _reached_by(change: ContractChange, readers: Sequence[_Reader], dataset: str) -> tuple[ImpactedReader, ...]:
+def _reached_by(change: ContractChange, readers: Sequence[_ContractReader], dataset: str) -> tuple[ImpactedReader, ...]:
     reached = (_reached(reader, change, dataset) for reader in readers)
     return tuple(each for each in reached if each is not None)
 
 
-def _reached(reader: _Reader, change: ContractChange, dataset: str) -> ImpactedReader | None:
+def _reached(reader: _ContractReader, change: ContractChange, dataset: str) -> ImpactedReader | None:
     """Return what a change does to a reader, or None where it does not reach it."""
     if reader.before is None:
         return ImpactedReader(reader.name, reader.is_label, (), reader.models, Effect.BREAK, "it does not build now")

@@ -112,31 +112,19 @@ def ingest_report(
     pulled = [item.batch for item in loaded if item.batch.released is None]
     rows_in = sum(item.rows_in for item in checked)
     return IngestReport(
-        dataset=dataset,
-        batches=len(loaded),
-        files=sum(len(batch.files) for batch in pulled),
-        skipped=sum(len(batch.skipped) for batch in pulled),
-        late=sum(len(batch.late) for batch in pulled),
-        rows_in=rows_in,
-        rows_ok=sum(item.rows_ok for item in checked),
+        dataset=dataset, batches=len(loaded), files=sum(len(batch.files) for batch in pulled),
+        skipped=sum(len(batch.skipped) for batch in pulled), late=sum(len(batch.late) for batch in pulled),
+        rows_in=rows_in, rows_ok=sum(item.rows_ok for item in checked),
         rows_repaired=sum(item.rows_repaired for item in checked),
         rows_quarantined=sum(item.rows_quarantined for item in checked),
         rows_released=sum(item.checked.rows_ok for item in loaded if item.checked and item.batch.released),
-        repairs=_added_by_column(item.repairs for item in checked),
-        reasons=_added(item.reasons for item in checked),
-        warnings=_added(item.warnings for item in checked),
-        waiting=last.waiting,
-        waits={str(reason): count for reason, count in sorted(last.waits.items())},
-        seconds=seconds,
-        rows_per_s=rows_in / seconds if seconds > 0 else 0.0,
-        freshness=freshness,
-        volumes=volumes,
-        alerts=alerts,
-        told=tuple(_told(pulled, checked)),
-        snapshot_number=snapshot.number if snapshot else 0,
-        snapshot_id=snapshot.snapshot_id if snapshot else Digest(""),
-        rows=snapshot.rows if snapshot else 0,
-    )
+        repairs=_added_by_column(item.repairs for item in checked), reasons=_added(item.reasons for item in checked),
+        warnings=_added(item.warnings for item in checked), waiting=last.waiting,
+        waits={str(reason): count for reason, count in sorted(last.waits.items())}, seconds=seconds,
+        rows_per_s=rows_in / seconds if seconds > 0 else 0.0, freshness=freshness, volumes=volumes, alerts=alerts,
+        told=tuple(_told(pulled, checked)), snapshot_number=snapshot.number if snapshot else 0,
+        snapshot_id=snapshot.snapshot_id if snapshot else Digest(""), rows=snapshot.rows if snapshot else 0,
+    )  # fmt: skip
 
 
 def ingest_preview(dataset: str, pulled: Pulled, findings: Findings | None, stops: tuple[str, ...]) -> IngestPreview:

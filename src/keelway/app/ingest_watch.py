@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 EVERY_S = 60.0
 """Seconds between two looks at a dataset without a schedule, unless said otherwise."""
-FIRST_PAUSE_S = 15.0
+FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 900.0
 LOOKS_IN_GRACE = 3
 """How often a missing file is looked for before its grace is over."""

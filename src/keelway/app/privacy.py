@@ -69,7 +69,7 @@ class PrivacyRoom:
             at.personal  # noqa: B018 - opening it is the question
         except KeelwayError as error:
             problem = str(error)
-        return KeyStatus(at.settings.privacy.key, str(at.vault_path), made, problem)
+        return KeyStatus(at.settings.privacy.key, str(at.safe.vault_path), made, problem)
 
     def erase(self, subject: str, *, dataset: str | None = None, dry: bool = False, comment: str = "") -> ErasureAnswer:
         """Destroy the keys of a person, found by the value of a column of class `subject`.
@@ -104,14 +104,14 @@ class PrivacyRoom:
             IdentityError: The principal is no administrator.
         """
         from keelway.identity import require_role
-        from keelway.privacy import Erasure, Loss
+        from keelway.privacy import Erasure, Loss, scrub
 
         at = self._at
         require_role(at.principal, ROLE)
         finished = () if dry else self._finish()
         over = sorted({digest for digest in self._over() if self._can_be_opened(digest)})
         erasure = Erasure(0, Loss.EXPIRED, (), tuple(over), at.now(), at.principal.id)
-        return self._carried_out(erasure, dry=dry, comment=scrubbed(comment), finished=finished)
+        return self._carried_out(erasure, dry=dry, comment=scrub(comment), finished=finished)
 
     def unfinished(self) -> tuple[int, ...]:
         """Return the numbers of erasures that were ordered and not done."""
@@ -136,7 +136,7 @@ class PrivacyRoom:
         with at.state.snapshot() as tx:
             left = unfinished(tx)
         for erasure in left:
-            carry_out(erasure, vault=at.keyring.vault, state=at.state, now=at.now())
+            carry_out(erasure, vault=at.safe.keyring.vault, state=at.state, now=at.now())
             at.progress(f"erasure {erasure.number}, which was left half-done, is finished")
         return tuple(erasure.number for erasure in left)
 
@@ -190,7 +190,7 @@ class PrivacyRoom:
         if dry or not (erasure.values or erasure.artifacts):
             return ErasureAnswer(erasure, None, finished)
         ordered = order_erasure(erasure, state=at.state, comment=comment)
-        done = carry_out(ordered, vault=at.keyring.vault, state=at.state, now=at.now())
+        done = carry_out(ordered, vault=at.safe.keyring.vault, state=at.state, now=at.now())
         at.artifacts.release()
         return ErasureAnswer(ordered, done, finished)
 
@@ -235,8 +235,20 @@ class PrivacyRoom:
                 yield item.quarantine
 
 
-def scrubbed(comment: str) -> str:
-    """Return a comment as it may stand in the ledger."""
-    from keelway.privacy import scrub
+def checkup(at: Workspace) -> str:
+    """Return what is well about the keys and the erasures of a project.
 
-    return scrub(comment)
+    Raises:
+        KeelwayError: Key and vault do not fit, or an erasure is not done.
+    """
+    if not at.safe.vault_path.exists():
+        return "no keys in use"
+    room = PrivacyRoom(at)
+    problem, left = room.keys().problem, room.unfinished()
+    if problem or left:
+        raise KeelwayError(
+            "Personal data is not in order",
+            found="; ".join([*([problem] if problem else []), *(f"erasure {number} is not done" for number in left)]),
+            fix="Restore the tenant's key; an erasure is finished by the next `keelway erase --expired`.",
+        )
+    return "the keys fit, and every erasure is done"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class VersionLine:
+class SnapshotLine:
     """One version of a dataset, in a list.
 
     Attributes:
@@ -39,7 +39,7 @@ class VersionLine:
 
 
 @dataclass(frozen=True, slots=True)
-class VersionView:
+class SnapshotView:
     """Everything about one version.
 
     Attributes:
@@ -62,17 +62,17 @@ class SnapshotRoom:
     def __init__(self, workspace: Workspace) -> None:
         self._at = workspace
 
-    def versions(self, dataset: str | None = None) -> list[VersionLine]:
+    def versions(self, dataset: str | None = None) -> list[SnapshotLine]:
         """Return the versions of a dataset (of every one when None), newest first."""
-        from keelway.snapshot import ExpiredSnapshot, snapshots, tags
+        from keelway.snapshot import ExpiredSnapshot, digests, snapshots, tags
 
         lines = []
         with self._at.state.snapshot() as tx:
             for name in self._names(dataset):
-                every = {digest_of(each): each for each in snapshots(name, tx)}
+                every = digests(snapshots(name, tx), tx)
                 kept, named = tx.missing(ExpiredSnapshot, every), tags(name, tx)
                 lines += [
-                    VersionLine(
+                    SnapshotLine(
                         dataset=name,
                         number=each.number,
                         snapshot_id=each.snapshot_id,
@@ -88,7 +88,7 @@ class SnapshotRoom:
                 ]
         return lines
 
-    def show(self, dataset: str, wanted: str = "", *, head: int = 0) -> VersionView:
+    def show(self, dataset: str, wanted: str = "", *, head: int = 0) -> SnapshotView:
         """Return everything about one version.
 
         Args:
@@ -105,7 +105,7 @@ class SnapshotRoom:
         with at.state.snapshot() as tx:
             kept = bool(tx.missing(ExpiredSnapshot, [digest]))
             named = tuple(tag.name for tag in tags(found.dataset, tx) if tag.snapshot == digest)
-        return VersionView(
+        return SnapshotView(
             snapshot=found,
             digest=digest,
             tags=named,

@@ -6,6 +6,7 @@ refused whole or left out, batches that are not loaded yet) is read as text. Fil
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 PIECE_BYTES = 1 << 22
 """A raw file is searched in pieces of this size."""
 _OVERLAP_BYTES = 1 << 10
+ENCODINGS = ("utf-8", "latin-1", "cp1252", "utf-16-le", "utf-16-be")
+"""How a value may be written in a raw file."""
 
 
 @dataclass(slots=True)
@@ -63,11 +66,15 @@ def trace(value: str, datasets: Iterable[str], *, at: Workspace) -> Traces:
 
 
 def text_pattern(value: str) -> re.Pattern[bytes]:
-    """Return what finds a value in raw bytes, but not as a part of a longer word or number."""
-    written = "|".join(
-        re.escape(each.decode("latin-1")) for each in dict.fromkeys((value.encode(), value.encode("latin-1", "ignore")))
-    )
-    return re.compile(rf"(?<![\w.-])(?:{written})(?![\w-]|\.\w)".encode("latin-1"))
+    """Return what finds a value in raw bytes of any usual encoding, but not as a part of a longer word or number."""
+    written = b"|".join(re.escape(each) for each in dict.fromkeys(_encoded(value)))
+    return re.compile(rb"(?<![\w.-])(?:" + written + rb")(?![\w-]|\.\w)")
+
+
+def _encoded(value: str) -> Iterator[bytes]:
+    for encoding in ENCODINGS:
+        with contextlib.suppress(UnicodeEncodeError):  # it cannot stand in such a file
+            yield value.encode(encoding)
 
 
 def _contracts(dataset: str, at: Workspace) -> list[Contract]:
@@ -91,11 +98,10 @@ def _in_versions(dataset: str, value: str, contracts: list[Contract], traces: Tr
     names = {*traces.tokens, value}
     searched: dict[str, bool] = {}
     for snapshot, digest in _kept(dataset, at):
-        here, beside = (sorted(columns & snapshot.columns.keys()) for columns in (subject, direct))
         for file in files_of(snapshot, at.artifacts):
             if file.path not in searched:
                 path = at.tables.path_of(dataset, file.path, digest=file.digest)
-                rows = _rows(path, here, beside, names, value) if here else []
+                rows = _rows(path, subject, direct, names, value)
                 searched[file.path] = bool(rows)
                 _note(rows, file.digest, traces, at)
             if searched[file.path]:
@@ -112,11 +118,19 @@ def _kept(dataset: str, at: Workspace) -> list[tuple[Snapshot, Digest]]:
     return [(snapshot, digest) for snapshot, digest in found if digest in kept]
 
 
-def _rows(path: Path, subject: list[str], beside: list[str], names: set[str], value: str) -> list[tuple[Any, ...]]:
-    """Return of the rows of a person: raw file, whether the value stands there in clear, what stands beside it."""
-    import duckdb
+def _rows(path: Path, subject: set[str], direct: set[str], names: set[str], value: str) -> list[tuple[Any, ...]]:
+    """Return of the rows of a person: raw file, whether the value stands there in clear, what stands beside it.
 
-    texts = [f"{_quoted(name)}::VARCHAR" for name in subject]
+    An older file of a version may lack columns that came later.
+    """
+    import duckdb
+    import pyarrow.parquet
+
+    there = pyarrow.parquet.read_schema(path).names
+    here, beside = ([name for name in there if name in wanted] for wanted in (subject, direct))
+    if not here:
+        return []
+    texts = [f"{_quoted(name)}::VARCHAR" for name in here]
     clear = " OR ".join(f"coalesce({text} = $value, false)" for text in texts)
     chosen = "".join(f", {_quoted(name)}" for name in beside)
     theirs = " OR ".join(f"{text} IN (SELECT unnest($names))" for text in texts)
@@ -144,7 +158,10 @@ def _in_texts(dataset: str, value: str, traces: Traces, at: Workspace) -> None:
     for item in checked:
         if item.quarantine is not None and item.quarantine not in traces.files:
             _search(item.quarantine, traces, at, lambda path: _quarantined(path, pattern))
-    loaded = {file.digest for item in checked for file in item.files if not file.reasons}
+    last = _last_loaded(dataset, at)
+    waiting = {digest_of(batch) for batch in batches if batch.number > last}  # checked perhaps, but in no version yet
+    done = [item for item in checked if item.batch not in waiting]
+    loaded = {file.digest for item in done for file in item.files if not file.reasons}
     for digest in sorted(_digests(batches) - loaded - traces.files):
         _search(digest, traces, at, lambda path, digest=digest: [digest] if _holds(path, pattern) else [])  # type: ignore[misc]
 
@@ -170,6 +187,15 @@ def _history(dataset: str, at: Workspace) -> tuple[list[Batch], list[CheckedBatc
 
     with at.state.snapshot() as tx:
         return tx.newest(Batch, parent=dataset), tx.newest(CheckedBatch, parent=dataset)
+
+
+def _last_loaded(dataset: str, at: Workspace) -> int:
+    """Return the number of the last batch whose rows are in a version; 0 where there is none."""
+    from keelway.ingest import Batch, loaded_pointer
+
+    with at.state.snapshot() as tx:
+        pointer = tx.pointer(loaded_pointer(dataset))
+        return tx.by_digest(Batch, pointer.target).number if pointer else 0
 
 
 def _digests(batches: Iterable[Batch]) -> set[Digest]:

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keelway.app.safe import Safe
 from keelway.app.settings import EnvironmentSettings, Settings, find_root, read_settings
 from keelway.core import Clock, CodeState, PrincipalId
 from keelway.errors import SettingsError, UsageError
@@ -23,14 +24,11 @@ if TYPE_CHECKING:
     from keelway.identity import Directory, Principal
     from keelway.ingest import ObjectSource
     from keelway.ledger import PublicKey, SigningKey, StateStore
-    from keelway.privacy import Keyring, PersonalData, SealedArtifacts
+    from keelway.privacy import PersonalData, SealedArtifacts
     from keelway.project import Project
     from keelway.serve import Journals
     from keelway.snapshot import TableStore
     from keelway.train import Tracker
-
-PLAIN_COPIES = ".keelway/plain"
-"""Where sealed files lie opened while they are read."""
 
 
 def silent(line: str) -> None:
@@ -97,59 +95,23 @@ class Workspace:
         return SqlState(database_url(self.settings.engines.state, root=self.root))
 
     @functools.cached_property
+    def safe(self) -> Safe:
+        """The keys of the project, and the stores that need them."""
+        return Safe(self.root, self.settings)
+
+    @property
     def artifacts(self) -> SealedArtifacts:
         """The artifact store; opens what is sealed, and seals nothing."""
-        return self._artifacts(self._keyring_if_any, seals=False)
+        return self.safe.artifacts
 
-    @functools.cached_property
+    @property
     def personal(self) -> PersonalData:
-        """What a dataset with personal data is brought in with: its artifact store seals raw files and quarantine.
+        """What a dataset with personal data is brought in with: its artifact store seals what came in.
 
         Raises:
             SettingsError: The tenant's key is missing or is not the vault's.
         """
-        from keelway.privacy import PersonalData, Tokens
-
-        tokens = Tokens(self.keyring.tenant, self.keyring.vault)
-        return PersonalData(tokens, self._artifacts(lambda: self.keyring, seals=True))
-
-    @functools.cached_property
-    def keyring(self) -> Keyring:
-        """The tenant's key and the vault.
-
-        Raises:
-            SettingsError: The tenant's key is missing or no key.
-        """
-        from keelway.engines.sql.keys import SqliteKeyVault
-        from keelway.identity import resolve_secret
-        from keelway.privacy import Keyring, TenantKey
-
-        reference = self.settings.privacy.key
-        try:
-            tenant = TenantKey.parse(resolve_secret(reference, root=self.root))
-        except SettingsError as error:
-            raise SettingsError(
-                "The tenant's key cannot be used",
-                expected=f"64 hexadecimal digits at {reference}",
-                found=error.found or str(error),
-                fix="For a new project: keelway keys --init. Otherwise restore the key that its vault was made with.",
-            ) from error
-        return Keyring(tenant, SqliteKeyVault(self.vault_path))
-
-    @property
-    def vault_path(self) -> Path:
-        """The file of the key vault."""
-        return self.root / self.settings.privacy.vault.removeprefix("sqlite:").removeprefix("///")
-
-    def _artifacts(self, keyring: Callable[[], Keyring | None], *, seals: bool) -> SealedArtifacts:
-        from keelway.app.stores import artifact_store
-        from keelway.privacy import SealedArtifacts
-
-        inner = artifact_store(self.settings.engines, root=self.root)
-        return SealedArtifacts(inner, keyring=keyring, folder=self.root / PLAIN_COPIES, seals=seals)
-
-    def _keyring_if_any(self) -> Keyring | None:
-        return self.keyring if self.vault_path.exists() else None
+        return self.safe.personal
 
     @functools.cached_property
     def tables(self) -> TableStore:
@@ -308,12 +270,7 @@ class Workspace:
         """Release what was opened."""
         if "state" in self.__dict__:
             self.state.close()
-        if "artifacts" in self.__dict__:
-            self.artifacts.release()
-        if "personal" in self.__dict__:
-            self.personal.artifacts.release()
-        if "keyring" in self.__dict__:
-            self.keyring.vault.close()
+        self.safe.close()
 
 
 def database_url(url: str, *, root: Path) -> str:

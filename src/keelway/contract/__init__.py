@@ -22,11 +22,13 @@ from keelway.contract.ports import NOTHING, Against, Checker, Findings, Tokenize
 from keelway.contract.quarantine import HeldFile, HeldRow, Selection, quarantined, quarantined_files
 from keelway.contract.queries import NUMBER, number_of
 from keelway.contract.release import WAIVE_ALL, Released, release
+from keelway.contract.released_files import Recheck
 from keelway.contract.rule_expressions import ROW_RULES, rules_asked, violations
 from keelway.contract.schedule import due_after, due_before, grace_of, nearest_due
 from keelway.contract.settle import Discard, ItemStatus, PickedFile, PickedRows, Release
 from keelway.contract.stopped import StoppedBatch, stopped_batch
 from keelway.contract.stops import reasons_to_stop
+from keelway.contract.unknown_names import told_names
 from keelway.contract.volume import VolumeCheck
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "PickedRows",
     "PiiClass",
     "QuarantinedRow",
+    "Recheck",
     "Release",
     "Released",
     "Rule",
@@ -110,6 +113,7 @@ __all__ = [
     "stop_alerts",
     "stopped_batch",
     "take_account",
+    "told_names",
     "violations",
     "within",
 ]

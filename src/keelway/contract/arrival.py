@@ -132,7 +132,7 @@ def _outcomes(
     dataset: str, batches: Sequence[Batch], outcomes: Mapping[Digest, CheckedBatch], tx: Transaction
 ) -> dict[Digest, CheckedBatch]:
     """Return what their contract said of batches, looking for it only where the caller does not know."""
-    if all(digest_of(batch) in outcomes for batch in batches):
+    if all(not batch.files or digest_of(batch) in outcomes for batch in batches):
         return {}
     found: dict[Digest, CheckedBatch] = {}
     for checked in tx.newest(CheckedBatch, parent=dataset):

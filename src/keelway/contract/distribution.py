@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 BINS = 10
 VALUES = 50
 """The most frequent values that have a bin of their own; all others share one."""
+NUDGE = 1e-12
+"""How far an edge lies above its tenth, as a share of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,38 +37,43 @@ class Bins:
     edges: tuple[float, ...] = ()
     values: tuple[str | bool, ...] = ()
 
-    def counts(self, table: ir.Table) -> list[ir.IntegerScalar]:
-        """Return how many rows fall into each bin."""
+    def counts(self, table: ir.Table) -> list[int]:
+        """Return how many rows fall into each bin, in one pass."""
         value = table[self.name]
-        present = value.count()
         if self.values:
-            own = [table.count(where=value == each) for each in self.values]
-            bins = [*own, present - sum(own[1:], own[0])]
-        else:
-            below = [*(table.count(where=value <= double(edge)) for edge in self.edges), present]
-            bins = [below[0], *(after - before for before, after in itertools.pairwise(below))]
-        return [*bins, table.count(where=value.isnull())]
+            found = table.group_by(key=value.isin(self.values).ifelse(value, None), there=value.notnull())
+            rows = found.agg(n=lambda each: each.count()).to_pyarrow().to_pylist()
+            own = {row["key"]: row["n"] for row in rows if row["key"] is not None}
+            rest = {row["there"]: row["n"] for row in rows if row["key"] is None}
+            return [*(own.get(each, 0) for each in self.values), rest.get(True, 0), rest.get(False, 0)]
+        below = {f"b{i}": table.count(where=value <= double(edge)) for i, edge in enumerate(self.edges)}
+        (row,) = table.aggregate(**below, present=value.count(), rows=table.count()).to_pyarrow().to_pylist()
+        *ends, rows_in_all = row.values()
+        return [ends[0], *(after - before for before, after in itertools.pairwise(ends)), rows_in_all - ends[-1]]
 
 
 def bins_of(table: ir.Table, name: str) -> Bins:
     """Return the bins of a column as it was in the version before."""
-    present = table.filter(table[name].notnull()).select(name)
-    if table[name].type().is_numeric():
-        return Bins(name, edges=_edges(present))
-    counted = present.group_by(name).agg(keelway_n=lambda rows: rows.count())
+    value = table[name]
+    if value.type().is_numeric():
+        return Bins(name, edges=_edges(table, value.cast("float64")))
+    counted = table.filter(value.notnull()).group_by(name).agg(keelway_n=lambda rows: rows.count())
     order = [counted.keelway_n.desc(), counted[name].asc()]
     return Bins(name, values=tuple(counted.order_by(order).limit(VALUES).to_pyarrow()[name].to_pylist()))
 
 
-def _edges(present: ir.Table) -> tuple[float, ...]:
-    """Return the inner tenths, each a value that stands in the column: engines interpolate in different ways."""
-    import ibis
+def _edges(table: ir.Table, value: ir.FloatingColumn) -> tuple[float, ...]:
+    """Return the inner tenths, a little above, so that no engine's way to interpolate cuts off the value itself."""
+    import ibis.expr.operations as ops
 
-    value = present[present.columns[0]].cast("float64")
-    ranked = present.select(value=value, share=ibis.cume_dist().over(order_by=value))
-    tenths = {f"q{step}": ranked.value.min(where=ranked.share >= double(step / BINS)) for step in range(1, BINS)}
-    (row,) = ranked.aggregate(**tenths).to_pyarrow().to_pylist()
-    return tuple(sorted({edge for edge in row.values() if edge is not None}))
+    shares = [step / BINS for step in range(1, BINS)]
+    if table.get_backend().has_operation(ops.MultiQuantile):
+        asked = {"tenths": value.quantile(shares)}
+    else:
+        asked = {f"q{step}": value.quantile(share) for step, share in enumerate(shares)}
+    (row,) = table.aggregate(**asked).to_pyarrow().to_pylist()
+    found = (row["tenths"] or []) if "tenths" in row else list(row.values())
+    return tuple(sorted({edge + abs(edge) * NUDGE for edge in found if edge is not None}))
 
 
 def psi(before: Sequence[float], after: Sequence[float]) -> float | None:

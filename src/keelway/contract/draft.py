@@ -16,7 +16,7 @@ from keelway.contract.contract import Column
 from keelway.contract.guess_column import TIME_WORDS, GuessedColumn, guess_column
 from keelway.contract.guess_pii import words_of
 from keelway.contract.guess_rules import likely_key
-from keelway.contract.sample import Layout, Sample, read_sample
+from keelway.contract.sample import Sample, SampleLayout, read_sample
 
 FEW_ROWS = 100
 """Below this many rows every guess is weak, and the draft says so."""
@@ -115,7 +115,7 @@ def _schema(dataset: str, sample: Sample) -> Iterator[str]:
     yield "    properties:"
 
 
-def _layout(layout: Layout) -> Iterator[str]:
+def _layout(layout: SampleLayout) -> Iterator[str]:
     if layout.format != "csv":
         return
     if layout.delimiter != ",":

@@ -140,13 +140,12 @@ def _thousands(texts: list[str]) -> Reading | None:
         return None
     if not all(_THOUSANDS.fullmatch(text) or _NUMBER.fullmatch(text) for text in texts):
         return None
-    values = _floats(texts, lambda text: text.replace(",", ""))
-    note = "commas are read as thousands, because three digits follow each"
-    whole = values is not None and all(_INTEGER.fullmatch(text.replace(",", "")) for text in texts)
-    if values is None:
+    plain = {text: text.replace(",", "") for text in texts}
+    found = _integer(list(plain.values())) or _number(list(plain.values()))
+    if found is None:
         return None
-    kind = "integer" if whole else "number"
-    return Reading(kind, {t: int(v) if whole else v for t, v in values.items()}, strip=(",",), note=note)
+    note = "commas are read as thousands, because three digits follow each"
+    return replace(found, values={text: found.values[bare] for text, bare in plain.items()}, strip=(",",), note=note)
 
 
 def _comma(texts: list[str]) -> Reading | None:

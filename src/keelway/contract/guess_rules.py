@@ -21,6 +21,8 @@ ROWS_A_VALUE = 10
 SHAPED_VALUES = 20
 """Different values below which no shape is guessed."""
 MAX_SEGMENTS = 9
+FIRST_ROWS = 5_000
+"""Rows in which most columns repeat already, so that they need not be looked at whole."""
 LENGTHS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 100_000, 1_000_000)
 _SEGMENT = re.compile(r"[0-9]+|[A-Z]+|[a-z]+|.", re.DOTALL)
 _META = frozenset(r"\.^$*+?()[]{}|")
@@ -115,6 +117,12 @@ def likely_key(columns: dict[str, list[object]], *, leading: Collection[str]) ->
         for chosen in itertools.combinations(names, size):
             if size > 1 and not set(chosen) & set(leading):
                 continue
-            if len(set(zip(*(columns[name] for name in chosen), strict=True))) == rows > 1:
+            values = [columns[name] for name in chosen]
+            if _never_repeat([each[:FIRST_ROWS] for each in values]) and _never_repeat(values) and rows > 1:
                 return chosen
     return ()
+
+
+def _never_repeat(columns: list[list[object]]) -> bool:
+    """Return whether the rows of some columns all differ."""
+    return len(set(zip(*columns, strict=True))) == len(columns[0])

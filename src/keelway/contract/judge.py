@@ -1,22 +1,21 @@
 """Runs a contract on a table where it stands: the same rules on DuckDB, Snowflake, Databricks and Spark.
 
-One pass answers all row rules, one the number of rows, freshness and the distributions; each rule on several rows and
-each query is one more. As with files, a reference is asked of every row, a key of the rows that break nothing else,
-and rules on the batch of the rows that would be kept. Nothing is repaired and nothing is moved: the answer is how
-many rows break which rule.
+One pass answers all row rules; each rule on several rows or on the batch is one more. As with files, a reference is
+asked of every row, a key of the rows that break nothing else, and rules on the batch of the rows that would be kept.
+Nothing is repaired and nothing is moved: the answer is how many rows break which rule.
 
     found = judge(connection.table("orders"), contract, previous=connection.table("orders_before"))
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from keelway.contract.contract import Contract, Rule, RuleKind, Severity
-from keelway.contract.distribution import Bins, bins_of, psi
+from keelway.contract.distribution import bins_of, psi
 from keelway.contract.queries import NUMBER, number_of
 from keelway.contract.rule_expressions import rules_asked, violations
 from keelway.errors import ContractError, EngineError, KeelwayError, UsageError
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
+class _TableCase:
     """A table with what it is compared with."""
 
     table: ir.Table
@@ -63,7 +62,7 @@ def judge(
     _must_fit(table, contract)
     contract = replace(contract, rules=rules_asked(contract, event_time))
     try:
-        counts = _counts(_Case(table, contract, previous, references or {}, event_time, at))
+        counts = _counts(_TableCase(table, contract, previous, references or {}, event_time, at))
     except KeelwayError:
         raise
     except Exception as error:  # each engine has its own errors, and Ibis lets them through
@@ -102,7 +101,7 @@ def _must_fit(table: ir.Table, contract: Contract) -> None:
             )
 
 
-def _counts(case: _Case) -> dict[str, int]:
+def _counts(case: _TableCase) -> dict[str, int]:
     """Return how often each rule is broken."""
     broken = violations(case.table, case.contract, engine=case.table.get_backend().name)
     counts = _of_rows(case.table, broken)
@@ -113,7 +112,7 @@ def _counts(case: _Case) -> dict[str, int]:
             rows = rows if rule.severity is Severity.WARN else _at_home(rows, rule, case)
     for rule in case.contract.rules:
         if rule.kind is RuleKind.UNIQUE:
-            counts[rule.reason] = _repeats(rows, rule, case)
+            counts[rule.reason] = int(_repeats(rows, rule, case).to_pyarrow().to_pylist()[0]["found"])
             rows = rows if rule.severity is Severity.WARN else _once(rows, rule, case)
     return {**counts, **_of_batch(rows, case)}
 
@@ -144,7 +143,7 @@ def _without(table: ir.Table, broken: list[tuple[Rule, ir.BooleanValue]]) -> ir.
     return table.filter(~ibis.or_(*out).fill_null(False)) if out else table
 
 
-def _known(rule: Rule, case: _Case) -> tuple[ir.Table, list[tuple[str, str]]]:
+def _known(rule: Rule, case: _TableCase) -> tuple[ir.Table, list[tuple[str, str]]]:
     """Return the values that a rule refers to, and which columns must be equal."""
     there = case.references.get(rule.dataset)
     if there is None:
@@ -152,13 +151,13 @@ def _known(rule: Rule, case: _Case) -> tuple[ir.Table, list[tuple[str, str]]]:
     return there.select(list(rule.references)).distinct(), list(zip(rule.columns, rule.references, strict=True))
 
 
-def _strangers(rows: ir.Table, rule: Rule, case: _Case) -> ir.Table:
+def _strangers(rows: ir.Table, rule: Rule, case: _TableCase) -> ir.Table:
     """Return the rows that refer to values which are not there; a row without a value refers to nothing."""
     known, pairs = _known(rule, case)
     return rows.drop_null(list(rule.columns)).anti_join(known, pairs)
 
 
-def _at_home(rows: ir.Table, rule: Rule, case: _Case) -> ir.Table:
+def _at_home(rows: ir.Table, rule: Rule, case: _TableCase) -> ir.Table:
     """Return the other rows."""
     known, pairs = _known(rule, case)
     return rows.semi_join(known, pairs).union(_silent(rows, rule))
@@ -171,14 +170,14 @@ def _silent(rows: ir.Table, rule: Rule) -> ir.Table:
     return rows.filter(ibis.or_(*(rows[name].isnull() for name in rule.columns)))
 
 
-def _earlier(rule: Rule, case: _Case) -> ir.Table | None:
+def _earlier(rule: Rule, case: _TableCase) -> ir.Table | None:
     """Return the values that the version before has."""
     names = list(rule.columns)
     return None if case.previous is None else case.previous.drop_null(names).select(names).distinct()
 
 
-def _repeats(rows: ir.Table, rule: Rule, case: _Case) -> int:
-    """Return how many rows have values that stand in an earlier row, or in the version before."""
+def _repeats(rows: ir.Table, rule: Rule, case: _TableCase) -> ir.Table:
+    """Return how many rows have values that stand in an earlier row, or in the version before, as `found`."""
     names = list(rule.columns)
     groups = rows.drop_null(names).group_by(names).agg(keelway_n=lambda each: each.count())
     earlier = _earlier(rule, case)
@@ -187,10 +186,10 @@ def _repeats(rows: ir.Table, rule: Rule, case: _Case) -> int:
     else:
         groups = groups.left_join(earlier.mutate(keelway_seen=1), names)
         repeats = groups.keelway_n - groups.keelway_seen.isnull().ifelse(1, 0)
-    return int(_answered(groups, {"found": repeats.sum().fill_null(0)})["found"])
+    return groups.aggregate(found=repeats.sum().fill_null(0))
 
 
-def _once(rows: ir.Table, rule: Rule, case: _Case) -> ir.Table:
+def _once(rows: ir.Table, rule: Rule, case: _TableCase) -> ir.Table:
     """Return the rows without repeats; where a table does not say which row came first, any of them stays."""
     import ibis
 
@@ -204,54 +203,38 @@ def _once(rows: ir.Table, rule: Rule, case: _Case) -> ir.Table:
     return first.union(_silent(rows, rule))
 
 
-def _of_batch(rows: ir.Table, case: _Case) -> dict[str, int]:
-    """Return which rules on the batch its kept rows break: one pass, and one for each query."""
-    bins = {} if case.previous is None else _bins(case.contract, case.previous)
-    parts = [(rule, _figures(rule, rows, bins, case)) for rule in case.contract.rules]
-    wanted = {f"f{i}_{j}": part for i, (_, figures) in enumerate(parts) for j, part in enumerate(figures)}
-    found = _answered(rows, wanted) if wanted else {}
+def _of_batch(rows: ir.Table, case: _TableCase) -> dict[str, int]:
+    """Return which rules on the batch its kept rows break."""
     counts: dict[str, int] = {}
-    for i, (rule, figures) in enumerate(parts):
-        if figures:
-            value = _figure(rule, [found[f"f{i}_{j}"] for j in range(len(figures))], bins, case)
-            counts[rule.reason] = int(not within(value, rule))
-        elif rule.kind is RuleKind.SQL:
-            counts[rule.reason] = int(not within(_answer(rule, rows), rule))
+    for rule, figure in _figures(rows, case):
+        counts[rule.reason] = int(not within(figure, rule))
     return counts
 
 
-def _bins(contract: Contract, previous: ir.Table) -> dict[str, tuple[Bins, list[int]]]:
-    """Return the bins of each column whose distribution is judged, with their counts in the version before."""
-    names = {rule.columns[0] for rule in contract.rules if rule.kind is RuleKind.DISTRIBUTION}
-    bins = {name: bins_of(previous, name) for name in sorted(names)}
-    parts = {name: each.counts(previous) for name, each in bins.items()}
-    wanted = {f"{name} {i}": part for name, sums in parts.items() for i, part in enumerate(sums)}
-    row = _answered(previous, wanted) if wanted else {}
-    return {name: (bins[name], [row[f"{name} {i}"] for i in range(len(sums))]) for name, sums in parts.items()}
+def _figures(rows: ir.Table, case: _TableCase) -> Iterator[tuple[Rule, float | None]]:
+    """Yield the one number that the bounds of each rule on the batch speak of."""
+    for rule in case.contract.rules:
+        if rule.kind is RuleKind.ROW_COUNT:
+            yield rule, _count(rows)
+        elif rule.kind is RuleKind.FRESHNESS:
+            yield rule, _age(rule, rows, case)
+        elif rule.kind is RuleKind.DISTRIBUTION and case.previous is not None:
+            bins = bins_of(case.previous, rule.columns[0])
+            yield rule, psi(bins.counts(case.previous), bins.counts(rows))
+        elif rule.kind is RuleKind.SQL:
+            yield rule, _answer(rule, rows)
 
 
-def _figures(rule: Rule, rows: ir.Table, bins: dict[str, tuple[Bins, list[int]]], case: _Case) -> list[Any]:
-    """Return what is measured of the batch for a rule."""
-    if rule.kind is RuleKind.ROW_COUNT:
-        return [rows.count()]
-    if rule.kind is RuleKind.FRESHNESS:
-        name = rule.columns[0] if rule.columns else case.event_time
-        if not name or (case.at is None and "_known_at" not in rows.columns):
-            raise UsageError("Freshness cannot be judged", expected="an event time and a moment", found="neither")
-        return [rows[name].max(), *([rows["_known_at"].max()] if case.at is None else [])]
-    if rule.kind is RuleKind.DISTRIBUTION and bins:
-        return list(bins[rule.columns[0]][0].counts(rows))
-    return []
-
-
-def _figure(rule: Rule, found: list[Any], bins: dict[str, tuple[Bins, list[int]]], case: _Case) -> float | None:
-    """Return the one number that the bounds of a rule on the batch speak of."""
-    if rule.kind is RuleKind.ROW_COUNT:
-        return float(found[0])
-    if rule.kind is RuleKind.FRESHNESS:
-        known = case.at or found[1]
-        return None if found[0] is None else (_moment(known) - _moment(found[0])).total_seconds()
-    return psi(bins[rule.columns[0]][1], found)
+def _age(rule: Rule, rows: ir.Table, case: _TableCase) -> float | None:
+    """Return how old the youngest row was, in seconds, when it became known."""
+    name = rule.columns[0] if rule.columns else case.event_time
+    if not name or (case.at is None and "_known_at" not in rows.columns):
+        raise UsageError("Freshness cannot be judged", expected="an event time and a moment", found="neither")
+    asked = {"youngest": rows[name].max()} | ({} if case.at else {"known": rows["_known_at"].max()})
+    found = _answered(rows, asked)
+    if found["youngest"] is None:
+        return None
+    return (_moment(case.at or found["known"]) - _moment(found["youngest"])).total_seconds()
 
 
 def _moment(value: date | datetime) -> datetime:

@@ -10,7 +10,7 @@ import codecs
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keelway.contract.conditions import columns_of, condition
 from keelway.contract.contract import Column, Contract, Rule, RuleKind, Severity, UnknownColumns
@@ -48,7 +48,6 @@ def load_contract(path: Path, dataset_name: str) -> Contract:
     _must_be_odcs(document, place)
     schema = _schema(document, dataset_name, place)
     at = place.at(f"schema {dataset_name}")
-    own = Properties(schema.customProperties, DATASET_PROPERTIES, at)
     levels = service_levels_of(document, dataset_name, place)
     read = [_column(item, dataset_name, at) for item in schema.properties or ()]
     columns = tuple(column for column, _ in read)
@@ -64,19 +63,26 @@ def load_contract(path: Path, dataset_name: str) -> Contract:
         columns=columns,
         rules=tuple(_with_columns(rule, columns, at) for rule in rules),
         key=key,
-        unknown_columns=UnknownColumns(own.one_of("unknownColumns", tuple(UnknownColumns), UnknownColumns.IGNORE)),
-        stop_at_quarantined_share=_share(own),
-        format=own.one_of("format", FORMATS, ""),
-        delimiter=_character(own, "delimiter", ","),
-        quote=_character(own, "quote", '"'),
-        encoding=_encoding(own),
-        final_newline=own.one_of("finalNewline", ("required", "optional"), "required") == "required",
         owner=owner_of(document, place),
         max_age_s=levels.max_age_s,
         source=digest_bytes(text.encode()),
         text=text,
         retention_days=levels.retention_days,
+        **_how_files_are_read(Properties(schema.customProperties, DATASET_PROPERTIES, at)),
     )
+
+
+def _how_files_are_read(own: Properties) -> dict[str, Any]:
+    """Return the fields of a contract that say how its files are read, and when they are refused."""
+    return {
+        "unknown_columns": UnknownColumns(own.one_of("unknownColumns", tuple(UnknownColumns), UnknownColumns.IGNORE)),
+        "stop_at_quarantined_share": _share(own),
+        "format": own.one_of("format", FORMATS, ""),
+        "delimiter": _character(own, "delimiter", ","),
+        "quote": _character(own, "quote", '"'),
+        "encoding": _encoding(own),
+        "final_newline": own.one_of("finalNewline", ("required", "optional"), "required") == "required",
+    }
 
 
 def _must_be_odcs(document: OpenDataContractStandard, place: Place) -> None:

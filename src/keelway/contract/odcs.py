@@ -14,6 +14,7 @@ from keelway.errors import ContractError
 
 if TYPE_CHECKING:
     from open_data_contract_standard.model import CustomProperty, OpenDataContractStandard
+    from yaml import SafeLoader
 
 NOT_CHECKED = "Keelway does not check this: take it out of the contract, so that nobody relies on it."
 
@@ -133,7 +134,7 @@ def _mapping(text: str, place: Place) -> dict[str, Any]:
     import yaml
 
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, Loader=_strict_loader())  # noqa: S506 - it is a safe loader that refuses more
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
@@ -145,6 +146,23 @@ def _mapping(text: str, place: Place) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise place.wrong("the file", "a mapping at the top", type(value).__name__)
     return value
+
+
+def _strict_loader() -> type[SafeLoader]:
+    """Return YAML's safe loader, which refuses a key that stands twice: the last would silently win."""
+    from yaml import MappingNode, SafeLoader
+    from yaml.constructor import ConstructorError
+
+    class StrictLoader(SafeLoader):
+        def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
+            seen: set[str] = set()
+            for key, _ in node.value:
+                if key.value in seen and isinstance(key.value, str):
+                    raise ConstructorError(None, None, f"{key.value} twice in one mapping", key.start_mark)
+                seen.add(str(key.value))
+            return super().construct_mapping(node, deep)
+
+    return StrictLoader
 
 
 def _nothing_is_lost(given: Any, taken: Any, path: str, place: Place) -> None:

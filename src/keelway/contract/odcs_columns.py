@@ -66,9 +66,6 @@ def column_of(item: SchemaProperty, place: Place) -> Column:
         raise place.wrong("physicalName", "the name itself", str(item.physicalName), "Give it as an alias.")
     options = _options(item, kind, place)
     own = Properties(item.customProperties, COLUMN_PROPERTIES, place)
-    for name, kinds in ONLY_FOR.items():
-        if own.value(name) not in (None, False) and kind not in kinds:
-            raise place.wrong(name, f"a column of type {' or '.join(kinds)}", kind)
     minimum, minimum_excluded = _bound(options, "inimum", kind, place)
     maximum, maximum_excluded = _bound(options, "aximum", kind, place)
     column = Column(
@@ -76,7 +73,6 @@ def column_of(item: SchemaProperty, place: Place) -> Column:
         kind=kind,
         required=bool(item.required or item.primaryKey),
         unique=bool(item.unique),
-        formats=_formats(options, own, place),
         minimum=minimum,
         maximum=maximum,
         exclusive_minimum=minimum_excluded,
@@ -88,17 +84,28 @@ def column_of(item: SchemaProperty, place: Place) -> Column:
         classification=item.classification or "",
         pii=PiiClass(own.one_of("pii", tuple(PiiClass), PiiClass.NONE)),
         token_format=own.one_of("tokenFormat", ("", "digits"), ""),
-        aliases=own.texts("aliases"),
-        trim=own.one_of("trim", (True, False), False),
-        strip=own.texts("strip"),
-        decimal_comma=own.one_of("decimalComma", (True, False), False),
-        missing=own.texts("missing"),
-        default=_default(own, kind),
-        multiply_by=_factor(own, kind),
-        time_zone=_zone(options, own),
+        **_repairs(options, own, kind, place),
     )
     _must_agree(column, place)
     return column
+
+
+def _repairs(options: dict[str, Any], own: Properties, kind: str, place: Place) -> dict[str, Any]:
+    """Return the fields of a column that say which faults may be mended."""
+    for name, kinds in ONLY_FOR.items():
+        if own.value(name) not in (None, False) and kind not in kinds:
+            raise place.wrong(name, f"a column of type {' or '.join(kinds)}", kind)
+    return {
+        "formats": _formats(options, own, place),
+        "aliases": own.texts("aliases"),
+        "trim": own.one_of("trim", (True, False), False),
+        "strip": own.texts("strip"),
+        "decimal_comma": own.one_of("decimalComma", (True, False), False),
+        "missing": own.texts("missing"),
+        "default": _default(own, kind, place),
+        "multiply_by": _factor(own, kind),
+        "time_zone": _zone(options, own),
+    }
 
 
 def plain_rules(column: Column) -> Iterator[Rule]:
@@ -163,7 +170,12 @@ def allowed_of(values: list[Any], kind: str, place: Place) -> tuple[str, ...]:
 
 
 def _typed(value: Any, kind: str, field: str, place: Place) -> str:
-    """Return a value from YAML as text, once it is clear that it is of a column's kind."""
+    """Return a value from YAML as text, once it is clear that it is of a column's kind.
+
+    YAML reads NO as false, 007 as 7 and 1.10 as 1.1, so a text must be written as one.
+    """
+    if (kind == "string" and not isinstance(value, str)) or (kind != "boolean" and isinstance(value, bool)):
+        raise place.wrong(field, KIND_NAMES[kind], repr(value), "Put quotes around it, so that YAML leaves it alone.")
     text = str(value).lower() if isinstance(value, bool) else str(value)
     try:
         found = typed(text, kind)
@@ -216,15 +228,11 @@ def _strptime(text: str, place: Place) -> str:
     return _JAVA.sub(lambda match: _JAVA_TOKENS[match[0]], text)
 
 
-def _default(own: Properties, kind: str) -> str | None:
+def _default(own: Properties, kind: str, place: Place) -> str | None:
     value = own.value("default")
     if value is None:
         return None
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    try:
-        typed(text, kind)
-    except (ValueError, KeyError) as error:
-        raise own.wrong("default", KIND_NAMES[kind]) from error
+    text = _typed(value, kind, "default", place)
     if not text:
         raise own.wrong("default", "a value; an empty text is none")
     return text

@@ -67,9 +67,9 @@ def missing_texts(rules: list[DataQuality], place: Place) -> tuple[str, ...]:
     for rule in rules:
         if (rule.metric or rule.rule) == "missingValues":
             given = _arguments(rule, ("missingValues",), place).get("missingValues", [])
-            if not isinstance(given, list):
-                raise place.wrong("missingValues", "a list of texts", f"{given!r:.80}")
-            texts += [str(item) for item in given if item not in (None, "")]
+            if not isinstance(given, list) or not all(item is None or isinstance(item, str) for item in given):
+                raise place.wrong("missingValues", "a list of texts", f"{given!r:.80}", "Put quotes around them.")
+            texts += [item for item in given if item]
     return tuple(texts)
 
 

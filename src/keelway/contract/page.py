@@ -27,6 +27,7 @@ ul { margin: 0; padding-left: 1.1rem; }
 code, pre { font: .9rem/1.45 ui-monospace, monospace; overflow-wrap: anywhere; }
 pre { background: var(--soft); padding: 1rem; overflow-x: auto; white-space: pre; }
 .tag { border: 1px solid var(--strong); color: var(--strong); border-radius: .7rem; padding: 0 .5rem; }
+.tag { display: inline-block; font-weight: 400; white-space: nowrap; }
 """
 PII_WORDS = {
     PiiClass.SUBJECT: "names the person: kept as a token, erasure is asked for by it",

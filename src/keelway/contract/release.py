@@ -23,9 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keelway.contract.contract import Contract, RuleKind, Severity
-from keelway.contract.ports import Against, Checker, Tokenizer
 from keelway.contract.quarantine import FILE_PREFIX, HeldBatch, Selection, held, plain_reason
-from keelway.contract.released_files import ReleasedFiles, files_to_release
+from keelway.contract.released_files import Recheck, ReleasedFiles, files_to_release
 from keelway.contract.settle import PickedFile, Release, must_be_open, settlement_key
 from keelway.core import Action, ArtifactStore, Decision, Digest, PrincipalId, digest_of
 from keelway.errors import ConflictError, ContractError, MissingRecordError, UsageError
@@ -69,11 +68,7 @@ def release(
     *,
     waive: Iterable[str] = (),
     comment: str,
-    contract: Contract,
-    event_time: str,
-    checker: Checker,
-    against: Against,
-    tokenizer: Tokenizer | None = None,
+    recheck: Recheck,
     artifacts: ArtifactStore,
     state: StateStore,
     now: datetime,
@@ -97,31 +92,21 @@ def release(
     must_say_why(comment)
     with state.snapshot() as tx:
         chosen = list(held(dataset, selection, tx=tx, artifacts=artifacts))
-        contracts = {
-            item.checked.contract: tx.by_digest(Contract, item.checked.contract) for item in chosen if item.checked
-        }
         if not chosen:
             must_be_known(dataset, selection, tx=tx, artifacts=artifacts)
             return Released(dataset, 0, 0, (), (), {}, {})
         _must_be_new_content(dataset, chosen, tx)
+        checked_by = {item.checked.contract for item in chosen if item.checked}
+        contracts = {digest: tx.by_digest(Contract, digest) for digest in checked_by}
         parent = last_batch(dataset, tx)
     assert parent is not None, "what is quarantined came in a batch"
-    waived = _waived(waive, contract, event_time, chosen)
+    waived = _waived(waive, recheck, chosen)
+    prefix = f"released/{parent.number + 1:06d}"
     with tempfile.TemporaryDirectory(prefix="keelway-release-") as folder:
         found = files_to_release(
-            chosen,
-            contracts=contracts,
-            contract=contract,
-            event_time=event_time,
-            checker=checker,
-            against=against,
-            tokenizer=tokenizer,
-            waived=waived,
-            prefix=f"released/{parent.number + 1:06d}",
-            artifacts=artifacts,
-            folder=Path(folder),
-            now=now,
-        )
+            chosen, contracts=contracts, recheck=recheck, waived=waived, prefix=prefix, artifacts=artifacts,
+            folder=Path(folder), now=now,
+        )  # fmt: skip
     if not found.files:
         raise _nothing_passes(dataset, found)
     return _written(dataset, found, waived, comment, parent=parent, state=state, now=now, actor=actor.id)
@@ -164,9 +149,9 @@ def waivable(contract: Contract, event_time: str) -> tuple[str, ...]:
     )
 
 
-def _waived(waive: Sequence[str], contract: Contract, event_time: str, chosen: Sequence[HeldBatch]) -> tuple[str, ...]:
-    """Return the reasons that are waived: those asked for, and the rules on batches as a whole."""
-    allowed = waivable(contract, event_time)
+def _waived(waive: Sequence[str], recheck: Recheck, chosen: Sequence[HeldBatch]) -> tuple[str, ...]:
+    """Return the reasons that are waived: those asked for, and the rules on batches and files as a whole."""
+    allowed = waivable(recheck.contract, recheck.event_time)
     asked = {plain_reason(reason) for reason in waive if reason != WAIVE_ALL}
     wrong = sorted(asked.difference(allowed))
     if wrong:
@@ -179,7 +164,7 @@ def _waived(waive: Sequence[str], contract: Contract, event_time: str, chosen: S
     if WAIVE_ALL in waive:
         had = {plain_reason(reason) for item in chosen if item.checked for reason in item.checked.reasons}
         asked |= had.intersection(allowed)
-    for rule in contract.rules:
+    for rule in recheck.contract.rules:
         if rule.kind in BATCH_RULES:
             asked.add(rule.reason)
         elif rule.severity is Severity.FILE:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from keelway.contract.contract import Contract
 from keelway.contract.cut_out import RowPlace, cut_out, format_of, unpacked_name
-from keelway.contract.ports import Against, Checker, Findings, Tokenizer
+from keelway.contract.ports import NOTHING, Against, Checker, Findings, Tokenizer
 from keelway.contract.quarantine import HeldBatch, spans_of
 from keelway.contract.settle import PickedFile, PickedRows
 from keelway.contract.stops import reasons_to_stop
@@ -48,6 +48,30 @@ class ReleasedFiles:
     files_kept_back: dict[str, tuple[str, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class Recheck:
+    """How rows are checked that somebody wants to let in: by the contract as it is now.
+
+    Attributes:
+        event_time: The column that says when a row happened.
+        against: The versions that they are compared with.
+        tokenizer: Needed where the contract has columns that name a person.
+    """
+
+    contract: Contract
+    event_time: str
+    checker: Checker
+    against: Against = NOTHING
+    tokenizer: Tokenizer | None = None
+
+    def findings(self, files: Sequence[tuple[RawFile, Path]], *, waived: tuple[str, ...], folder: Path) -> Findings:
+        """Return what the contract says of files; nothing is kept."""
+        return self.checker.check(
+            files, self.contract, event_time=self.event_time, folder=folder, against=self.against,
+            tokenizer=self.tokenizer, waived=frozenset(waived), keep=False,
+        )  # fmt: skip
+
+
 @dataclass(slots=True)
 class _Part:
     """What of one raw file is to be released.
@@ -73,11 +97,7 @@ def files_to_release(
     chosen: Sequence[HeldBatch],
     *,
     contracts: Mapping[Digest, Contract],
-    contract: Contract,
-    event_time: str,
-    checker: Checker,
-    against: Against,
-    tokenizer: Tokenizer | None,
+    recheck: Recheck,
     waived: tuple[str, ...],
     prefix: str,
     artifacts: ArtifactStore,
@@ -102,13 +122,10 @@ def files_to_release(
         place = folder / str(number)
         place.mkdir()
         made = [_made(part, contracts, artifacts, place / f"{n}.part", now) for n, part in enumerate(parts)]
-        findings = checker.check(
-            made, contract, event_time=event_time, folder=place, against=against, tokenizer=tokenizer,
-            waived=frozenset(waived), keep=False,
-        )  # fmt: skip
+        findings = recheck.findings(made, waived=waived, folder=place)
         left = _without_failures(parts, findings, kept_back, files_kept_back)
         if left == parts:
-            _must_not_stop(findings, contract)
+            _must_not_stop(findings, recheck.contract)
             return _released(parts, made, artifacts, kept_back, files_kept_back)
         parts = left
     return ReleasedFiles((), (), (), 0, kept_back, files_kept_back)

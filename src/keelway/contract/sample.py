@@ -29,11 +29,13 @@ TELLING_BYTES = 50
 """Bytes beyond ASCII below which nothing but the commonest encoding is guessed."""
 DELIMITERS = (",", ";", "\t", "|", "^", ":")
 QUOTES = ('"', "'", "")
+_Columns = list[tuple[str, list[Any]]]
+"""The names of a file's columns, each with its values row by row."""
 _NUMBER_OR_DATE = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?|[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}.*")
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class SampleLayout:
     """How a sample is written: `csv`, `jsonl` or `parquet`, and for CSV the rest."""
 
     format: str
@@ -67,7 +69,7 @@ class SampledColumn:
 class Sample:
     """What was read of all samples: one layout, the columns by name, and how many rows were looked at."""
 
-    layout: Layout
+    layout: SampleLayout
     columns: tuple[SampledColumn, ...]
     rows: int
     nameless: int
@@ -83,42 +85,39 @@ def read_sample(paths: Sequence[Path]) -> Sample:
     """
     if not paths:
         raise ContractError("There is no sample", expected="one file or more", found="none")
-    layouts: list[Layout] = []
+    layouts: list[SampleLayout] = []
     columns: dict[str, SampledColumn] = {}
     rows = nameless = 0
     cut_short = False
     for path in paths:
-        layout, names, records = _opened(path)
+        layout, found = _opened(path)
         layouts.append(layout)
         _must_be_alike(layouts[0], layout, path)
-        taken = list(islice(records, MAX_ROWS - rows))
-        cut_short = cut_short or len(taken) == MAX_ROWS - rows
-        nameless = max(nameless, names.count(""))
-        _take(columns, names, taken, before=rows)
-        rows += len(taken)
+        held = max((len(values) for _, values in found), default=0)
+        taken = min(held, MAX_ROWS - rows)
+        cut_short = cut_short or taken < held
+        nameless = max(nameless, sum(not name for name, _ in found))
+        _take(columns, {name: values[:taken] for name, values in found if name}, before=rows, more=taken)
+        rows += taken
     if not rows:
         raise ContractError("The samples hold no rows", expected="one row or more", found="none")
     ends = all(layout.final_newline for layout in layouts)
     first = layouts[0]
-    whole = Layout(first.format, first.delimiter, first.quote, _shared_encoding(layouts), ends)
+    whole = SampleLayout(first.format, first.delimiter, first.quote, _shared_encoding(layouts), ends)
     return Sample(whole, tuple(columns.values()), rows, nameless, cut_short)
 
 
-def _take(columns: dict[str, SampledColumn], names: list[str], rows: list[Sequence[Any]], *, before: int) -> None:
+def _take(columns: dict[str, SampledColumn], found: dict[str, list[Any]], *, before: int, more: int) -> None:
     """Add rows to the columns; a column that a file does not have is without a value there."""
-    for name in names:
-        if name and name not in columns:
+    for name in found:
+        if name not in columns:
             columns[name] = SampledColumn(name)
             columns[name].add([None] * before)
     for name, column in columns.items():
-        if name in names:
-            at = names.index(name)
-            column.add(row[at] if at < len(row) else None for row in rows)
-        else:
-            column.add([None] * len(rows))
+        column.add(found.get(name) or [None] * more)
 
 
-def _must_be_alike(first: Layout, other: Layout, path: Path) -> None:
+def _must_be_alike(first: SampleLayout, other: SampleLayout, path: Path) -> None:
     for name in ("format", "delimiter", "quote"):
         expected, found = getattr(first, name), getattr(other, name)
         if expected != found:
@@ -130,7 +129,7 @@ def _must_be_alike(first: Layout, other: Layout, path: Path) -> None:
             )
 
 
-def _shared_encoding(layouts: Sequence[Layout]) -> str:
+def _shared_encoding(layouts: Sequence[SampleLayout]) -> str:
     """Return the one encoding that reads all samples; plain ASCII is read by any."""
     found = sorted({layout.encoding for layout in layouts} - {"ascii"})
     if len(found) > 1:
@@ -138,8 +137,8 @@ def _shared_encoding(layouts: Sequence[Layout]) -> str:
     return found[0] if found else "utf-8"
 
 
-def _opened(path: Path) -> tuple[Layout, list[str], Iterable[Sequence[Any]]]:
-    """Return a file's layout, the names of its columns and its rows."""
+def _opened(path: Path) -> tuple[SampleLayout, _Columns]:
+    """Return a file's layout and its columns."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     inner = suffixes[-2:-1] if suffixes[-1:] in ([".gz"], [".zst"]) else suffixes[-1:]
     if inner in ([".parquet"], [".pq"]):
@@ -167,7 +166,7 @@ def _bytes(path: Path) -> bytes:
     return data
 
 
-def _parquet(path: Path) -> tuple[Layout, list[str], Iterable[Sequence[Any]]]:
+def _parquet(path: Path) -> tuple[SampleLayout, _Columns]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -177,11 +176,15 @@ def _parquet(path: Path) -> tuple[Layout, list[str], Iterable[Sequence[Any]]]:
         raise ContractError(f"{path.name} is no Parquet file", found=str(error).splitlines()[0]) from error
     except OSError as error:
         raise StorageError(f"{path.name} cannot be read", found=str(error)) from error
-    columns = [column.to_pylist() for column in table.slice(0, MAX_ROWS).columns]
-    return Layout("parquet"), list(table.column_names), zip(*map(_hashable, columns), strict=True)
+    table = table.slice(0, MAX_ROWS + 1)
+    found = [
+        (name, _hashable(values.to_pylist()) if pa.types.is_nested(values.type) else values.to_pylist())
+        for name, values in zip(table.column_names, table.columns, strict=True)
+    ]
+    return SampleLayout("parquet"), found
 
 
-def _json_lines(path: Path, data: bytes) -> tuple[Layout, list[str], Iterable[Sequence[Any]]]:
+def _json_lines(path: Path, data: bytes) -> tuple[SampleLayout, _Columns]:
     records: list[dict[str, Any]] = []
     for number, line in enumerate(data.decode("utf-8-sig", "replace").splitlines(), start=1):
         if not line.strip():
@@ -193,10 +196,9 @@ def _json_lines(path: Path, data: bytes) -> tuple[Layout, list[str], Iterable[Se
         if not isinstance(record, dict):
             raise ContractError(f"{path.name}, line {number}", expected="an object", found=type(record).__name__)
         records.append(record)
-    names = list(dict.fromkeys(name for record in records for name in record))
-    columns = (_hashable([record.get(name) for record in records]) for name in names)
-    layout = Layout("jsonl", final_newline=data.endswith(b"\n"))
-    return layout, names, zip(*columns, strict=True)
+    names = dict.fromkeys(name for record in records for name in record)
+    found = [(name, _hashable([record.get(name) for record in records])) for name in names]
+    return SampleLayout("jsonl", final_newline=data.endswith(b"\n")), found
 
 
 def _hashable(values: list[Any]) -> list[Any]:
@@ -204,7 +206,7 @@ def _hashable(values: list[Any]) -> list[Any]:
     return [json.dumps(value, default=str) if isinstance(value, (list, dict)) else value for value in values]
 
 
-def _csv(path: Path, data: bytes) -> tuple[Layout, list[str], Iterable[Sequence[Any]]]:
+def _csv(path: Path, data: bytes) -> tuple[SampleLayout, _Columns]:
     encoding = sniff_encoding(data)
     text = data.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     delimiter, quote = sniff_delimiter(text)
@@ -214,8 +216,8 @@ def _csv(path: Path, data: bytes) -> tuple[Layout, list[str], Iterable[Sequence[
         raise ContractError(f"{path.name} has no header", expected="names in its first line", found="an empty line")
     rows = [record for record in records if record]
     _must_be_header(names, rows, path)
-    layout = Layout("csv", delimiter, quote, encoding, text.endswith("\n"))
-    return layout, names, rows
+    found = [(name, [row[at] if at < len(row) else None for row in rows]) for at, name in enumerate(names)]
+    return SampleLayout("csv", delimiter, quote, encoding, text.endswith("\n")), found
 
 
 def _records(lines: Iterable[str], delimiter: str, quote: str) -> Any:

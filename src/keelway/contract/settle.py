@@ -124,7 +124,8 @@ class Settled:
 def settled(dataset: str, tx: Transaction) -> Settled:
     """Return everything of a dataset that was released or discarded so far."""
     found = Settled()
-    for record in (*tx.newest(Release, parent=dataset), *tx.newest(Discard, parent=dataset)):
+    records: list[Release | Discard] = [*tx.newest(Release, parent=dataset), *tx.newest(Discard, parent=dataset)]
+    for record in records:
         found.add(record)
     return found
 

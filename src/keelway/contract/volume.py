@@ -8,9 +8,10 @@ compared, on the scale of factors (logarithms), with the finest of these that ha
 3. all, over at least a week: likewise.
 
 How far off is too far follows from how much the deliveries scatter around the medians of their own hours (the median
-absolute deviation, all hours together, with the chance of counting added), and from how many there are: few
-deliveries tell little about scatter. Where deliveries scatter like a normal distribution on the scale of factors, one
-in 10,000 is called odd by chance; an hourly feed raises about one false alarm a year.
+absolute deviation, in the hours whose usual volume is nearest, with the chance of counting added), and from how many
+there are: few deliveries tell little about scatter. Nothing is odd that is no further off than one of those was that
+was not odd itself. Where deliveries scatter like a normal distribution on the scale of factors, one in 10,000 is
+called odd by chance; an hourly feed raises about one false alarm a year.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ WINDOW = 8 * 7 * 24
 """Newest deliveries that are looked at: eight weeks of hours."""
 WEEK = timedelta(days=7) - timedelta(hours=1)  # eight daily files span seven days, give or take their minutes
 MAD_TO_SD = 1.4826
+RESIDUALS = 100
+"""Deliveries on which scatter is measured, where there are so many."""
 LEAST_SCATTER = 0.02
 """Scatter below this is not believed: every feed varies by some percent sooner or later."""
 
@@ -108,16 +111,16 @@ def band_factor(of: int) -> float:
 
 
 def _check(delivery: Delivery, alike: list[Delivery], history: Sequence[Delivery], level: _Level) -> VolumeCheck:
-    logs = sorted(_log(item.rows) for item in alike)
-    usual = median(logs)
-    residuals = _residuals(history, level)
-    scatter = max(MAD_TO_SD * median(map(abs, residuals)), LEAST_SCATTER)
+    usual = median(_log(item.rows) for item in alike)
+    residuals = _residuals(history, level, usual)
+    scatter = max(MAD_TO_SD * median(abs(value) for value, _ in residuals), LEAST_SCATTER)
     reach = band_factor(len(residuals)) * math.sqrt(1 + math.pi / 2 / len(alike))
     reach *= math.hypot(scatter, 1 / math.sqrt(math.exp(usual)))
-    low, high = usual - reach, usual + reach
+    seen = [value for value, verdict in residuals if verdict == "usual"] or [0.0]
+    low, high = usual + min(-reach, *seen), usual + max(reach, *seen)
     if level.mixed:
-        seen = [_log(item.rows) for item in alike if item.verdict == "usual"] or logs
-        low, high = min(low, min(seen) - reach), max(high, max(seen) + reach)
+        logs = [_log(item.rows) for item in alike if item.verdict == "usual"] or [usual]
+        low, high = min(low, min(logs) - reach), max(high, max(logs) + reach)
     value = _log(delivery.rows)
     verdict: VolumeVerdict = "low" if value < low else "high" if value > high else "usual"
     return VolumeCheck(
@@ -132,17 +135,22 @@ def _check(delivery: Delivery, alike: list[Delivery], history: Sequence[Delivery
     )
 
 
-def _residuals(history: Sequence[Delivery], level: _Level) -> list[float]:
-    """Return how far each delivery is from the median of its like, where it has enough of them."""
-    groups: dict[object, list[float]] = {}
+def _residuals(history: Sequence[Delivery], level: _Level, usual: float) -> list[tuple[float, VolumeVerdict]]:
+    """Return how far deliveries are from the median of their like, in the hours whose usual volume is nearest.
+
+    Few rows scatter more than many, and rows that come in baskets more than single ones: so the scatter at night is
+    measured at night.
+    """
+    groups: dict[object, list[Delivery]] = {}
     for item in history:
-        groups.setdefault(level.key(item.at), []).append(_log(item.rows))
-    found: list[float] = []
-    for logs in groups.values():
-        if len(logs) >= ENOUGH:
-            middle = median(logs)
-            widen = math.sqrt(len(logs) / (len(logs) - 1))  # values are nearer to their own median than to the true one
-            found += [(value - middle) * widen for value in logs]
+        groups.setdefault(level.key(item.at), []).append(item)
+    medians = [(median(_log(item.rows) for item in mine), mine) for mine in groups.values() if len(mine) >= ENOUGH]
+    found: list[tuple[float, VolumeVerdict]] = []
+    for middle, mine in sorted(medians, key=lambda group: abs(group[0] - usual)):
+        if len(found) >= RESIDUALS:
+            break
+        widen = math.sqrt(len(mine) / (len(mine) - 1))  # values are nearer to their own median than to the true one
+        found += [((_log(item.rows) - middle) * widen, item.verdict) for item in mine]
     return found
 
 

@@ -57,7 +57,7 @@ class _Found:
     files: list[RawFile] = field(default_factory=list)
     skipped: list[SkippedFile] = field(default_factory=list)
     seen: list[SeenFile] = field(default_factory=list)
-    contents: dict[Digest, str] = field(default_factory=dict)
+    contents: dict[Digest, str] = field(default_factory=dict)  # to the name it was taken under
     changed: list[WaitingFile] = field(default_factory=list)
 
 
@@ -179,9 +179,17 @@ def _taken_in(
         for window in windows(objects):
             fetched = fetcher.fetch(window)
             with state.snapshot() as tx:
+                _recall(fetched, found, dataset, tx)
                 new = [one for one in fetched if _judged(one, found, dataset, tx, now)]
             fetcher.each(lambda one: _store(one, artifacts), new)
     return found
+
+
+def _recall(fetched: Sequence[Fetched], found: _Found, dataset: str, tx: Transaction) -> None:
+    """Note which of the contents were taken by an earlier pull, and under which name."""
+    keys = {_content_key(dataset, one.digest): one.digest for one in fetched if one.digest is not None}
+    for key in keys.keys() - tx.missing(SeenContent, keys):
+        found.contents.setdefault(keys[key], tx.get(SeenContent, key).name)
 
 
 def _judged(one: Fetched, found: _Found, dataset: str, tx: Transaction, now: datetime) -> bool:
@@ -211,13 +219,8 @@ def _reason_to_skip(
         return SkippedFile(info.name, digest, SkipReason.TOUCHED, of=info.name)
     if any(sight.size_bytes for sight in before):
         return SkippedFile(info.name, digest, SkipReason.CONTENT_CHANGED, of=info.name)
-    known = found.contents.get(digest) or _name_of(digest, dataset, tx)
+    known = found.contents.get(digest)
     return SkippedFile(info.name, digest, SkipReason.DUPLICATE, of=known) if known else None
-
-
-def _name_of(digest: Digest, dataset: str, tx: Transaction) -> str:
-    content = tx.find(SeenContent, f"{dataset}/{digest}")
-    return content.name if content else ""
 
 
 def _raw_file(info: ObjectInfo, digest: Digest, now: datetime) -> RawFile:
@@ -258,7 +261,7 @@ def _record(batch: Batch, seen: Sequence[SeenFile], *, state: StateStore, actor:
             tx.insert(seen_key(batch.dataset, info), sight, parent=name, at=now)
         for file in batch.files:
             content = SeenContent(batch.dataset, file.digest, file.name)
-            tx.insert(f"{batch.dataset}/{file.digest}", content, parent=batch.dataset, at=now)
+            tx.insert(_content_key(batch.dataset, file.digest), content, parent=batch.dataset, at=now)
         record_decision(_taken(batch, digest, actor), tx=tx)
         changed = [file.name for file in batch.skipped if file.reason is SkipReason.CONTENT_CHANGED]
         if changed:
@@ -290,6 +293,10 @@ def _changed(batch: Batch, digest: Digest, names: list[str], actor: PrincipalId)
         comment=f"content changed under a known name: {', '.join(names[:5])}"
         + (f" and {len(names) - 5} more" if len(names) > 5 else ""),
     )
+
+
+def _content_key(dataset: str, digest: Digest) -> str:
+    return f"{dataset}/{digest}"
 
 
 def _name_key(dataset: str, name: str) -> str:

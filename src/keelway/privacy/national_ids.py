@@ -56,7 +56,7 @@ _NAMED = r"(?i:\b(?:{names})\b(?:[ .:#=-]{{0,3}}(?:nr|no|number|nummer)\b)?\.?[\
 
 def sources() -> list[str]:
     """Return one expression for each kind, with what stands before it; the same for RE2 and `re`."""
-    return [(_NAMED.format(names=kind.names) if kind.names else "") + rf"(?:{kind.pattern})\b" for kind in IDS]
+    return [(_NAMED.format(names=kind.names) if kind.names else "") + rf"\b(?:{kind.pattern})\b" for kind in IDS]
 
 
 def masked(kind: IdKind, match: re.Match[str]) -> str:

@@ -89,10 +89,12 @@ class Scrubber:
         return scrubbed
 
     def _masked(self, line: str, fired: Sequence[bool]) -> str:
-        last = len(self._shapes) - 1
+        last, changed = len(self._shapes) - 1, False
         for number, (shape, wanted) in enumerate(zip(self._shapes, fired, strict=True)):
-            if wanted or number == last:  # addresses are everywhere, and need no trigger
-                line = shape.mask(line)
+            # Addresses are everywhere and need no trigger; what was masked may have stood in the way of another.
+            if wanted or changed or number == last:
+                masked = shape.mask(line)
+                line, changed = masked, changed or masked != line
         return line
 
 

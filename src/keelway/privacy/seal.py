@@ -10,13 +10,13 @@ that memory stays flat), under a key that is made from the artifact's own key in
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -35,12 +35,22 @@ _MAGIC = b"KEELSEAL1\n"
 _TAG_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True)
 class Keyring:
-    """The tenant's key, and the vault of the keys that only open together with it."""
+    """The tenant's key, and the vault of the keys that only open together with it.
 
-    tenant: TenantKey
-    vault: KeyVault
+    Args:
+        tenant: The key, or what returns it: then it is asked for when something has to be opened or sealed.
+        vault: The vault; to look something up in it takes no key.
+    """
+
+    def __init__(self, tenant: TenantKey | Callable[[], TenantKey], vault: KeyVault) -> None:
+        self._tenant = tenant
+        self.vault = vault
+
+    @functools.cached_property
+    def tenant(self) -> TenantKey:
+        """The tenant's key."""
+        return self._tenant() if callable(self._tenant) else self._tenant
 
 
 class SealedArtifacts:

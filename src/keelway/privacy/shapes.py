@@ -13,7 +13,7 @@ from keelway.privacy.national_ids import IDS, masked, sources
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 IPV4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
 _HEX = r"[0-9A-Fa-f]"
-_E_MAIL = r"[\w.%+'-]{1,64}(?:@|%40)(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}"
+_E_MAIL = r"[\w.%+-][\w.%+'-]{0,63}(?:@|%40)(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}"
 _IBAN = r"(?<![\w-])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?![\w-])"
 _DIGITS = r"(?<![\w.-])\d(?:[ -]?\d){11,39}(?![\w-]|\.\d)"
 _PHONE = r"(?:\+[1-9](?:[ ().-]{0,2}\d){7,14}|00[1-9]\d{0,2}[ /-](?:[ ().-]{0,2}\d){6,12})"
@@ -25,14 +25,15 @@ CARD_NETWORKS = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]|2[2-7])\d{14}|3[47]\d{13}|3(?:0|6|8|9)\d{12}|35\d{14}|6(?:011|5\d\d|4[4-9]\d)\d{12}"
 )
 """Visa, Mastercard, American Express, Diners, JCB, Discover."""
+CARD_GROUPS = {(4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4, 1)}
+"""How the digits of a card are grouped, where they are."""
 
 
 class Shape(NamedTuple):
     """One kind of thing that names a person.
 
     Attributes:
-        trigger: What RE2 looks for to tell that a line may hold one; it never misses a line that `mask` would change,
-            also where another shape stood before it.
+        trigger: What RE2 looks for to tell that a line may hold one; it never misses a line that `mask` would change.
         mask: Masks every one in a text.
     """
 
@@ -45,15 +46,15 @@ def shapes() -> tuple[Shape, ...]:
     """Return the shapes, in an order in which none takes a part of another's."""
     return (
         Shape(r"(?:@|%40)[^\s@]*\.[A-Za-z]", functools.partial(re.compile(_E_MAIL).sub, "[e-mail]")),
-        _shape(r"[A-Z]{2}\d{2} ?[A-Z0-9]{4}", _IBAN, _iban),
-        _shape(r"\d(?:[ -]?\d){11}", _DIGITS, _card),
+        Shape(r"\b[A-Z]{2}\d{2} ?[A-Z0-9]{4}", _ibans),
+        _shape(r"\d(?:[ -]?\d){11}", _DIGITS, _cards),
         *(
             _shape(source, rf"(?<![\w.+-]){source}(?![\w-]|\.\d)", functools.partial(masked, kind))
             for kind, source in zip(IDS, sources(), strict=True)
         ),
-        _shape(r"\+[1-9][ ().-]{0,2}\d|00[1-9]\d{0,2}[ /-]", rf"(?<![\w.+-]){_PHONE}(?!\w)", _phone),
+        _shape(r"\+[1-9][ ().-]{0,2}\d|\b00[1-9]\d{0,2}[ /-]", rf"(?<![\w.+-]){_PHONE}(?!\w)", _phone),
         _shape(rf"{_HEX}::|::{_HEX}|(?:{_HEX}{{1,4}}:){{5}}", _IPV6, _ipv6),
-        _shape(rf"[/:]{IPV4}|(?:\d{{1,3}}\.){{4}}\d|127\.|0\.0\.0\.0", _FREE_IPV4, _ipv4),
+        _shape(rf"[/:]{IPV4}|(?:\d{{1,3}}\.){{4}}\d|\b127\.|\b0\.0\.0\.0", _FREE_IPV4, _ipv4),
     )
 
 
@@ -61,27 +62,36 @@ def _shape(trigger: str, pattern: str, mask: Callable[[re.Match[str]], str]) -> 
     return Shape(trigger, functools.partial(re.compile(pattern, re.ASCII).sub, mask))
 
 
-def _iban(match: re.Match[str]) -> str:
+def _ibans(text: str) -> str:
+    """Mask every IBAN; what follows one may look like a part of it, such as the next one."""
     from stdnum import iban
 
-    groups = match[0].split(" ")
-    for end in range(len(groups), 0, -1):  # a word in capitals may follow
-        if iban.is_valid("".join(groups[:end])):
-            return " ".join(["[iban]", *groups[end:]])
-    return match[0]
+    pattern, masked, place = re.compile(_IBAN, re.ASCII), "", 0
+    while match := pattern.search(text, place):
+        ends = [match.start() + space.start() for space in re.finditer(" |$", match[0])]
+        end = next((end for end in reversed(ends) if iban.is_valid(text[match.start() : end].replace(" ", ""))), 0)
+        masked += text[place : match.start()] + "[iban]" if end else text[place : match.start() + 4]
+        place = end or match.start() + 4
+    return masked + text[place:]
 
 
-def _card(match: re.Match[str]) -> str:
-    """Mask the card among groups of digits, such as `200 4111 1111 1111 1111`."""
+def _cards(match: re.Match[str]) -> str:
+    return _without_cards(match[0])
+
+
+def _without_cards(text: str) -> str:
+    """Mask the cards among groups of digits, such as `200 4111 1111 1111 1111`."""
     from stdnum import luhn
 
-    text = match[0]
     groups = list(re.finditer(r"\d+", text))
     for first in range(len(groups)):
-        for last in range(len(groups), first, -1):
+        for last in range(min(len(groups), first + 5), first, -1):
+            lengths = tuple(len(group[0]) for group in groups[first:last])
+            if len(lengths) > 1 and lengths not in CARD_GROUPS:
+                continue
             digits = "".join(group[0] for group in groups[first:last])
             if CARD_NETWORKS.fullmatch(digits) and luhn.is_valid(digits):
-                return f"{text[: groups[first].start()]}[card]{text[groups[last - 1].end() :]}"
+                return f"{text[: groups[first].start()]}[card]{_without_cards(text[groups[last - 1].end() :])}"
     return text
 
 

@@ -7,7 +7,7 @@ from keelway.snapshot.expire import DoomedFile, ExpiredSnapshot, must_be_kept
 from keelway.snapshot.manifest import Manifest, ManifestFile, Snapshot
 from keelway.snapshot.ports import StoredFile, TableContent, TableStore
 from keelway.snapshot.publish import dataset_pointer
-from keelway.snapshot.read import files_of, newest, read, snapshots
+from keelway.snapshot.read import digests, files_of, newest, read, snapshots
 from keelway.snapshot.resolve import resolve
 from keelway.snapshot.schema import SnapshotRows, first_rows
 from keelway.snapshot.tag import SnapshotTag, tag, tags
@@ -33,6 +33,7 @@ __all__ = [
     "compact",
     "dataset_pointer",
     "diff",
+    "digests",
     "files_of",
     "first_rows",
     "must_be_kept",

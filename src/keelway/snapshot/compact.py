@@ -15,8 +15,8 @@ from keelway.errors import MissingRecordError
 from keelway.snapshot.manifest import ManifestFile, Snapshot
 from keelway.snapshot.merge import TARGET_BYTES, merged, neighbours
 from keelway.snapshot.ports import TableContent, TableStore
-from keelway.snapshot.publish import Work, publish, store_manifest
-from keelway.snapshot.read import files_of, manifests_of, newest
+from keelway.snapshot.publish import VersionDraft, publish, store_manifest
+from keelway.snapshot.read import files_of, manifest_at, newest
 
 if TYPE_CHECKING:
     from keelway.ledger.ports import StateStore
@@ -48,18 +48,26 @@ def compact(
     groups = neighbours(held, target_bytes=target_bytes)
     if len(groups) == len(held):
         return before
-    files: list[ManifestFile] = []
-    for group in groups:
-        together = len(group) > 1
-        files.append(merged(dataset, group, before.columns, tables=tables, state=state) if together else group[0])
-    last = next(manifests_of(before.snapshot_id, artifacts))
-    work = Work(
-        base=TableContent(before.table_version, held, before.columns),
-        files=tuple(files),
-        manifest=store_manifest(replace(last, files=tuple(files), after=None, steps=0), artifacts),
-        rewritten=tuple(file.path for file in files if file not in held),
+    files = tuple(
+        merged(dataset, group, before.columns, tables=tables, state=state) if len(group) > 1 else group[0]
+        for group in groups
     )
-    draft = replace(
+    work = _work(before, held, files, artifacts)
+    return publish(
+        _draft(before, work, now=now),
+        work,
+        action=Action.COMPACT,
+        evidence={"compacted": digest_of(before)},
+        comment=f"{len(held)} files in {len(files)}",
+        tables=tables,
+        state=state,
+        actor=actor,
+    )
+
+
+def _draft(before: Snapshot, work: VersionDraft, *, now: datetime) -> Snapshot:
+    """Return the snapshot to be, all but the table's version."""
+    return replace(
         before,
         number=before.number + 1,
         snapshot_id=work.manifest,
@@ -69,13 +77,16 @@ def compact(
         taken_at=now,
         compacted=digest_of(before),
     )
-    return publish(
-        draft,
-        work,
-        action=Action.COMPACT,
-        evidence={"compacted": digest_of(before)},
-        comment=f"{len(held)} files in {len(files)}",
-        tables=tables,
-        state=state,
-        actor=actor,
+
+
+def _work(
+    before: Snapshot, held: tuple[ManifestFile, ...], files: tuple[ManifestFile, ...], artifacts: ArtifactStore
+) -> VersionDraft:
+    """Return what the compacted version is made of; its manifest lists everything."""
+    last = manifest_at(before.snapshot_id, artifacts)
+    return VersionDraft(
+        base=TableContent(before.table_version, held, before.columns),
+        files=files,
+        manifest=store_manifest(replace(last, files=files, after=None, turn=0), artifacts),
+        rewritten=tuple(file.path for file in files if file not in held),
     )

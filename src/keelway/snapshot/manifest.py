@@ -23,13 +23,15 @@ class Manifest:
     """Everything a version is made of; its canonical JSON is an artifact, whose digest is the snapshot's id.
 
     A manifest may go on where an earlier one ends, so that a version of thousands of files does not write them all
-    down again.
+    down again. Which one is a matter of its number since the last that lists everything: it goes on from the number
+    that is left when its lowest binary digit 1 becomes 0. So n loads write some n/2 log n entries and not n squared,
+    and no version needs more manifests than its number has binary digits, and one.
 
     Attributes:
         files: In the order they were added; those of the manifest it goes on from come first.
         schema: Column to type.
-        after: Digest of the manifest it goes on from, or None.
-        steps: How many manifests have to be read before this one.
+        after: Digest of the manifest it goes on from, or None for one that lists everything.
+        turn: Its number since the last one that lists everything, which has 0.
     """
 
     dataset: str
@@ -38,7 +40,7 @@ class Manifest:
     contract_version: str
     schema: dict[str, str]
     after: Digest | None = None
-    steps: int = 0
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)

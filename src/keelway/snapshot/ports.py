@@ -39,8 +39,11 @@ class TableStore(Protocol):
     """Keeps one table per dataset.
 
     Promises: a version says which files the table holds; it is there whole or not at all, also when the process is
-    killed, and never changes. Of several writers that commit after the same version, one wins. No file goes but by
+    killed, and never changes. Of several writers that try to make one version at once, one does. No file goes but by
     `remove`. A full disk raises `StorageError`, a lost race `ConflictError`; both leave the table as it was.
+
+    A store does not judge whose work counts: the one who commits last says what the table holds. Whoever uses it lets
+    one writer at a time commit, by the lock of the state that records the versions.
     """
 
     def stage(self, table: str, rows: Path, *, path: str) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class VersionDraft:
     """What a version is made of, before it is one.
 
     Attributes:
@@ -59,7 +59,7 @@ def store_manifest(manifest: Manifest, artifacts: ArtifactStore) -> Digest:
 
 def publish(
     draft: Snapshot,
-    work: Work,
+    work: VersionDraft,
     *,
     action: Action,
     evidence: dict[str, Digest],
@@ -117,7 +117,7 @@ def _must_be_next(draft: Snapshot, tx: Transaction) -> None:
         )
 
 
-def _committed(draft: Snapshot, work: Work, tables: TableStore) -> int:
+def _committed(draft: Snapshot, work: VersionDraft, tables: TableStore) -> int:
     """Make the table hold the version's files and return the table's version; -1 while there are no rows at all."""
     if not work.files and work.base.version < 0:
         return -1

@@ -32,6 +32,18 @@ def snapshots(dataset: str, tx: Transaction) -> list[Snapshot]:
     return sorted(tx.newest(Snapshot, parent=dataset), key=lambda snapshot: -snapshot.number)
 
 
+def digests(every: Sequence[Snapshot], tx: Transaction) -> dict[Digest, Snapshot]:
+    """Return all snapshots of a dataset, newest first, by the digest of their records, which each names of the last."""
+    held = tx.pointer(dataset_pointer(every[0].dataset)) if every else None
+    found: dict[Digest, Snapshot] = {}
+    following = held.target if held else None
+    for each in every:
+        if following is not None:
+            found[following] = each
+        following = each.parent
+    return found
+
+
 def read(
     snapshot: Snapshot, *, tables: TableStore, artifacts: ArtifactStore, state: StateStore | None = None
 ) -> list[Path]:
@@ -52,16 +64,16 @@ def read(
 
 def files_of(snapshot: Snapshot, artifacts: ArtifactStore) -> tuple[ManifestFile, ...]:
     """Return every file of a snapshot, in the order they were added."""
-    chain = list(manifests_of(snapshot.snapshot_id, artifacts))
+    chain = [manifest for _, manifest in manifests_of(snapshot.snapshot_id, artifacts)]
     return tuple(file for manifest in reversed(chain) for file in manifest.files)
 
 
-def manifests_of(snapshot_id: Digest, artifacts: ArtifactStore) -> Iterator[Manifest]:
+def manifests_of(snapshot_id: Digest, artifacts: ArtifactStore) -> Iterator[tuple[Digest, Manifest]]:
     """Yield the manifest with that digest from its checked bytes, then those it goes on from, newest first."""
     following: Digest | None = snapshot_id
     while following is not None:
         manifest = manifest_at(following, artifacts)
-        yield manifest
+        yield following, manifest
         following = manifest.after
 
 

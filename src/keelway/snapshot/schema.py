@@ -6,6 +6,7 @@ timestamp). Anything else is refused here, whatever a contract says: it would ch
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ SQL_TYPES = {
 """Parquet types as pyarrow writes them, and what DuckDB calls them."""
 WIDER = frozenset({("int64", "double"), ("date32[day]", "timestamp[us, tz=UTC]")})
 """Types whose every value the second one holds with the same meaning."""
+_GLOBS = re.compile(r"([*?\[])")
+"""What DuckDB would expand in a path; in brackets it stands for itself."""
 _TIMES = ("date32[day]", "timestamp[us, tz=UTC]")
 PROVENANCE = ("_known_at", "_file", "_row")
 """Columns that say where a row came from; they are no part of what it says."""
@@ -58,7 +61,7 @@ def select_rows(paths: Sequence[Path], columns: Mapping[str, str]) -> str:
     nothing = f"SELECT {', '.join(f'CAST(NULL AS {kind}) AS {name}' for name, kind in typed.items())} WHERE FALSE"
     if not paths:
         return nothing
-    listed = ", ".join(literal(str(path)) for path in paths)
+    listed = ", ".join(literal(_GLOBS.sub(r"[\1]", str(path))) for path in paths)
     cast = ", ".join(f"CAST({name} AS {kind}) AS {name}" for name, kind in typed.items())
     return (
         f"SELECT {cast} FROM ({nothing} UNION ALL BY NAME "  # noqa: S608 - names and paths are quoted

@@ -78,26 +78,32 @@ def tag(
             )
         turn = before.turn + 1 if before else 1
         made = SnapshotTag(snapshot.dataset, name, digest, snapshot.number, turn, now, actor)
-        record = tx.insert(f"{snapshot.dataset}/{name}/{turn:06d}", made, parent=snapshot.dataset, at=now)
-        change = PointerMove(pointer, held.target if held else None, record)
-        tx.move(change.name, before=change.before, after=change.after, at=now)
-        decision = Decision(
-            action=Action.TAG,
-            subject=snapshot.dataset,
-            allowed=True,
-            principal=actor,
-            at=now,
-            evidence={"tag": record, "snapshot": digest},
-            moves=(change,),
-            comment=comment or f"{name}: version {snapshot.number} ({short(snapshot.snapshot_id)})",
-        )
-        record_decision(decision, tx=tx)
+        told = comment or f"{name}: version {snapshot.number} ({short(snapshot.snapshot_id)})"
+        _set(made, held.target if held else None, comment=told, tx=tx)
     return made
 
 
 def tags(dataset: str, tx: Transaction) -> list[SnapshotTag]:
     """Return where the tags of a dataset stand, by name."""
     return [tx.by_digest(SnapshotTag, held.target) for held in tx.pointers(prefix=tag_pointer(dataset, ""))]
+
+
+def _set(made: SnapshotTag, before: Digest | None, *, comment: str, tx: Transaction) -> None:
+    """Write a tag down, move its pointer and record the decision."""
+    record = tx.insert(f"{made.dataset}/{made.name}/{made.turn:06d}", made, parent=made.dataset, at=made.tagged_at)
+    change = PointerMove(tag_pointer(made.dataset, made.name), before, record)
+    tx.move(change.name, before=change.before, after=change.after, at=made.tagged_at)
+    decision = Decision(
+        action=Action.TAG,
+        subject=made.dataset,
+        allowed=True,
+        principal=made.by,
+        at=made.tagged_at,
+        evidence={"tag": record, "snapshot": made.snapshot},
+        moves=(change,),
+        comment=comment,
+    )
+    record_decision(decision, tx=tx)
 
 
 def tag_pointer(dataset: str, name: str) -> str:

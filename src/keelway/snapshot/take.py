@@ -23,15 +23,12 @@ from keelway.snapshot.expire import free_path
 from keelway.snapshot.manifest import Manifest, ManifestFile, Snapshot
 from keelway.snapshot.merge import merged, neighbours
 from keelway.snapshot.ports import TableContent, TableStore
-from keelway.snapshot.publish import Work, dataset_pointer, publish, store_manifest
+from keelway.snapshot.publish import VersionDraft, dataset_pointer, publish, store_manifest
 from keelway.snapshot.read import files_of, manifests_of
 from keelway.snapshot.schema import ordered, widened
 
 if TYPE_CHECKING:
     from keelway.ledger.ports import StateStore, Transaction
-
-LONGEST = 64
-"""Manifests that are read for one version at most."""
 
 
 def take(
@@ -49,7 +46,6 @@ def take(
         ConflictError: An earlier batch is not taken yet, or another process took this one meanwhile.
         ContractError: The batch lacks a column of the earlier versions, or has another type in one.
     """
-    subject = digest_of(checked)
     with state.snapshot() as tx:
         batch = tx.by_digest(Batch, checked.batch)
         pointer = tx.pointer(dataset_pointer(checked.dataset))
@@ -60,7 +56,23 @@ def take(
     if done is not None:
         return done
     work = _work(checked, before, path, tables=tables, artifacts=artifacts, state=state)
-    draft = Snapshot(
+    draft = _draft(checked, before, work, now=now)
+    return publish(
+        draft,
+        work,
+        action=Action.SNAPSHOT,
+        evidence={"checked": draft.checked},
+        moves=[PointerMove(loaded_pointer(checked.dataset), loaded.target if loaded else None, checked.batch)],
+        comment=f"{draft.rows} rows, {draft.rows_added} new",
+        tables=tables,
+        state=state,
+        actor=actor,
+    )
+
+
+def _draft(checked: CheckedBatch, before: Snapshot | None, work: VersionDraft, *, now: datetime) -> Snapshot:
+    """Return the snapshot to be, all but the table's version."""
+    return Snapshot(
         dataset=checked.dataset,
         number=before.number + 1 if before else 1,
         snapshot_id=work.manifest,
@@ -68,22 +80,11 @@ def take(
         rows=sum(file.rows for file in work.files),
         rows_added=checked.rows_ok,
         contract=checked.contract,
-        checked=subject,
-        parent=pointer.target if pointer else None,
+        checked=digest_of(checked),
+        parent=digest_of(before) if before else None,
         watermark=max(checked.known_until, before.watermark) if before else checked.known_until,
         taken_at=now,
         columns=ordered(checked.columns),
-    )
-    return publish(
-        draft,
-        work,
-        action=Action.SNAPSHOT,
-        evidence={"checked": subject},
-        moves=[PointerMove(loaded_pointer(checked.dataset), loaded.target if loaded else None, checked.batch)],
-        comment=f"{draft.rows} rows, {draft.rows_added} new",
-        tables=tables,
-        state=state,
-        actor=actor,
     )
 
 
@@ -117,7 +118,7 @@ def _work(
     tables: TableStore,
     artifacts: ArtifactStore,
     state: StateStore,
-) -> Work:
+) -> VersionDraft:
     """Stage the good rows, and the earlier ones where their types widen, and return what the version is made of."""
     base = TableContent(-1, (), {})
     old: tuple[ManifestFile, ...] = ()
@@ -136,7 +137,7 @@ def _work(
         tables.stage(checked.dataset, rows, path=path)
         new = (ManifestFile(path, rows.stat().st_size, checked.rows, checked.rows_ok),)
     manifest = _manifest(checked, old, new, None if rewritten else before, artifacts)
-    return Work(base, (*old, *new), store_manifest(manifest, artifacts), rewritten)
+    return VersionDraft(base, (*old, *new), store_manifest(manifest, artifacts), rewritten)
 
 
 def _manifest(
@@ -146,11 +147,17 @@ def _manifest(
     before: Snapshot | None,
     artifacts: ArtifactStore,
 ) -> Manifest:
-    """Return a manifest that goes on from the one before, or one with all files now and then, or where there is none."""
+    """Return a manifest that goes on from an earlier one, or one that lists everything where there is none."""
     whole = Manifest(
         checked.dataset, (*old, *new), checked.contract, checked.contract_version, ordered(checked.columns)
     )
     if before is None:
         return whole
-    steps = next(manifests_of(before.snapshot_id, artifacts)).steps + 1
-    return whole if steps == LONGEST else replace(whole, files=new, after=before.snapshot_id, steps=steps)
+    own = list(new)
+    turn = 0
+    for digest, manifest in manifests_of(before.snapshot_id, artifacts):
+        turn = turn or manifest.turn + 1
+        if manifest.turn == turn & (turn - 1):  # the turn without its lowest 1
+            return replace(whole, files=tuple(own), after=digest, turn=turn)
+        own = [*manifest.files, *own]
+    return whole

@@ -23,17 +23,17 @@ A reader of an old version may lose its files under its hands; it is told so, by
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from keelway.core import Action, ArtifactStore, Decision, Digest, PrincipalId, digest_of, parse_json, references
+from keelway.core import Action, ArtifactStore, Decision, Digest, PrincipalId, parse_json, references
 from keelway.ledger import record_decision
 from keelway.snapshot.expire import DoomedFile, ExpiredSnapshot, doomed_key
 from keelway.snapshot.manifest import Manifest, Snapshot
 from keelway.snapshot.ports import TableStore
-from keelway.snapshot.read import manifest_at, snapshots
+from keelway.snapshot.read import digests, manifest_at, snapshots
 
 if TYPE_CHECKING:
     from keelway.ledger.ports import StateStore, Transaction
@@ -118,24 +118,25 @@ class _Look:
     def plan(self, tx: Transaction) -> Vacuum:
         """Return what can go as the state stands in a transaction."""
         every = snapshots(self.dataset, tx)
-        gone = _expired(every, tx)
-        old = [
-            each
+        named = digests(every, tx)
+        gone = {named[digest].number for digest in named.keys() - tx.missing(ExpiredSnapshot, named)}
+        old = {
+            each.number
             for each, after in zip(every[1:], every, strict=False)
             if each.number not in gone and self.now - after.taken_at >= self.keep
-        ]
-        referred = _referred(old, tx)
-        ending = [each for each in reversed(old) if each.number not in referred]
-        leaving = gone | {each.number for each in ending}
-        listed = self._listed([each for each in every if each.number not in leaving])
+        }
+        referred = _referred({digest: each for digest, each in named.items() if each.number in old}, tx)
+        ending = {digest: each for digest, each in reversed(named.items()) if each.number in old - referred}
+        leaving = gone | (old - referred)
+        listed = self._listed(each for each in every if each.number not in leaving)
         listed |= dict.fromkeys(self.tables.files(self.dataset), 0)
-        ended = self._listed([each for each in every if each.number in leaving])
-        files = {path: size for path, size in self._listed(ending).items() if path not in listed}
+        ended = self._listed(each for each in every if each.number in leaving)
+        files = {path: size for path, size in self._listed(ending.values()).items() if path not in listed}
         orphans = self._orphans(listed.keys() | ended.keys(), tx)
         return Vacuum(
             dataset=self.dataset,
-            expired=tuple(each.number for each in ending),
-            snapshots=tuple(digest_of(each) for each in ending),
+            expired=tuple(each.number for each in ending.values()),
+            snapshots=tuple(ending),
             files=tuple(sorted(files)),
             orphans=tuple(sorted(orphans)),
             freed_bytes=sum(files.values()) + sum(orphans.values()),
@@ -171,24 +172,17 @@ class _Look:
         return found
 
 
-def _expired(every: Sequence[Snapshot], tx: Transaction) -> set[int]:
-    """Return the numbers of the versions that are no longer kept."""
-    digests = {digest_of(each): each.number for each in every}
-    kept = tx.missing(ExpiredSnapshot, digests)
-    return {number for digest, number in digests.items() if digest not in kept}
-
-
 def _doomed(dataset: str, paths: Iterable[str], tx: Transaction) -> set[str]:
     keys = {doomed_key(dataset, path): path for path in paths}
     free = tx.missing(DoomedFile, keys)
     return {path for key, path in keys.items() if key not in free}
 
 
-def _referred(versions: Sequence[Snapshot], tx: Transaction) -> set[int]:
+def _referred(versions: Mapping[Digest, Snapshot], tx: Transaction) -> set[int]:
     """Return the numbers of the versions that a record refers to, other than by making them."""
     numbers: dict[str, set[int]] = defaultdict(set)
-    for each in versions:
-        numbers[digest_of(each)].add(each.number)
+    for record, each in versions.items():
+        numbers[record].add(each.number)
         numbers[each.snapshot_id].add(each.number)
     found: set[int] = set()
     if not numbers:

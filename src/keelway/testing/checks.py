@@ -125,7 +125,7 @@ def kept(found: Findings, *names: str) -> list[Any]:
     import pyarrow.parquet as pq
 
     assert found.rows is not None
-    rows = pq.read_table(found.rows).to_pylist()
+    rows: list[Any] = pq.read_table(found.rows).to_pylist()
     if not names:
         return rows
     return [row[names[0]] if len(names) == 1 else tuple(row[name] for name in names) for row in rows]

@@ -18,7 +18,7 @@ from random import Random
 HEADER = ("order_id", "customer_id", "channel", "city", "quantity", "unit_price", "amount", "ordered_at")
 FIRST_HOUR = datetime(2026, 3, 2, tzinfo=UTC)
 CUSTOMERS = 5_000
-CHANNELS = {"web": 55, "app": 30, "shop": 12, "phone": 3}
+CHANNELS = {"web": 55, "app": 30, "shop": 10, "phone": 5}
 CITIES = {"Berlin": 46, "München": 24, "Köln": 16, "Zürich": 14}
 QUANTITIES = {"1": 52, "2": 24, "3": 12, "4": 6, "5": 3, "6": 2, "8": 1}
 BY_HOUR = (

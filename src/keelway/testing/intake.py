@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keelway.contract import Against, CheckedBatch, Contract, IngestAlert, Tokenizer, check, take_account
+from keelway.contract import Against, CheckedBatch, Contract, IngestAlert, RuleKind, Tokenizer, check, take_account
 from keelway.core import ArtifactStore, PrincipalId, digest_of
 from keelway.engines.local.checker import DuckDbChecker
 from keelway.engines.local.objects import LocalObjects
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from keelway.ledger.ports import StateStore
 
 ACTOR = PrincipalId("service:ingest")
+LOOKS_BACK = (RuleKind.UNIQUE, RuleKind.DISTRIBUTION)
+"""Rules that look at the version before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,9 @@ class Intake:
         )
 
     def _against(self) -> Against:
-        """Return the newest version and what the contract refers to."""
+        """Return the newest version, where a rule looks at it, and what the contract refers to."""
+        if not any(rule.kind in LOOKS_BACK for rule in self.contract.rules):
+            return Against((), self.references)
         with self.state.snapshot() as tx:
             before = newest(self.dataset.name, tx)
         previous = read(before, tables=self.tables, artifacts=self.artifacts) if before else ()

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from keelway.core import Digest, digest_file, sortable_id
-from keelway.errors import IntegrityError, MissingExtraError, MissingRecordError, StorageError
+from keelway.errors import IntegrityError, MissingExtraError, MissingRecordError, SettingsError, StorageError
 from keelway.snapshot import StoredFile
 
 if TYPE_CHECKING:
@@ -23,8 +25,11 @@ if TYPE_CHECKING:
 PART_BYTES = 8 << 20
 RETRIES = 5
 """How often a request that failed is tried again; a commit holds the state's write lock while it is."""
+COMMIT_RETRIES = 3
+COMMIT_PAUSE_S = 0.1
 REQUEST_TIMEOUT = timedelta(seconds=30)
-RETRY_TIMEOUT = timedelta(seconds=60)
+RETRY_TIMEOUT = timedelta(seconds=20)
+"""After that, no new try begins."""
 
 
 class Folder(Protocol):
@@ -168,15 +173,26 @@ class ObjectFolder:
         return self._options
 
     def put_new(self, name: str, data: bytes) -> bool:
-        """Write a small object where none is, by a conditional put."""
-        import obstore
-        from obstore.exceptions import AlreadyExistsError
+        """Write a small object where none is, by a conditional put.
 
-        with _reached(name):
+        The library does not try a conditional put again after its answer was lost, for its second try might meet the
+        first. Here that is welcome: the caller then finds that the version is there.
+        """
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, GenericError
+
+        for tries in count(1):
             try:
-                obstore.put(self._store, name, data, mode="create", use_multipart=False)
-            except AlreadyExistsError:
-                return False
+                with _reached(name):
+                    obstore.put(self._store, name, data, mode="create", use_multipart=False)
+            except StorageError as error:
+                if isinstance(error.__cause__, AlreadyExistsError):
+                    return False
+                if tries > COMMIT_RETRIES or not isinstance(error.__cause__, GenericError):
+                    raise
+                time.sleep(COMMIT_PAUSE_S * tries)
+            else:
+                break
         return True
 
     def put_file(self, name: str, source: Path) -> None:
@@ -253,11 +269,14 @@ class ObjectFolder:
                     copy.write(part)
 
 
-def open_store(url: str, options: Mapping[str, Any]) -> ObjectStore:
+def open_store(
+    url: str, options: Mapping[str, Any], *, request_timeout: timedelta = REQUEST_TIMEOUT, retries: int = RETRIES
+) -> ObjectStore:
     """Return the object store at a URL.
 
     Raises:
         MissingExtraError: The package that speaks to object stores is not installed.
+        SettingsError: The URL or an option is wrong.
     """
     try:
         from obstore.store import from_url
@@ -268,13 +287,23 @@ def open_store(url: str, options: Mapping[str, Any]) -> ObjectStore:
             found="not installed",
             fix="Run: pip install 'keelway[objects]'",
         ) from error
+    from obstore.exceptions import BaseError
+
     plain_http = str(options.get("endpoint", "")).startswith("http://")
-    return from_url(
-        url,
-        client_options={"allow_http": plain_http, "timeout": REQUEST_TIMEOUT},
-        retry_config={"max_retries": RETRIES, "retry_timeout": RETRY_TIMEOUT},
-        **options,
-    )
+    try:
+        return from_url(
+            url,
+            client_options={"allow_http": plain_http, "timeout": request_timeout},
+            retry_config={"max_retries": retries, "retry_timeout": RETRY_TIMEOUT},
+            **options,
+        )
+    except (BaseError, ValueError) as error:
+        raise SettingsError(
+            "The object store of the tables cannot be opened",
+            expected="a URL such as s3://bucket/tables, and options that its kind of store has",
+            found=str(error).strip().splitlines()[0],
+            fix="Mend engines.tables or engines.object_options in keelway.toml.",
+        ) from error
 
 
 @contextmanager

@@ -39,9 +39,9 @@ def commit_name(version: int) -> str:
     return f"{LOG}/{version:020d}.json"
 
 
-def commit_text(actions: Sequence[dict[str, Any]], *, operation: str, at: datetime) -> bytes:
+def commit_text(actions: Sequence[dict[str, Any]], *, at: datetime) -> bytes:
     """Return the bytes of a commit, one action a line."""
-    info = {"commitInfo": {"timestamp": _millis(at), "operation": operation, "operationParameters": {}}}
+    info = {"commitInfo": {"timestamp": _millis(at), "operation": _operation(actions), "operationParameters": {}}}
     return "".join(json.dumps(line, sort_keys=True) + "\n" for line in (info, *actions)).encode()
 
 
@@ -94,6 +94,14 @@ def changes(
         if path not in kept
     ]
     return [*gone, *(_add(file, new=file.path not in rewritten, at=at) for file in wanted if file.path not in held)]
+
+
+def _operation(actions: Sequence[dict[str, Any]]) -> str:
+    """Return what others call a commit of these actions."""
+    changed = [part["dataChange"] for action in actions for name, part in action.items() if name in ("add", "remove")]
+    if not changed:
+        return "ADD COLUMN"
+    return "WRITE" if any(changed) else "OPTIMIZE"
 
 
 def _add(file: ManifestFile, *, new: bool, at: datetime) -> dict[str, Any]:

@@ -79,18 +79,17 @@ class DeltaTables:
     ) -> int:
         """Return the version that holds exactly these staged files, making it where the newest one does not."""
         folder = self._folder(table)
-        operation = "OPTIMIZE" if rewritten else "WRITE"
         with _translated(table):
             if after.version < 0:
                 actions = [*first_actions(table, columns), *changes({}, files, rewritten=rewritten, at=at)]
-                if folder.put_new(commit_name(0), commit_text(actions, operation=operation, at=at)):
+                if folder.put_new(commit_name(0), commit_text(actions, at=at)):
                     return 0
             elif columns == after.columns:
                 held = {file.path: file.size_bytes for file in after.files}
                 actions = changes(held, files, rewritten=rewritten, at=at)
                 if not actions:
                     return after.version
-                if folder.put_new(commit_name(after.version + 1), commit_text(actions, operation=operation, at=at)):
+                if folder.put_new(commit_name(after.version + 1), commit_text(actions, at=at)):
                     return _checkpointed(folder, after.version + 1)
             return _commit_after_newest(folder, files, columns=columns, rewritten=rewritten, at=at)
 
@@ -135,8 +134,7 @@ def _commit_after_newest(
     if not actions:
         return int(newest.version())
     version = int(newest.version()) + 1
-    operation = "OPTIMIZE" if rewritten else "WRITE"
-    if not folder.put_new(commit_name(version), commit_text(actions, operation=operation, at=at)):
+    if not folder.put_new(commit_name(version), commit_text(actions, at=at)):
         raise ConflictError(
             "Another process wrote the table meanwhile",
             expected=f"version {version} to be free",

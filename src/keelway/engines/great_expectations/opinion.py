@@ -47,14 +47,14 @@ class SecondOpinion:
 
     Attributes:
         unasked: Rules that Great Expectations was not asked.
-        page: The first page of the Data Docs, or None where none were wanted.
+        page: Path of the first page of the Data Docs; empty where none were wanted.
     """
 
     dataset: str
     rows: int
     opinions: tuple[RuleOpinion, ...]
     unasked: tuple[UnaskedRule, ...]
-    page: Path | None
+    page: str
 
     @property
     def agree(self) -> bool:
@@ -85,7 +85,7 @@ def second_opinion(
         )
         for each in plan.asked
     )
-    page = docs / "index.html" if docs is not None and plan.asked else None
+    page = str(docs / "index.html") if docs is not None and plan.asked else ""
     return SecondOpinion(contract.dataset, rows.num_rows, opinions, plan.unasked, page)
 
 

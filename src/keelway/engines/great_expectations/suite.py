@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from keelway.contract import Column, Contract, PiiClass, Rule, RuleKind, Severity, spelled
@@ -190,7 +191,7 @@ def _pattern(rule: Rule, column: Column) -> _Expectation | str:
 
 
 def _range(rule: Rule, column: Column) -> _Expectation | str:
-    if column.kind == "integer" and abs(float(rule.minimum or rule.maximum or 0)) > LARGEST_EXACT:
+    if column.kind == "integer" and abs(Decimal(rule.minimum or rule.maximum or 0)) > LARGEST_EXACT:
         return "a whole number that a double does not hold"
     read = _moment if column.kind in ("date", "timestamp") else float
     return "ExpectColumnValuesToBeBetween", {"column": column.name, **_between(rule, read)}

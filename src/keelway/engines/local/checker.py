@@ -42,7 +42,7 @@ class DuckDbChecker:
     """
 
     threads: int = 0
-    memory_limit: str = "300MB"
+    memory_limit: str = "250MB"
 
     def check(
         self,
@@ -58,6 +58,7 @@ class DuckDbChecker:
     ) -> Findings:
         """Check files and write the outcome into a folder."""
         _must_have_tokenizer(contract, tokenizer)
+        _must_have_distinct_names(contract)
         job = _Job(contract, judgement(contract, event_time, waived), event_time, folder, against, tokenizer, keep)
         layouts, told = _opened(files, contract)
         try:
@@ -109,6 +110,20 @@ def _must_have_tokenizer(contract: Contract, tokenizer: Tokenizer | None) -> Non
         )
 
 
+def _must_have_distinct_names(contract: Contract) -> None:
+    """Refuse names that differ in case only: DuckDB, and every reader of a version by it, takes them for one."""
+    names: dict[str, str] = {}
+    for column in contract.columns:
+        other = names.setdefault(column.name.lower(), column.name)
+        if other != column.name:
+            raise ContractError(
+                f"Columns of {contract.dataset} cannot be told apart",
+                expected="names that differ in more than upper and lower case",
+                found=f"{other}, {column.name}",
+                fix="Rename one in the contract; the name in the files can be its alias.",
+            )
+
+
 def _opened(files: Sequence[tuple[RawFile, Path]], contract: Contract) -> tuple[list[Layout], dict[int, Told]]:
     """Return the layouts of files in the order of their names, and what is known of them so far."""
     layouts: list[Layout] = []
@@ -143,8 +158,7 @@ def _connected(job: _Job, layouts: Sequence[Layout], *, threads: int, memory_lim
 def _findings(work: Work, job: _Job) -> Findings:
     """Ask all rules and write down what came of it."""
     read_rows(work)
-    if job.tokenizer is not None:
-        tokenise(work, job.tokenizer)
+    tokenise(work, job.tokenizer)
     ask_set_rules(work, job.against)
     outcome.settle(work)
     kept, columns = None, {field.name: str(field.type) for field in kept_schema(job.contract)}

@@ -1,7 +1,6 @@
 """An object store of a cloud as the place where raw files arrive.
 
-A listing comes page by page; an object is streamed to a file, and only if it still has
-the etag that was listed.
+A listing comes page by page; an object is streamed to a file, and only if it still has the etag that was listed.
 """
 
 from __future__ import annotations
@@ -48,6 +47,8 @@ class StoreObjects:
 
     def _blocks(self, info: ObjectInfo) -> Iterator[bytes]:
         """Yield the bytes of an object."""
+        if not info.size_bytes:  # not asked for: some tools leave such objects as folders, under names nobody can read
+            return
         try:
             for block in self._asked(info).stream(min_chunk_size=BLOCK_BYTES):
                 yield bytes(block)

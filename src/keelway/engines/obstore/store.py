@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl", "memory")
 """`memory:///` is for tests: it forgets everything with the process."""
 
+ENDPOINTS = ("endpoint", "base_url")
+"""The options that say where the store is, where it is not the vendor's own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -111,9 +114,7 @@ def _client(url: str, scheme: str, options: Mapping[str, str], patience: Patienc
     if scheme == "memory":
         return MemoryStore()
     settings = patience.client()
-    if options.get("endpoint", "").startswith(
-        "http://"
-    ):  # asked for by the user: no secret leaves in the clear by accident
+    if any(options.get(name, "").startswith("http://") for name in ENDPOINTS):  # in the clear only where asked for
         settings["allow_http"] = True
     config: Any = dict(options) or None  # which options there are depends on the URL
     try:

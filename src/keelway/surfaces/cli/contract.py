@@ -50,8 +50,7 @@ def lint(session: Session, what: str, dataset: str) -> None:
     """Say what is wrong with WHAT (a contract's file, or a dataset of the project); errors exit non-zero."""
     from keelway.app.contracts import lint_file
 
-    path = Path(what)
-    report = lint_file(path, dataset) if path.is_file() else session.app.contracts.lint(what)
+    report = lint_file(Path(what), dataset) if _is_file(what) else session.app.contracts.lint(what)
     session.show(report, lambda: _tell_lint(report))
     if report.has_errors:
         sys.exit(FAILURE_EXIT)
@@ -67,7 +66,7 @@ def diff(session: Session, old: str, new: Path | None, dataset: str) -> None:
 
     if new is None:
         found = session.app.contracts.diff(old)
-    elif Path(old).is_file():
+    elif _is_file(old):
         found = diff_of(Path(old), new, dataset)
     else:
         raise UsageError("There is no such contract", expected="a file", found=old, fix="Name two files, or a dataset.")
@@ -123,7 +122,13 @@ for each in (init, lint, diff, docs, impact, accept, second_opinion):
 def _contract(session: Session, what: str, dataset: str) -> Contract:
     from keelway.app.contracts import contract_in
 
-    return contract_in(Path(what), dataset) if Path(what).is_file() else session.app.contracts.now(what)
+    return contract_in(Path(what), dataset) if _is_file(what) else session.app.contracts.now(what)
+
+
+def _is_file(what: str) -> bool:
+    """Return whether a contract's file is meant, there or not, and no dataset."""
+    path = Path(what)
+    return path.is_file() or path.suffix.lower() in (".yaml", ".yml")
 
 
 def _name_of(sample: Path) -> str:
@@ -213,5 +218,5 @@ def _tell_opinion(found: SecondOpinion) -> None:
         click.echo(f"not asked: {each.reason} ({each.why})")
     verdict = "both agree" if found.agree else "they disagree"
     click.echo(f"{found.dataset}: {verdict} on {len(found.opinions)} rules and {found.rows} rows")
-    if found.page is not None:
+    if found.page:
         click.echo(found.page)

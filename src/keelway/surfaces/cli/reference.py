@@ -5,6 +5,8 @@ A test writes it again and compares, so the page cannot fall behind.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from keelway.surfaces.cli.main import COMMANDS, main
@@ -30,15 +32,25 @@ def render() -> str:
         for name in commands:
             command = main.get_command(context, name)
             assert command is not None
-            parts.append(_section(command, context))
+            parts += [_section(path, leaf, context) for path, leaf in leaves(command)]
     return "".join(parts)
 
 
-def _section(command: click.Command, context: click.Context) -> str:
-    own = click.Context(command, info_name=command.name, parent=context)
+def leaves(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Yield a command, or those of a group, each with its words: `snapshots diff`."""
+    path = f"{path} {command.name}".strip()
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    for inner in command.commands.values():
+        yield from leaves(inner, path)
+
+
+def _section(path: str, command: click.Command, context: click.Context) -> str:
+    own = click.Context(command, info_name=path, parent=context)
     shown = [item for item in command.params if item.name not in COMMON]
-    usage = " ".join(["keelway", str(command.name), *(_usage(item, own) for item in shown)])
-    lines = [f"\n### `keelway {command.name}`\n\n", f"{command.get_short_help_str(limit=400)}\n\n", f"    {usage}\n"]
+    usage = " ".join(["keelway", path, *(_usage(item, own) for item in shown)])
+    lines = [f"\n### `keelway {path}`\n\n", f"{command.get_short_help_str(limit=400)}\n\n", f"    {usage}\n"]
     options = [record for item in shown if (record := item.get_help_record(own)) is not None]
     if options:
         lines.append("\n| option | meaning |\n|---|---|\n")

@@ -11,7 +11,7 @@ from keelway.surfaces.cli.groups import DefaultGroup
 from keelway.surfaces.cli.session import Session, command, table
 
 if TYPE_CHECKING:
-    from keelway.app.snapshots import VersionView
+    from keelway.app.snapshots import SnapshotView
     from keelway.snapshot import SnapshotDiff, Spread
 
 _MEGABYTE = 1e6
@@ -128,7 +128,7 @@ def _wanted(version: str, at: str) -> str:
     return version or at
 
 
-def _tell_version(view: VersionView) -> None:
+def _tell_version(view: SnapshotView) -> None:
     found = view.snapshot
     facts = {
         "version": f"{found.number} of {found.dataset}",

@@ -7,12 +7,13 @@ as in a batch without rows or without a version before, it is not broken.
 # ruff: noqa: S608 - the SQL is made of numbers and of names and literals that `quoted` and `literal` quote.
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from keelway.contract import NUMBER, Against, Rule, RuleKind, Severity, bins_of, number_of, psi, within
 from keelway.engines.local.checking.repairs import quoted
-from keelway.engines.local.checking.segments import parquet_files
+from keelway.engines.local.checking.segments import version_files
 from keelway.engines.local.checking.work import Work
 
 if TYPE_CHECKING:
@@ -64,12 +65,15 @@ def _stability(work: Work, rule: Rule, against: Against) -> float | None:
     (name,) = rule.columns
     if not against.previous:
         return None
-    work.run(f"CREATE OR REPLACE TEMP VIEW before AS SELECT * FROM {parquet_files(against.previous)}")
+    work.run(f"CREATE OR REPLACE TEMP VIEW before AS SELECT * FROM {version_files(against.previous)}")
     if name not in work.columns_of("before"):
         return None
-    before, now = _tables(work, "before", "kept")
-    bins = bins_of(before, name)
-    return psi(*([float(count) for count in _counts(bins.counts(table), table)] for table in (before, now)))
+    with warnings.catch_warnings():
+        # Ibis 12 still calls the name that DuckDB 2.0 deprecates.
+        warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
+        before, now = _tables(work, "before", "kept")
+        bins = bins_of(before, name)
+        return psi(bins.counts(before), bins.counts(now))
 
 
 def _tables(work: Work, *names: str) -> list[ir.Table]:
@@ -77,12 +81,6 @@ def _tables(work: Work, *names: str) -> list[ir.Table]:
 
     backend = ibis.duckdb.from_connection(work.connection)
     return [backend.table(name) for name in names]
-
-
-def _counts(parts: list[ir.IntegerScalar], table: ir.Table) -> list[int]:
-    named = {f"n{number}": part for number, part in enumerate(parts)}
-    (row,) = table.aggregate(**named).to_pyarrow().to_pylist()
-    return [row[name] for name in named]
 
 
 def _answer(work: Work, rule: Rule, against: Against) -> float | None:  # noqa: ARG001 - every question is asked alike

@@ -8,6 +8,8 @@ as it can.
 from __future__ import annotations
 
 import csv
+import io
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     Indices = np.ndarray[Any, np.dtype[np.intp]]
+    Places = np.ndarray[Any, np.dtype[np.int64]]
 
+FEW = 10
+"""Where one line of so many has a quote, the whole block goes through the csv module."""
 RECORD_CHARACTERS = 8_000_000
 """A record that goes on for longer has a quote that is never closed."""
 OPEN_QUOTE = "a quote is never closed"
@@ -39,15 +44,13 @@ class Record:
         fields: Its fields; None where they cannot be told apart.
         problem: Why they cannot.
         cut: Whether the file ends with it, without a line end.
-        renames: Columns that it names by an alias.
     """
 
     row: int
     raw: str
-    fields: list[str] | list[str | None] | None
+    fields: list[str] | None
     problem: str | None = None
     cut: bool = False
-    renames: list[str] | None = None
 
 
 def header_of(path: Path, compression: str, contract: Contract, told: Told) -> list[str]:
@@ -60,10 +63,7 @@ def csv_rows(layout: Layout, contract: Contract, told: Told) -> Iterator[pa.Reco
     blocks = lines_of(layout.path, layout.compression, contract.encoding, told)
     reader = _Reader(blocks, contract, told)
     reader.header()
-    for lines, plain, records in reader.pieces():
-        batch = plain_batch(layout.number, lines, plain)
-        if records:
-            batch = _merged(batch, record_batch(layout.number, records))
+    for batch in reader.batches(layout.number):
         if batch.num_rows:
             told.rows += batch.num_rows
             yield batch
@@ -84,8 +84,9 @@ class _Reader:
         self._block: Lines | None = None
         self._at = 0  # the next line of the block
         self._text: list[str] = []
-        how = {"quotechar": contract.quote} if contract.quote else {"quoting": csv.QUOTE_NONE, "quotechar": None}
-        self._csv = csv.reader(self._feed(), delimiter=contract.delimiter, strict=True, **how)
+        quotes = {"quotechar": contract.quote} if contract.quote else {"quoting": csv.QUOTE_NONE, "quotechar": None}
+        self._how: dict[str, Any] = {"delimiter": contract.delimiter, **quotes}
+        self._csv = csv.reader(self._feed(), strict=True, **self._how)
 
     def header(self) -> list[str]:
         """Return the names in the first line that is not blank, and go on behind it."""
@@ -93,27 +94,53 @@ class _Reader:
             filled = [index for index in range(self._at, min(len(block), self._at + 1000)) if _filled(block, index)]
             self._at = filled[0] if filled else min(len(block), self._at + 1000)
             if filled:
-                return [(name or "").strip() for name in self._record().fields or []]
+                return [name.strip() for name in self._record().fields or []]
         return []
 
-    def pieces(self) -> Iterator[tuple[Lines, Indices, list[Record]]]:
-        """Yield block by block the lines without quotes, by their place in the block, and the records with quotes."""
+    def batches(self, number: int) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of the file with this number, block by block."""
+        while block := self._next_block():
+            quoted = _lines_with(self._quote, block)
+            if len(quoted) * FEW > len(block):
+                yield self._in_one_go(number, block)
+                quoted = quoted[quoted >= self._at]
+            if self._at < len(block):
+                yield self._one_by_one(number, block, quoted)
+
+    def _in_one_go(self, number: int, block: Lines) -> pa.RecordBatch:
+        """Return the rows of a block up to the first that is broken, or goes on behind the block."""
+        start = self._at
+        text = io.StringIO(block.data[block.starts[start] :].decode(), newline="")
+        reader = csv.reader(text, strict=True, **self._how)
+        fields: list[list[str]] = []
+        ends = [start]
+        try:
+            for record in reader:
+                fields.append(record)
+                ends.append(start + reader.line_num)
+        except csv.Error:
+            pass  # that record is read once more, on its own
+        self._at = ends[-1]
+        return _read_batch(number, block, fields, ends)
+
+    def _one_by_one(self, number: int, block: Lines, quoted: Indices) -> pa.RecordBatch:
+        """Return the rows of a block: lines without quotes as they are, and the records with quotes."""
         import numpy as np
 
-        while block := self._next_block():
-            plain = block.ends > block.starts
-            plain[: self._at] = False
-            records = []
-            for index in _lines_with(self._quote, block):
-                if self._block is not block or not self._quote:
-                    break
-                if index >= self._at:
-                    self._at = int(index)
-                    records.append(self._record())
-                    plain[index : self._at if self._block is block else len(block)] = False
-            if self._block is block:
-                self._at = len(block)
-            yield block, np.flatnonzero(plain), records
+        plain = block.ends > block.starts
+        plain[: self._at] = False
+        records = []
+        for index in quoted:
+            if self._block is not block or not self._quote:
+                break
+            if index >= self._at:
+                self._at = int(index)
+                records.append(self._record())
+                plain[index : self._at if self._block is block else len(block)] = False
+        if self._block is block:
+            self._at = len(block)
+        batch = plain_batch(number, block, np.flatnonzero(plain))
+        return _merged(batch, record_batch(number, records)) if records else batch
 
     def _next_block(self) -> Lines | None:
         """Return the block with the next line, or None at the end."""
@@ -166,7 +193,9 @@ def _lines_with(quote: str, block: Lines) -> Indices:
         return np.zeros(0, np.intp)
     # The first byte of a character of several may be another's too: such a line is looked at without need.
     found = np.flatnonzero(np.frombuffer(block.data, np.uint8) == mark[0])
-    return np.unique(np.searchsorted(block.starts, found, side="right") - 1)
+    lines = np.searchsorted(block.starts, found, side="right") - 1
+    first: Indices = lines[np.append(True, lines[1:] != lines[:-1])]
+    return first
 
 
 def plain_batch(number: int, lines: Lines, chosen: Indices) -> pa.RecordBatch:
@@ -179,7 +208,7 @@ def plain_batch(number: int, lines: Lines, chosen: Indices) -> pa.RecordBatch:
     if count and lines.cut and chosen[-1] == len(lines) - 1:
         cut[-1] = True
     texts = pa.list_(pa.string())
-    raw = _texts(lines)
+    raw = texts_of(lines)
     columns = [
         pa.array(np.full(count, number, np.int32)),
         pa.array(lines.first + chosen, pa.int64()),
@@ -192,7 +221,50 @@ def plain_batch(number: int, lines: Lines, chosen: Indices) -> pa.RecordBatch:
     return pa.record_batch(columns, schema=rows_schema())
 
 
-def _texts(lines: Lines) -> pa.StringArray:
+def _read_batch(number: int, lines: Lines, fields: list[list[str]], ends: list[int]) -> pa.RecordBatch:
+    """Return records as rows.
+
+    Args:
+        ends: The line that the first record begins with, then the line behind each.
+    """
+    import numpy as np
+    import pyarrow as pa
+
+    sizes = np.array([len(record) for record in fields], np.int32)
+    filled = np.flatnonzero(sizes > 0)  # a blank line is no record
+    begins, behind = np.array(ends[:-1], np.int64)[filled], np.array(ends[1:], np.int64)[filled]
+    count = len(filled)
+    offsets = np.zeros(count + 1, np.int32)
+    np.cumsum(sizes[filled], out=offsets[1:])
+    cells = pa.array(list(itertools.chain.from_iterable(fields)), pa.string())
+    cut = np.zeros(count, np.bool_)
+    if count and lines.cut and behind[-1] == len(lines):
+        cut[-1] = True
+    columns = [
+        pa.array(np.full(count, number, np.int32)),
+        pa.array(lines.first + begins, pa.int64()),
+        _raw_records(lines, begins, behind),
+        pa.ListArray.from_arrays(offsets, cells),
+        pa.nulls(count, pa.list_(pa.string())),
+        pa.nulls(count, pa.string()),
+        pa.array(cut),
+    ]
+    return pa.record_batch(columns, schema=rows_schema())
+
+
+def _raw_records(lines: Lines, begins: Places, behind: Places) -> pa.Array:
+    """Return the texts of records, without the last line end."""
+    import pyarrow as pa
+
+    if (behind - begins <= 1).all():
+        return texts_of(lines).take(pa.array(begins))
+    starts, stops = lines.starts[begins], lines.ends[behind - 1]
+    data = lines.data
+    texts = [data[start:stop].decode() for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
+    return pa.array(texts, pa.string())
+
+
+def texts_of(lines: Lines) -> pa.StringArray:
     """Return all lines of a block without their ends."""
     import numpy as np
     import pyarrow as pa
@@ -212,7 +284,7 @@ def record_batch(number: int, records: list[Record]) -> pa.RecordBatch:
         "row": [record.row for record in records],
         "raw": [record.raw for record in records],
         "fields": [record.fields for record in records],
-        "renames": [record.renames for record in records],
+        "renames": [None] * len(records),
         "problem": [record.problem for record in records],
         "cut": [record.cut for record in records],
     }

@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from keelway.contract import Contract
-from keelway.engines.local.checking.csv_lines import Record, record_batch
+from keelway.contract import Contract, told_names
+from keelway.engines.local.checking.csv_lines import rows_schema, texts_of
 from keelway.engines.local.checking.opening import Layout, Told
 from keelway.engines.local.checking.text_blocks import Lines, lines_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS = 20_000
-"""Rows that are handed on at once."""
 QUOTE, ESCAPE, NULL = b'"', b"\\", b"null"
 
 
@@ -28,10 +26,10 @@ def json_rows(layout: Layout, contract: Contract, told: Told) -> Iterator[pa.Rec
     """Yield the rows of a file of JSON objects, their fields in the order of the contract's columns."""
     reader = _Objects(layout, contract, told)
     for lines in lines_of(layout.path, layout.compression, contract.encoding, told):
-        records = [record for index in range(len(lines)) if (record := reader.record(lines, index)) is not None]
-        told.rows += len(records)
-        for start in range(0, len(records), ROWS):
-            yield record_batch(layout.number, records[start : start + ROWS])
+        batch = reader.batch(layout.number, lines)
+        if batch.num_rows:
+            told.rows += batch.num_rows
+            yield batch
 
 
 class _Objects:
@@ -42,51 +40,66 @@ class _Objects:
         self._told = told
         self._places = {column.name: place for place, column in enumerate(contract.columns)}
         self._blank: list[str | None] = [layout.constants.get(column.name) for column in contract.columns]
-        self._names: dict[str, str | None] = {}  # key to column
-        self._decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+        self._known: dict[str, tuple[int, str | None] | None] = {}  # key to place, and name where that is another
+        self._decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
-    def record(self, lines: Lines, index: int) -> Record | None:
-        """Return the row in a line, or None for a blank line."""
-        text = lines.data[lines.starts[index] : lines.ends[index]]
-        if not text:
-            return None
-        row, raw, cut = lines.first + index, text.decode(), lines.cut and index == len(lines) - 1
-        try:
-            found = self._decoder.decode(text)
-            fields, renames, problem = self._fields(found)
-        except msgspec.DecodeError:
-            return Record(row, raw, None, "not a JSON object", cut)
-        return Record(row, raw, fields, problem, cut, renames)
+    def batch(self, number: int, lines: Lines) -> pa.RecordBatch:
+        """Return the rows in some lines."""
+        import numpy as np
+        import pyarrow as pa
 
-    def _fields(self, found: dict[str, msgspec.Raw]) -> tuple[list[str | None], list[str], str | None]:
+        filled = np.flatnonzero(lines.ends > lines.starts)
+        raw = texts_of(lines).take(pa.array(filled))
+        found = [self._row(text) for text in raw.cast(pa.binary()).to_pylist()]
+        cut = np.zeros(len(filled), np.bool_)
+        if len(filled) and lines.cut and filled[-1] == len(lines) - 1:
+            cut[-1] = True
+        texts = pa.list_(pa.string())
+        columns = [
+            pa.array(np.full(len(filled), number, np.int32)),
+            pa.array(lines.first + filled, pa.int64()),
+            raw,
+            pa.array([fields for fields, _, _ in found], texts),
+            pa.array([renames for _, renames, _ in found], texts),
+            pa.array([problem for _, _, problem in found], pa.string()),
+            pa.array(cut),
+        ]
+        return pa.record_batch(columns, schema=rows_schema())
+
+    def _row(self, text: bytes) -> tuple[list[str | None] | None, list[str], str | None]:
         """Return the texts by column, the columns that go by an alias here, and what is wrong."""
         fields = self._blank.copy()
         renames: list[str] = []
-        here: set[str] = set()
-        problem = None
-        for key, value in found.items():
-            name = self._names[key] if key in self._names else self._column(key)
-            if name is None:
-                continue
-            if name in here:
-                problem = f"column {name} stands twice"
-            here.add(name)
-            fields[self._places[name]] = _text(value)
-            if key != name:
-                renames.append(name)
-        return fields, renames, problem
+        places: list[int] = []
+        try:
+            for key, value in self._decode(text).items():
+                known = self._known[key] if key in self._known else self._column(key)
+                if known is not None:
+                    place, other = known
+                    places.append(place)
+                    fields[place] = _text(value)
+                    if other is not None:
+                        renames.append(other)
+        except msgspec.DecodeError:
+            return None, [], "not a JSON object"
+        if len(set(places)) == len(places):
+            return fields, renames, None
+        twice = next(place for place in places if places.count(place) > 1)
+        return fields, renames, f"column {self._contract.columns[twice].name} stands twice"
 
-    def _column(self, key: str) -> str | None:
-        """Return the column that a key names, the first time that it is seen."""
+    def _column(self, key: str) -> tuple[int, str | None] | None:
+        """Return where a key belongs, the first time that it is seen."""
         column = self._contract.column_named_in_file(key)
-        name = self._names[key] = column.name if column else None
-        if name is None:
-            self._told.extra[key] = None
+        if column is None:
+            self._known[key] = None
+            self._told.extra.update(dict.fromkeys(told_names([key], self._contract)))
             return None
-        self._told.seen.add(name)
-        if key != name:
-            self._told.renamed[key] = name
-        return name
+        self._told.seen.add(column.name)
+        other = None if key == column.name else column.name
+        if other is not None:
+            self._told.renamed[key] = other
+        found = self._known[key] = self._places[column.name], other
+        return found
 
 
 def _text(value: msgspec.Raw) -> str | None:

@@ -7,6 +7,7 @@ The rules come from the contract slice as Ibis expressions; here they become one
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from keelway.contract import Contract, Rule, Severity, rules_asked, violations
 from keelway.engines.local.checking.repairs import listed, literal
@@ -45,6 +46,7 @@ class Judgement:
         return {rule.reason for rule in self.rules if rule.severity is severity}
 
 
+@lru_cache(maxsize=8)  # writing the rules as SQL takes longer than asking them of a small batch
 def judgement(contract: Contract, event_time: str, waived: frozenset[str]) -> Judgement:
     """Return the rules of a contract, ready to be asked."""
     import ibis

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from keelway.contract import CheckedFile, Contract, UnknownColumns
+from keelway.contract import CheckedFile, Contract, UnknownColumns, told_names
 from keelway.ingest import RawFile
 
 COMPRESSIONS = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".zstd": "zstd"}
@@ -40,8 +40,9 @@ class Layout:
         constants: Contract column to the text its partition gives it (None for no value).
         names: For each column of the contract its name in the file, or None where the file has none.
         positions: For each column of the contract its field, counted from 1, or None.
-        kinds: For each column of the contract the type in a Parquet file; empty for files of text.
+        kinds: For each column of the contract the family of its type in a Parquet file; empty for files of text.
         nameless: The fields, counted from 1, over which the header has no name.
+        schema: The columns of a Parquet file with their types, as text.
         fields: How many fields a row of the file has.
         renamed: Header in the file to column of the contract, where they differ.
         problems: Why the whole file is quarantined, or empty.
@@ -56,6 +57,7 @@ class Layout:
     names: tuple[str | None, ...] = ()
     positions: tuple[int | None, ...] = ()
     kinds: tuple[str, ...] = ()
+    schema: str = ""
     nameless: tuple[int, ...] = ()
     fields: int = 0
     renamed: dict[str, str] = field(default_factory=dict)
@@ -159,10 +161,11 @@ def matched(header: Sequence[str], contract: Contract, constants: dict[str, str 
     problems += [f"column {name} is missing" for name in missing if name in required]
     if missing and not at and not problems:
         problems.append("no column of the contract stands in the file")
-    problems += unknown(extra, contract)
+    told = told_names(extra, contract, headed=bool(at))
+    problems += unknown(told, contract)
     positions = tuple(at.get(column.name) for column in contract.columns)
     names = tuple(None if number is None else header[number - 1] for number in positions)
-    return Header(names, positions, renamed, tuple(extra), missing, tuple(problems))
+    return Header(names, positions, renamed, told, missing, tuple(problems))
 
 
 def unknown(extra: Sequence[str], contract: Contract) -> list[str]:

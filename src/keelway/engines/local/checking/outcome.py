@@ -12,7 +12,7 @@ from keelway.contract import CheckedFile, QuarantinedRow, Severity
 from keelway.core import Digest
 from keelway.engines.local.checking.opening import Told, checked_file
 from keelway.engines.local.checking.repairs import quoted
-from keelway.engines.local.checking.rows_file import ROW_GROUP, kept_schema, quarantine_schema, write_rows
+from keelway.engines.local.checking.rows_file import kept_schema, quarantine_schema, write_rows
 from keelway.engines.local.checking.segments import ROWS_OF_TEXT, file_number, flag_names, parquet_files
 from keelway.engines.local.checking.work import Work, reading, row_breaks
 
@@ -72,7 +72,7 @@ def _kept(work: Work, schema: pa.Schema, *, order: str) -> Iterator[pa.RecordBat
     chosen = ", ".join(f"{quoted(column.name)}" for column in work.contract.columns)
     query = f"SELECT {chosen}, _file, _row FROM ({kept_query(work)}) {order}"
     last = -1
-    for part in work.connection.sql(query).to_arrow_reader(ROW_GROUP):
+    for part in work.stream(query):
         *values, file, row = part.columns
         places = (file.to_numpy().astype(np.int64) << 40) + row.to_numpy()
         if len(places) and (places[0] <= last or (np.diff(places) <= 0).any()):
@@ -148,7 +148,7 @@ def _reasoned(work: Work, source: str, file: str, row: str, raw: str, *, whole: 
             f"FROM {source} LEFT JOIN bad b ON b._file = {file} AND b._row = {row} "
             f"LEFT JOIN whole_files f ON f._file = {file} WHERE b._row IS NOT NULL OR f._file IS NOT NULL"
         )
-    yield from work.connection.sql(f"{query} ORDER BY _file, _row").to_arrow_reader(ROW_GROUP)
+    yield from work.stream(f"{query} ORDER BY _file, _row")
 
 
 def counted_files(work: Work) -> tuple[CheckedFile, ...]:

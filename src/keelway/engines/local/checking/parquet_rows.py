@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TEXTS = ("string", "large_string", "string_view", "null")
 FINE = " in ns"
 """Stands behind a family of times that are finer than a microsecond; a row that needs that is refused."""
+OWN_NAMES = ("file_row_number", "file_index")
 EXACT = {
     "integer": ("int", "float", "decimal"),
     "number": ("int", "float", "decimal"),
@@ -55,6 +56,7 @@ def parquet_layout(number: int, file: RawFile, path: Path, contract: Contract) -
         names=header.names,
         positions=header.positions,
         kinds=kinds,
+        schema=schema.to_string(show_field_metadata=False, show_schema_metadata=False),
         renamed=header.renamed,
         extra=header.extra,
         missing=header.missing,
@@ -80,8 +82,8 @@ def unreadable(layout: Layout) -> tuple[str, ...]:
 
 
 def _twice(names: list[str]) -> list[str]:
-    """Return what is wrong with names that DuckDB cannot tell apart."""
-    seen: set[str] = set()
+    """Return what is wrong with names that DuckDB cannot tell apart, or that it has for its own use."""
+    seen = set(OWN_NAMES)
     problems = []
     for name in names:
         if name.lower() in seen:
@@ -143,7 +145,10 @@ def native(column: Column, family: str, cell: str) -> tuple[str, str, Flags]:
         flags["default"] = f"({cell}) IS NULL"
         read, _ = typed(column, literal(column.default))
         value, flags = in_unit(column, value, flags)
-        return "''", f"CASE WHEN ({cell}) IS NULL THEN {read} ELSE {value} END", flags
+        value = f"CASE WHEN ({cell}) IS NULL THEN {read} ELSE {value} END"
+        if "unit" in flags:
+            flags["unit"] = f"({value}) IS NOT NULL"
+        return "''", value, flags
     value, flags = in_unit(column, value, flags)
     return mark, value, flags
 

@@ -7,6 +7,9 @@ comes twice is the second, in standard time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import reduce
+
 from keelway.contract import Column
 
 SPACE = "' ' || chr(9) || chr(160) || chr(8239)"
@@ -64,34 +67,45 @@ def declared(column: Column) -> tuple[str, ...]:
 def repaired(column: Column, text: str) -> tuple[str, Flags]:
     """Return the expression of a column's text after its repairs, with the repairs that changed it."""
     flags: Flags = {}
-    for repair, after in _layers(column):
-        changed = after.replace("{v}", text)
+    for repair, change in _changes(column):
+        changed = change(text)
         if repair:
             flags[repair] = f"({changed}) IS DISTINCT FROM ({text})"
         text = f"({changed})"
     return text, flags
 
 
-def _layers(column: Column) -> list[tuple[str, str]]:
-    """Return the layers of repairs: its name, and the expression over the layer before (`{v}`)."""
-    layers: list[tuple[str, str]] = []
+def _changes(column: Column) -> list[tuple[str, Callable[[str], str]]]:
+    """Return the repairs of a text in order: the name, and what makes of an expression the next."""
+    changes: list[tuple[str, Callable[[str], str]]] = []
     if column.trim:
-        layers.append(("trim", f"trim({{v}}, {SPACE})"))
+        changes.append(("trim", _trimmed))
     if column.strip:
-        stripped = "{v}"
-        for text in column.strip:
-            stripped = f"replace({stripped}, {literal(text)}, '')"
-        layers.append(("strip", f"trim({stripped}, {SPACE})"))
+        changes.append(("strip", lambda text: _trimmed(reduce(_without, column.strip, text))))
     if column.decimal_comma:
-        shape = r"'[+-]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+),[0-9]+'"
-        swapped = "replace(replace({v}, '.', ''), ',', '.')"
-        layers.append(("decimal_comma", f"CASE WHEN regexp_full_match({{v}}, {shape}) THEN {swapped} ELSE {{v}} END"))
+        changes.append(("decimal_comma", _with_point))
     if column.missing:
-        layers.append(("missing", f"CASE WHEN {{v}} IN ({listed(column.missing)}) THEN NULL ELSE {{v}} END"))
-    layers.append(("", "nullif({v}, '')"))  # the empty text is no value: not a repair, so it is not counted
+        words = listed(column.missing)
+        changes.append(("missing", lambda text: f"CASE WHEN {text} IN ({words}) THEN NULL ELSE {text} END"))
+    changes.append(("", lambda text: f"nullif({text}, '')"))  # the empty text is no value: not a repair, so not counted
     if column.default is not None:
-        layers.append(("default", f"coalesce({{v}}, {literal(column.default)})"))
-    return layers
+        default = literal(column.default)
+        changes.append(("default", lambda text: f"coalesce({text}, {default})"))
+    return changes
+
+
+def _trimmed(text: str) -> str:
+    return f"trim({text}, {SPACE})"
+
+
+def _without(text: str, cut: str) -> str:
+    return f"replace({text}, {literal(cut)}, '')"
+
+
+def _with_point(text: str) -> str:
+    shape = r"'[+-]?([0-9]+|[0-9]{1,3}(\.[0-9]{3})+),[0-9]+'"
+    swapped = f"replace(replace({text}, '.', ''), ',', '.')"
+    return f"CASE WHEN regexp_full_match({text}, {shape}) THEN {swapped} ELSE {text} END"
 
 
 def listed(texts: tuple[str, ...]) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ROW_GROUP = 131_072
 """Rows in one row group of the Parquet files."""
+BATCH = 16_384
+"""Rows that are handed on at once: small, because several batches are under way at any time."""
 
 
 def kept_schema(contract: Contract) -> pa.Schema:

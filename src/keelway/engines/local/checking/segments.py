@@ -64,7 +64,7 @@ def _alike(layout: Layout) -> tuple[object, ...]:
         layout.format,
         layout.positions,
         layout.names,
-        layout.kinds,
+        layout.schema,
         layout.nameless,
         layout.fields,
         tuple(layout.constants),
@@ -174,12 +174,21 @@ def _parquet_cells(segment: Segment, contract: Contract) -> tuple[str, str]:
 
 
 def parquet_files(paths: Sequence[Path]) -> str:
-    """Return the table function that reads Parquet files, as SQL.
+    """Return the table function that reads Parquet files of one schema, as SQL.
 
-    Names are taken as they are: DuckDB would expand `*`, `?` and brackets.
+    Names are taken as they are: DuckDB would expand `*`, `?` and brackets, and take `env=prod/` for a column.
     """
+    return f"read_parquet({_names(paths)}, hive_partitioning = false)"
+
+
+def version_files(paths: Sequence[Path]) -> str:
+    """Return the table function that reads the files of a version, as SQL: columns may have come over time."""
+    return f"read_parquet({_names(paths)}, union_by_name = true, hive_partitioning = false)"
+
+
+def _names(paths: Sequence[Path]) -> str:
     names = [re.sub(r"([*?\[])", r"[\1]", str(path)) for path in paths]
-    return f"read_parquet([{', '.join(literal(name) for name in names)}])"
+    return f"[{', '.join(literal(name) for name in names)}]"
 
 
 def file_number(layouts: Sequence[Layout]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from keelway.contract import Against, Rule, RuleKind, Severity
 from keelway.engines.local.checking.repairs import literal, quoted
-from keelway.engines.local.checking.segments import parquet_files
+from keelway.engines.local.checking.segments import version_files
 from keelway.engines.local.checking.work import Work
 from keelway.errors import ContractError
 
@@ -28,14 +28,12 @@ def ask_set_rules(work: Work, against: Against) -> None:
             _told(work, rule, nth, _without_counterpart(work, rule, against))
     for nth, rule in rules:
         if rule.kind is RuleKind.UNIQUE:
-            _told(work, rule, nth, _in_earlier_version(work, rule, against))
-            _told(work, rule, nth, _repeats(work, rule))
+            found = [_in_earlier_version(work, rule, against), _repeats(work, rule)]
+            _told(work, rule, nth, " UNION ".join(filter(None, found)))
 
 
 def _told(work: Work, rule: Rule, nth: int, found: str) -> None:
     """Take the rows a query finds (`_file`, `_row`) as breaking a rule."""
-    if not found:
-        return
     if rule.severity is Severity.WARN:
         count = work.number(f"SELECT count(*) FROM ({found})")
         if count:
@@ -73,7 +71,7 @@ def _without_counterpart(work: Work, rule: Rule, against: Against) -> str:
 
 
 def _must_have(work: Work, paths: Sequence[Path], rule: Rule) -> None:
-    known = work.columns_of(parquet_files(paths))
+    known = work.columns_of(version_files(paths))
     lacking = [name for name in rule.references if name not in known]
     if lacking:
         raise ContractError(
@@ -87,7 +85,7 @@ def _must_have(work: Work, paths: Sequence[Path], rule: Rule) -> None:
 def _in_earlier_version(work: Work, rule: Rule, against: Against) -> str:
     """Return the query for rows whose key an earlier version has; empty where none can have it."""
     paths = against.previous
-    if not paths or not set(rule.columns) <= set(work.columns_of(parquet_files(paths))):
+    if not paths or not set(rule.columns) <= set(work.columns_of(version_files(paths))):
         return ""  # a column that the earlier version lacks has no values there
     equal = _equal(work, rule.columns, paths, rule.columns)
     return (
@@ -116,12 +114,12 @@ def _present(columns: Sequence[str], table: str) -> str:
 
 
 def _distinct(paths: Sequence[Path], columns: Sequence[str]) -> str:
-    return f"(SELECT {', '.join(quoted(name) for name in columns)} FROM {parquet_files(paths)})"
+    return f"(SELECT {', '.join(quoted(name) for name in columns)} FROM {version_files(paths)})"
 
 
 def _equal(work: Work, own: Sequence[str], paths: Sequence[Path], theirs: Sequence[str]) -> str:
     """Return the condition that the columns of `r` and `p` are equal; columns of other types compare as texts."""
-    known = work.columns_of(parquet_files(paths))
+    known = work.columns_of(version_files(paths))
     here = work.columns_of("rows")
     pairs = []
     for mine, other in zip(own, theirs, strict=True):

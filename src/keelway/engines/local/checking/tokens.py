@@ -12,12 +12,9 @@ from keelway.engines.local.checking.repairs import quoted
 from keelway.engines.local.checking.segments import flag_names
 from keelway.engines.local.checking.work import Work
 
-VALUES = 100_000
-"""Values that are handed to the tokenizer at once."""
 
-
-def tokenise(work: Work, tokenizer: Tokenizer) -> None:
-    """Let the view `rows` hold tokens where a column names a person."""
+def tokenise(work: Work, tokenizer: Tokenizer | None) -> None:
+    """Let the view `rows` hold tokens where a column names a person, and nothing where it is never kept."""
     columns = work.contract.columns
     if not work.contract.pii_columns:
         return
@@ -29,6 +26,7 @@ def tokenise(work: Work, tokenizer: Tokenizer) -> None:
         if column.pii is PiiClass.DROP:
             name = f"CAST(NULL AS VARCHAR) AS {quoted(column.name)}"
         elif column.pii:
+            assert tokenizer is not None, "a check without a tokenizer is refused"
             _ask(work, tokenizer, column, f"tokens{index}")
             joins.append(f"LEFT JOIN tokens{index} ON CAST({name} AS VARCHAR) = tokens{index}.value")
             name = f"tokens{index}.token AS {quoted(column.name)}"
@@ -51,8 +49,7 @@ def _ask(work: Work, tokenizer: Tokenizer, column: Column, table: str) -> None:
         f"USING (_file, _row) WHERE {quoted(column.name)} IS NOT NULL AND {work.good_files()}"
     )
     work.run(f"CREATE TEMP TABLE {table} (value VARCHAR, token VARCHAR)")
-    reader = work.connection.cursor().sql(f"SELECT value FROM {table}_values ORDER BY value").to_arrow_reader(VALUES)
-    for batch in reader:
+    for batch in work.stream(f"SELECT value FROM {table}_values ORDER BY value"):
         values = batch.column(0).to_pylist()
         made = pa.table({"value": values, "token": tokenizer.tokens(values, column)})
         work.connection.register("made", made)

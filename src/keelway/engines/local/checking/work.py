@@ -19,6 +19,7 @@ from keelway.engines.local.checking.csv_lines import rows_schema
 from keelway.engines.local.checking.judging import WHOLE_FILE, Judgement, judged_query
 from keelway.engines.local.checking.opening import Layout, Told, unknown
 from keelway.engines.local.checking.repairs import SQL_TYPES, literal, quoted
+from keelway.engines.local.checking.rows_file import BATCH
 from keelway.engines.local.checking.segments import (
     ROWS_OF_TEXT,
     Segment,
@@ -28,9 +29,11 @@ from keelway.engines.local.checking.segments import (
     segments,
     typed_query,
 )
+from keelway.errors import StorageError
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 LANDED = "landed"
 """Stands before the number of a file of typed rows that were read from text; it is gone after the check."""
@@ -93,6 +96,20 @@ class Work:
         """Return the columns of a table or of a function that reads one, with DuckDB's names of their types."""
         query = f"SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM {source})"
         return dict(self.connection.execute(query).fetchall())
+
+    def stream(self, query: str) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a query in batches of bounded size; other statements may run meanwhile.
+
+        Raises:
+            StorageError: Memory or disk do not suffice, or a file cannot be read; through Arrow DuckDB's own errors
+                come as others.
+        """
+        import pyarrow as pa
+
+        try:
+            yield from self.connection.cursor().sql(query).to_arrow_reader(BATCH)
+        except (OSError, pa.ArrowException) as error:
+            raise StorageError("Rows cannot be checked", found=str(error).splitlines()[0]) from error
 
     def number(self, query: str) -> int:
         """Return the one number of a query."""

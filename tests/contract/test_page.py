@@ -1,0 +1,199 @@
+"""A contract's page is read by people and by machines that help them; it loads nothing and escapes everything."""
+
+from __future__ import annotations
+
+import html
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keelway.contract import Contract, contract_page, load_contract
+
+TEXT = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: orders
+version: 1.0.0
+status: active
+team: {name: shop, members: [{username: ana, role: owner}]}
+slaProperties:
+  - {property: latency, value: 2, unit: h, element: orders}
+  - {property: retention, value: 1, unit: y}
+schema:
+  - name: orders
+    customProperties:
+      - {property: stopAtQuarantinedShare, value: 0.2}
+      - {property: delimiter, value: ";"}
+      - {property: encoding, value: latin-1}
+    quality:
+      - {type: custom, engine: keelway, implementation: "amount >= 0 or note = '<none>'", name: "paid & <due>"}
+    properties:
+      - {name: order_id, logicalType: string, primaryKey: true, primaryKeyPosition: 1, required: true}
+      - name: email
+        logicalType: string
+        classification: restricted
+        customProperties: [{property: pii, value: direct}]
+      - name: amount
+        logicalType: number
+        logicalTypeOptions: {minimum: 0, maximum: 99.5}
+        customProperties:
+          - {property: decimalComma, value: true}
+          - {property: strip, value: ["<$>"]}
+          - {property: aliases, value: [paid]}
+          - {property: multiplyBy, value: 0.01}
+          - {property: missing, value: ["n/a"]}
+      - name: at
+        logicalType: timestamp
+        customProperties:
+          - {property: timeZone, value: Europe/Berlin}
+          - {property: dateFormats, value: ["dd.MM.yyyy HH:mm"]}
+      - name: note
+        logicalType: string
+        enum: [{value: "<b>"}, {value: "</pre>"}]
+        customProperties: [{property: default, value: "<b>"}, {property: trim, value: true}]
+"""
+VOID = {"meta", "link", "br"}
+
+
+@pytest.fixture
+def contract(tmp_path: Path) -> Contract:
+    (tmp_path / "c.yaml").write_text(TEXT, "utf8")
+    return load_contract(tmp_path / "c.yaml", "orders")
+
+
+class Outline(HTMLParser):
+    """Reads a page strictly: every element is closed where it was opened."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.seen if name == tag]
+
+
+def test_the_page_says_everything_the_contract_does(contract: Contract) -> None:
+    text = Outline(contract_page(contract)).text
+    for said in (
+        "Data contract of orders",
+        "ana",
+        "at most 2 hours old",
+        "365 days",
+        "encoding iso8859-1",
+        "delimiter ';'",
+        "where more than 0.2 of the rows are bad",
+        "minimum 0 (quarantine row)",
+        "maximum 99.5 (quarantine row)",
+        "a decimal comma is read",
+        "<$> is cut out",
+        "also called paid",
+        "multiplied by 0.01",
+        "no value: n/a",
+        "times without an offset are of Europe/Berlin",
+        "also written as %d.%m.%Y %H:%M",
+        "filled with <b>",
+        "blanks at both ends are cut",
+        "one of <b>, </pre> (quarantine row)",
+        "paid & <due>",
+        "kept as a token",
+        "PII: direct",
+        "restricted",
+        "apiVersion: v3.1.0",
+    ):
+        assert said in text, said
+
+
+def test_the_page_loads_nothing(contract: Contract) -> None:
+    page = contract_page(contract)
+    outline = Outline(page)
+    assert not {"script", "img", "iframe", "link", "object"} & {tag for tag, _ in outline.seen}
+    assert not [found for _, attributes in outline.seen for found in ("src", "href", "onclick") if found in attributes]
+    assert "url(" not in page
+    assert "@import" not in page
+    policy = next(each["content"] for each in outline.all("meta") if "http-equiv" in each)
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def test_the_page_can_be_read_by_a_screen_reader(contract: Contract) -> None:
+    outline = Outline(contract_page(contract))
+    assert outline.all("html") == [{"lang": "en"}]
+    tags = [tag for tag, _ in outline.seen]
+    assert (tags.count("main"), tags.count("h1"), tags.count("title")) == (1, 1, 1)
+    assert tags.count("caption") == tags.count("table") == 3
+    assert all(each.get("scope") in ("col", "row") for each in outline.all("th"))
+    regions = [each for each in outline.all("div") if each.get("role") == "region"]
+    assert all(each.get("tabindex") == "0" and each.get("aria-label") for each in regions)
+
+
+def test_what_a_contract_does_not_say_has_no_place(contract: Contract, tmp_path: Path) -> None:
+    (tmp_path / "d.yaml").write_text(
+        "apiVersion: v3.1.0\nkind: DataContract\nid: x\nversion: 1.0.0\nschema:\n"
+        "  - name: x\n    properties: [{name: a, logicalType: string}]\n",
+        "utf8",
+    )
+    outline = Outline(contract_page(load_contract(tmp_path / "d.yaml", "x")))
+    assert [tag for tag, _ in outline.seen].count("table") == 1
+    for said in ("nobody yet", "no promise", "never", "none"):
+        assert said in outline.text
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1))
+def test_any_text_is_shown_and_never_obeyed(text: str) -> None:
+    from keelway.contract.page import _list, _table
+
+    shown = _table(text, [text], [[html.escape(text), _list([text, text])]])
+    outline = Outline(shown)
+    assert {tag for tag, _ in outline.seen} <= {
+        "div",
+        "table",
+        "caption",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "ul",
+        "li",
+    }
+    assert outline.text.count(text) >= 5
+
+
+def test_colours_stand_out_in_light_and_dark() -> None:
+    from keelway.contract.page import STYLE
+
+    light, dark = re.findall(r"--strong: #([0-9a-f]{6})", STYLE)
+    assert _contrast(light, "ffffff") >= 4.5
+    assert _contrast(dark, "121212") >= 4.5
+
+
+def _contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours as WCAG 2.2 reckons it."""
+    first, second = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (first + 0.05) / (second + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
