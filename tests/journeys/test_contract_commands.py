@@ -13,6 +13,7 @@ from keelway.contract import load_contract
 from keelway.surfaces.cli.main import main
 
 LATER = "1998-07-02T12:00:00Z"
+RELEASE = ("--as", "sp:release", "--token", "file:.keelway/secrets/sp-release.token")
 CONTRACT = "contracts/transactions.odcs.yaml"
 SHOP = "order_id,placed_on,paid\n" + "".join(f"o{n:04d},2026-01-{n % 28 + 1:02d},{n}.5\n" for n in range(60))
 
@@ -253,6 +254,8 @@ class TestInAProject:
         assert "keelway contract accept transactions" in refused["fix"]
         assert later.call("contract", "accept", "transactions").exit_code == 2, "a reason is needed"
         before = later.ledger_size()
+        refused = later.refused("contract", "accept", "transactions", "--comment", "so", *RELEASE)
+        assert "data-scientist" in refused["expected"]
         accepted = later("contract", "accept", "transactions", "--comment", "January was a test")
         assert accepted["comment"] == "January was a test"
         assert later.ledger_size() == before + 1

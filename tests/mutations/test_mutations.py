@@ -76,11 +76,10 @@ def test_at_least_95_percent_of_what_does_harm_is_caught(seen: dict[str, Seen]) 
 
 
 @pytest.mark.parametrize("number", NIGHT_AND_EVENING, ids=["night", "evening"])
-def test_as_much_is_caught_at_other_hours(number: int, world: FeedWorld) -> None:
-    harmful = [mutation for mutation in CATALOGUE.values() if mutation.harmful]
-    chosen = Random(number).sample(harmful, SOME)
-    unseen = [each.name for each in chosen if world.see(each, number, seed=number).outcome in UNSEEN]
-    assert len(unseen) <= 0.05 * SOME, unseen
+def test_the_same_is_caught_at_other_hours(number: int, world: FeedWorld) -> None:
+    caught = [mutation for mutation in CATALOGUE.values() if mutation.expected not in UNSEEN]
+    chosen = Random(number).sample(caught, SOME)
+    assert [each.name for each in chosen if world.see(each, number, seed=number).outcome in UNSEEN] == []
 
 
 def test_200_clean_hours_raise_no_alarm(world: FeedWorld) -> None:

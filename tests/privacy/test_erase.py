@@ -12,7 +12,7 @@ import pytest
 from keelway.app.traces import text_pattern
 from keelway.core import PrincipalId, digest_bytes, digest_of
 from keelway.engines.sql import SqlState
-from keelway.errors import ErasedError, IdentityError, UsageError
+from keelway.errors import ErasedError, IdentityError, ProjectError, UsageError
 from keelway.ledger import decisions
 from keelway.privacy import Erasure, ErasureDone, Loss, carry_out, order_erasure, unfinished
 from keelway.testing import people as small
@@ -191,6 +191,57 @@ def test_an_erased_file_that_comes_again_under_another_dataset_is_refused(root: 
     (root / "contracts/others.yaml").write_text(text)
     with small.opened(root) as app, pytest.raises(ErasedError, match="came in again"):
         app.data.ingest()
+
+
+def two_datasets(root: Path) -> None:
+    """Let a second dataset name the same people."""
+    code = root / "src/people_declared.py"
+    more = 'calls = Dataset("calls", contract="contracts/calls.yaml", source="calls/*", event_time="day")\n\n\n'
+    text = code.read_text().replace("@feature_set", f"{more}@feature_set", 1)
+    code.write_text(
+        text.replace("sources=[visits]", "sources=[visits, calls]").replace(
+            "(visits, as_of):\n    return visits.group_by", "(visits, calls, as_of):\n    return visits.group_by"
+        )
+    )
+    (root / "contracts/calls.yaml").write_text((root / "contracts/visits.yaml").read_text().replace("visits", "calls"))
+
+
+def test_in_one_dataset_of_two_the_persons_keys_stay(root: Path) -> None:
+    two_datasets(root)
+    one = small.upload(root, "1.csv", "ana,a@x.org,2026-01-01,1\n")
+    two = small.upload(root, "../calls/1.csv", "ana,a@x.org,2026-01-02,1\n")
+    bring_in(root)
+    part = erase(root, "ana", dataset="visits")
+    assert part.erasure.values == ()
+    assert part.erasure.artifacts == (digest_bytes(one.read_bytes()),)
+    assert erase(root, "ana", dataset="visits").done is None
+    rest = erase(root, "ana")
+    assert rest.done.values == 2
+    assert rest.erasure.artifacts == (digest_bytes(two.read_bytes()),)
+
+
+def test_in_the_only_dataset_nothing_is_kept(root: Path) -> None:
+    small.upload(root, "1.csv", "ana,a@x.org,2026-01-01,1\n")
+    bring_in(root)
+    assert erase(root, "ana", dataset="visits").done.values == 2
+
+
+def test_a_dataset_that_names_nobody_is_not_searched(root: Path) -> None:
+    assert erase(root, "ana", dataset="visits").done is None  # nothing was brought in yet
+
+
+def test_a_dataset_that_nobody_declared_is_a_mistake(root: Path) -> None:
+    with pytest.raises(ProjectError):
+        erase(root, "ana", dataset="vists")
+
+
+def test_a_dataset_that_is_no_longer_declared_is_searched(root: Path) -> None:
+    two_datasets(root)
+    small.upload(root, "1.csv", "bo,b@x.org,2026-01-01,1\n")
+    raw = small.upload(root, "../calls/1.csv", "ana,a@x.org,2026-01-02,1\n")
+    bring_in(root)
+    (root / "src/people_declared.py").write_text(small.CODE)
+    assert erase(root, "ana").erasure.artifacts == (digest_bytes(raw.read_bytes()),)
 
 
 def test_retention_of_the_contract_goes_before_the_settings(root: Path) -> None:

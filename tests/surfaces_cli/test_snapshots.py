@@ -27,6 +27,8 @@ actor = "user:ana"
 name = "shop.keelway"
 [principals."user:ana"]
 roles = ["admin", "data-scientist"]
+[principals."user:eve"]
+roles = ["auditor"]
 """
 PROJECT = """
 from keelway import Cuts, Dataset, Estimator, Label, Model, Project, feature_set
@@ -199,6 +201,11 @@ def test_a_dataset_is_compacted(orders: Versions, told: Callable[..., Any], call
     assert told("compact", "orders")["number"] == 3
     orders.numbers(7)
     assert call("compact", "orders").stdout.startswith("version 5 of orders (")
+
+
+def test_an_auditor_may_look_what_a_vacuum_would_do_and_no_more(orders: Versions, call: Callable[..., Result]) -> None:
+    assert call("vacuum", "orders", "--dry-run", "--as", "user:eve").exit_code == 0
+    assert call("vacuum", "orders", "--as", "user:eve").exit_code == 3
 
 
 def test_a_vacuum_is_tried_and_done(orders: Versions, told: Callable[..., Any], call: Callable[..., Result]) -> None:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from keelway.engines.great_expectations import SecondOpinion
 
 
+ACCEPTERS = ("data-scientist", "approver", "admin")
+"""Who may let a breaking change in."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckedDraft:
     """A draft and what its own sample says to it.
@@ -180,10 +184,16 @@ class ContractRoom:
         return lint_file(self.path(dataset), dataset)
 
     def accept(self, dataset: str, *, comment: str) -> ContractAcceptance:
-        """Let the breaking change of a dataset's contract in, from the next ingest on; a decision in the ledger."""
+        """Let the breaking change of a dataset's contract in, from the next ingest on; a decision in the ledger.
+
+        Raises:
+            IdentityError: The actor has none of the roles in `ACCEPTERS`.
+        """
         from keelway.contract import accept_change
+        from keelway.identity import require_role
 
         at = self._at
+        require_role(at.principal, *ACCEPTERS)
         contract = self.now(dataset)
         return accept_change(contract, state=at.state, actor=at.principal.id, now=at.now(), comment=comment)
 

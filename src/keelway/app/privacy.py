@@ -77,23 +77,29 @@ class PrivacyRoom:
         A person who was never here and one who was erased look the same: nothing is found, and nothing is done.
 
         Args:
-            dataset: Look only there (None: in every dataset).
+            dataset: Look only there (None: in every dataset), and keep the keys of the person's values where another
+                dataset names persons too: without them nobody could be found there any more.
             dry: Only say what would be destroyed.
 
         Raises:
             IdentityError: The principal is no administrator.
             UsageError: No value was given.
         """
+        from keelway.app.traces import naming_datasets
         from keelway.identity import require_role
-        from keelway.privacy import Loss, scrub
+        from keelway.privacy import scrub
 
         at = self._at
         require_role(at.principal, ROLE)
         if not subject.strip():
             raise UsageError("Who is to be erased?", expected="the value that names a person", found="nothing")
         finished = () if dry else self._finish()
-        traces = self._traces(subject, [at.project.dataset(dataset).name] if dataset else self._datasets())
-        erasure = self._erasure(traces, subject, Loss.ERASED)
+        everywhere = naming_datasets(at=at)
+        if dataset and dataset not in everywhere:
+            at.project.dataset(dataset)  # a name that nobody declared is a mistake; one without people is none
+        chosen = [name for name in everywhere if dataset in (None, name)]
+        traces = self._traces(subject, chosen)
+        erasure = self._erasure(traces, subject, partial=bool(dataset and set(everywhere) - {dataset}))
         told = scrub(comment.replace(subject, "[subject]"))
         return self._carried_out(erasure, dry=dry, comment=told, finished=finished)
 
@@ -164,7 +170,7 @@ class PrivacyRoom:
         with self._at.state.snapshot() as tx:
             return tuple(tx.count(kind) for kind in (Batch, CheckedBatch, Snapshot))
 
-    def _erasure(self, traces: Traces, subject: str, cause: str) -> Erasure:
+    def _erasure(self, traces: Traces, subject: str, *, partial: bool) -> Erasure:
         from keelway.app.uses import uses_of
         from keelway.privacy import Erasure, Loss
 
@@ -172,8 +178,8 @@ class PrivacyRoom:
         in_clear = {digest for digest in traces.files if at.artifacts.is_plain(digest)}
         return Erasure(
             number=0,
-            cause=Loss(cause),
-            values=tuple(sorted(mark.hex() for mark in at.personal.tokens.marks(traces.tokens))),
+            cause=Loss.ERASED,
+            values=() if partial else tuple(sorted(mark.hex() for mark in at.personal.tokens.marks(traces.tokens))),
             artifacts=tuple(sorted(digest for digest in traces.files if self._can_be_opened(digest))),
             ordered_at=at.now(),
             ordered_by=at.principal.id,
@@ -219,12 +225,12 @@ class PrivacyRoom:
 
     def _old_files(self, dataset: str, raw: datetime | None, quarantine: datetime | None) -> Iterator[Digest]:
         """Yield raw files by the time they were pulled, but none that still waits to be loaded; and quarantines."""
+        from keelway.app.traces import last_loaded
         from keelway.contract import CheckedBatch
-        from keelway.ingest import Batch, loaded_pointer
+        from keelway.ingest import Batch
 
+        last = last_loaded(dataset, at=self._at)
         with self._at.state.snapshot() as tx:
-            pointer = tx.pointer(loaded_pointer(dataset))
-            last = tx.by_digest(Batch, pointer.target).number if pointer else 0
             batches, checked = tx.newest(Batch, parent=dataset), tx.newest(CheckedBatch, parent=dataset)
         for batch in batches:
             if raw is not None and batch.pulled_at < raw and batch.number <= last:

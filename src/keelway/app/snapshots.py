@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from keelway.snapshot import Snapshot, SnapshotDiff, SnapshotTag, Vacuum
 
 
+VACUUMERS = ("data-scientist", "admin")
+"""Who may delete the files of versions that nobody refers to."""
+
+
 @dataclass(frozen=True, slots=True)
 class SnapshotLine:
     """One version of a dataset, in a list.
@@ -153,7 +157,9 @@ class SnapshotRoom:
 
         Raises:
             UsageError: The days are negative.
+            IdentityError: The actor has none of the roles in `VACUUMERS`.
         """
+        from keelway.identity import require_role
         from keelway.snapshot import vacuum
 
         if not keep_days >= 0:
@@ -161,6 +167,8 @@ class SnapshotRoom:
                 "Versions cannot be kept for less than no time", expected="0 or more", found=str(keep_days)
             )
         at = self._at
+        if not dry_run:
+            require_role(at.principal, *VACUUMERS)
         return vacuum(
             self._names(dataset)[0],
             tables=at.tables,

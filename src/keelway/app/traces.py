@@ -57,12 +57,18 @@ def trace(value: str, datasets: Iterable[str], *, at: Workspace) -> Traces:
     """Return where a person is found in these datasets, by the value of a column of class `subject`."""
     traces = Traces(tokens=set(at.personal.tokens.known(value)))
     for dataset in datasets:
-        contracts = _contracts(dataset, at)
-        if any(contract.pii_columns for contract in contracts):
-            _in_versions(dataset, value, contracts, traces, at)
-            _in_texts(dataset, value, traces, at)
-            _objects(dataset, traces, at)
+        _in_versions(dataset, value, _contracts(dataset, at), traces, at)
+        _in_texts(dataset, value, traces, at)
+        _objects(dataset, traces, at)
     return traces
+
+
+def naming_datasets(*, at: Workspace) -> list[str]:
+    """Return the datasets that name persons by any contract they were checked by, declared still or not."""
+    from keelway.contract import Contract
+
+    with at.state.snapshot() as tx:
+        return sorted({contract.dataset for contract in tx.newest(Contract) if contract.pii_columns})
 
 
 def text_pattern(value: str) -> re.Pattern[bytes]:
@@ -158,7 +164,7 @@ def _in_texts(dataset: str, value: str, traces: Traces, at: Workspace) -> None:
     for item in checked:
         if item.quarantine is not None and item.quarantine not in traces.files:
             _search(item.quarantine, traces, at, lambda path: _quarantined(path, pattern))
-    last = _last_loaded(dataset, at)
+    last = last_loaded(dataset, at=at)
     waiting = {digest_of(batch) for batch in batches if batch.number > last}  # checked perhaps, but in no version yet
     done = [item for item in checked if item.batch not in waiting]
     loaded = {file.digest for item in done for file in item.files if not file.reasons}
@@ -189,7 +195,7 @@ def _history(dataset: str, at: Workspace) -> tuple[list[Batch], list[CheckedBatc
         return tx.newest(Batch, parent=dataset), tx.newest(CheckedBatch, parent=dataset)
 
 
-def _last_loaded(dataset: str, at: Workspace) -> int:
+def last_loaded(dataset: str, *, at: Workspace) -> int:
     """Return the number of the last batch whose rows are in a version; 0 where there is none."""
     from keelway.ingest import Batch, loaded_pointer
 

@@ -83,9 +83,7 @@ def build_features(
     )
 
 
-def rows_in(
-    snapshots: Mapping[str, Snapshot], paths_of: Callable[[Snapshot], list[Path]]
-) -> dict[str, SnapshotRows]:
+def rows_in(snapshots: Mapping[str, Snapshot], paths_of: Callable[[Snapshot], list[Path]]) -> dict[str, SnapshotRows]:
     """Return the rows of some snapshots, each with the columns that its version has."""
     return {name: SnapshotRows(tuple(paths_of(each)), each.columns) for name, each in snapshots.items()}
 

@@ -38,7 +38,7 @@ def keys(session: Session, init: bool) -> None:
 
 @command(name="erase")
 @click.option("--subject", help="The value that names the person, as the contract's repairs leave it; - reads it.")
-@click.option("--dataset", help="Look only in this dataset.")
+@click.option("--dataset", help="Look only in this dataset; keys that others need stay.")
 @click.option("--expired", is_flag=True, help="Instead: destroy what is kept longer than it may be.")
 @click.option("--dry-run", "dry", is_flag=True, help="Only say what would be destroyed.")
 @click.option("--comment", default="", help="Why, such as the number of the request; who it is about is left out.")

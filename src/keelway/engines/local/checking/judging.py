@@ -96,6 +96,6 @@ def _listing(tests: list[tuple[str, Rule]]) -> str:
     """Return the branch that lists the reasons of a row; it is entered only for rows that have one."""
     if not tests:
         return ""
-    any_of = " OR ".join(f"coalesce({test}, FALSE)" for test, _ in tests)
+    any_of = " OR ".join(test for test, _ in tests)  # null is not true
     reasons = ", ".join(f"CASE WHEN {test} THEN {literal(rule.reason)} END" for test, rule in tests)
     return f"WHEN {any_of} THEN list_filter([{reasons}], lambda reason: reason IS NOT NULL)"

@@ -49,7 +49,7 @@ def _ask(work: Work, tokenizer: Tokenizer, column: Column, table: str) -> None:
         f"USING (_file, _row) WHERE {quoted(column.name)} IS NOT NULL AND {work.good_files()}"
     )
     work.run(f"CREATE TEMP TABLE {table} (value VARCHAR, token VARCHAR)")
-    for batch in work.stream(f"SELECT value FROM {table}_values ORDER BY value"):
+    for batch in work.stream(f"SELECT value FROM {table}_values ORDER BY value", aside=True):
         values = batch.column(0).to_pylist()
         made = pa.table({"value": values, "token": tokenizer.tokens(values, column)})
         work.connection.register("made", made)

@@ -97,8 +97,11 @@ class Work:
         query = f"SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM {source})"
         return dict(self.connection.execute(query).fetchall())
 
-    def stream(self, query: str) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of a query in batches of bounded size; other statements may run meanwhile.
+    def stream(self, query: str, *, aside: bool = False) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a query in batches of bounded size.
+
+        Args:
+            aside: Whether other statements run meanwhile; the query then sees no temporary tables.
 
         Raises:
             StorageError: Memory or disk do not suffice, or a file cannot be read; through Arrow DuckDB's own errors
@@ -107,7 +110,8 @@ class Work:
         import pyarrow as pa
 
         try:
-            yield from self.connection.cursor().sql(query).to_arrow_reader(BATCH)
+            connection = self.connection.cursor() if aside else self.connection
+            yield from connection.sql(query).to_arrow_reader(BATCH)
         except (OSError, pa.ArrowException) as error:
             raise StorageError("Rows cannot be checked", found=str(error).splitlines()[0]) from error
 
