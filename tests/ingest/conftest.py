@@ -12,7 +12,9 @@ import pytest
 from keelway.core import Action, PrincipalId, digest_of
 from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.sql import SqlState
-from keelway.ingest import Batch, Outlook, Pulled, loaded_pointer, pending, preview, pull_and_tell
+from keelway.ingest import Batch, Outlook, Pulled, loaded_pointer, pending, pull_and_tell
+from keelway.ingest.look import MAX_FILES, look
+from keelway.ingest.partition import Span
 from keelway.ledger import decisions
 from keelway.project import Dataset
 from keelway.testing.objects import MemoryObjects
@@ -52,7 +54,9 @@ class Quay:
         return pull_and_tell(self.dataset, now=self.now, **arguments)  # type: ignore[arg-type]
 
     def preview(self, **more: object) -> Outlook:
-        return preview(self.dataset, source=self.source, state=self.state, now=self.now, **more)  # type: ignore[arg-type]
+        span = Span.of(more.pop("since", None), more.pop("until", None))  # type: ignore[arg-type]
+        with self.state.snapshot() as tx:
+            return look(self.dataset, source=self.source, tx=tx, now=self.now, span=span, **{"max_files": MAX_FILES, **more})  # type: ignore[arg-type]
 
     def load(self) -> None:
         """Count the batch that is left as loaded."""

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from keelway.testing.feed import hour
-from keelway.testing.mutations import CATALOGUE, GROUPS, Mutation, Outcome
+from keelway.testing.mutations import CATALOGUE, GROUPS, Mutation, SeenAs
 from keelway.testing.pages import Page, table
 from keelway.testing.trials import HISTORY_H, FeedWorld, Seen
 
@@ -21,7 +21,7 @@ MORNING = HISTORY_H
 NIGHT_AND_EVENING = (HISTORY_H + 17, HISTORY_H + 33)
 CLEAN = 200
 """Clean hours in which nothing may be seen."""
-UNSEEN = (Outcome.HARMLESS, Outcome.REPAIRED, Outcome.MISSED)
+UNSEEN = (SeenAs.HARMLESS, SeenAs.REPAIRED, SeenAs.MISSED)
 """Outcomes of which nobody has to hear; a mutation that does harm must have none of them."""
 SOME = 12
 """Mutations that are tried at other hours."""
@@ -59,13 +59,13 @@ def test_each_mutation_is_seen_as_it_should_be(seen: dict[str, Seen]) -> None:
 
 
 def test_what_is_seen_is_told(seen: dict[str, Seen]) -> None:
-    silent = (Outcome.HARMLESS, Outcome.MISSED)
+    silent = (SeenAs.HARMLESS, SeenAs.MISSED)
     assert [name for name, found in seen.items() if not found.told and found.outcome not in silent] == []
 
 
 def test_only_a_warning_lets_wrong_rows_in(seen: dict[str, Seen]) -> None:
     let_in = {found.outcome for found in seen.values() if found.wrong}
-    assert let_in <= {Outcome.WARNED, Outcome.MISSED}
+    assert let_in <= {SeenAs.WARNED, SeenAs.MISSED}
 
 
 def test_at_least_95_percent_of_what_does_harm_is_caught(seen: dict[str, Seen]) -> None:
@@ -88,7 +88,7 @@ def test_200_clean_hours_raise_no_alarm(world: FeedWorld) -> None:
         for number in range(HISTORY_H, HISTORY_H + CLEAN):
             feed = hour(number)
             found[trial.see(feed.name, feed.csv(), feed)] += 1
-    assert found == {Seen(Outcome.HARMLESS, "", 0): CLEAN}
+    assert found == {Seen(SeenAs.HARMLESS, "", 0): CLEAN}
 
 
 def test_the_page_tells_what_was_seen(seen: dict[str, Seen]) -> None:
@@ -102,7 +102,7 @@ def test_the_page_tells_what_was_seen(seen: dict[str, Seen]) -> None:
 
 def test_the_page_tells_the_figures(seen: dict[str, Seen]) -> None:
     counts = Counter(found.outcome for found in seen.values())
-    rows = [[outcome, counts[outcome]] for outcome in Outcome]
+    rows = [[outcome, counts[outcome]] for outcome in SeenAs]
     harmful = [name for name, mutation in CATALOGUE.items() if mutation.harmful]
     caught = sum(seen[name].outcome not in UNSEEN for name in harmful)
     share = f"{caught} of the {len(harmful)} that do harm are caught: {caught / len(harmful):.1%}."

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from keelway.testing.feed import hour
-from keelway.testing.mutations import Outcome
+from keelway.testing.mutations import SeenAs
 from keelway.testing.pages import Page, table
 from keelway.testing.trials import HISTORY_H, FeedWorld, Seen
 
@@ -22,20 +22,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> FeedWorld:
 
 def test_a_clean_file_is_harmless_and_nothing_is_told(world: FeedWorld) -> None:
     with world.trial() as trial:
-        assert trial.see(FEED.name, FEED.csv(), FEED) == Seen(Outcome.HARMLESS, "", 0)
+        assert trial.see(FEED.name, FEED.csv(), FEED) == Seen(SeenAs.HARMLESS, "", 0)
 
 
 def test_a_trial_leaves_the_world_as_it_was(world: FeedWorld) -> None:
     for _ in range(2):
         with world.trial() as trial:
-            assert trial.see(FEED.name, FEED.csv(), FEED).outcome is Outcome.HARMLESS
+            assert trial.see(FEED.name, FEED.csv(), FEED).outcome is SeenAs.HARMLESS
 
 
 def test_a_row_that_nobody_noticed_is_missed(world: FeedWorld) -> None:
     order, _, *rest = FEED.rows[0]
     spoilt = FEED.with_rows([(order, "000001", *rest), *FEED.rows[1:]])
     with world.trial() as trial:
-        assert trial.see(FEED.name, spoilt.csv(), FEED) == Seen(Outcome.MISSED, "", 1)
+        assert trial.see(FEED.name, spoilt.csv(), FEED) == Seen(SeenAs.MISSED, "", 1)
 
 
 def test_a_file_that_comes_twice_is_refused_with_its_first_name(world: FeedWorld) -> None:
@@ -43,7 +43,7 @@ def test_a_file_that_comes_twice_is_refused_with_its_first_name(world: FeedWorld
         trial.see(FEED.name, FEED.csv(), FEED)
         later = replace(FEED, start=hour(HISTORY_H + 1).start)
         found = trial.see(later.name, FEED.csv(), later)
-    assert found == Seen(Outcome.REFUSED, f"duplicate of {FEED.name}", 0)
+    assert found == Seen(SeenAs.REFUSED, f"duplicate of {FEED.name}", 0)
 
 
 def test_a_page_must_tell_what_was_measured(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -28,7 +28,7 @@ from keelway.ingest.partition import Span
 from keelway.ingest.ports import ObjectInfo, ObjectSource
 
 if TYPE_CHECKING:
-    from keelway.ledger.ports import StateStore, Transaction
+    from keelway.ledger.ports import Transaction
     from keelway.project import Dataset
 
 MAX_FILES = 10_000
@@ -76,25 +76,6 @@ class Outlook:
     later: int
     waiting: tuple[WaitingFile, ...]
     waits: dict[WaitReason, int]
-
-
-def preview(
-    dataset: Dataset,
-    *,
-    source: ObjectSource,
-    state: StateStore,
-    now: datetime,
-    since: date | datetime | None = None,
-    until: date | datetime | None = None,
-    max_files: int = MAX_FILES,
-) -> Outlook:
-    """Return what a pull would find now, without taking anything; see `pull` for the arguments.
-
-    Raises:
-        SourceError: The object store cannot be listed.
-    """
-    with state.snapshot() as tx:
-        return look(dataset, source=source, tx=tx, now=now, span=Span.of(since, until), max_files=max_files)
 
 
 def look(

@@ -48,7 +48,7 @@ from keelway.testing.spoil import (
 )
 
 
-class Outcome(StrEnum):
+class SeenAs(StrEnum):
     """What is seen of a mutation, the strongest first."""
 
     REFUSED = "refused"
@@ -72,21 +72,21 @@ class Mutation:
 
     name: str
     what: str
-    expected: Outcome
+    expected: SeenAs
     spoil: Spoil
     place: Callable[[Feed], str] = field(default=attrgetter("name"))
 
     @property
     def harmful(self) -> bool:
         """Whether somebody has to be told: the rows cannot be read as they were meant."""
-        return self.expected not in (Outcome.HARMLESS, Outcome.REPAIRED)
+        return self.expected not in (SeenAs.HARMLESS, SeenAs.REPAIRED)
 
     def spoilt(self, feed: Feed, *, seed: int) -> bytes:
         """Return the bytes that the broken source writes for an hour."""
         return self.spoil(feed, Random(f"{self.name}/{feed.name}/{seed}"))
 
 
-REFUSED, QUARANTINED, WARNED, REPAIRED, HARMLESS, MISSED = Outcome
+REFUSED, QUARANTINED, WARNED, REPAIRED, HARMLESS, MISSED = SeenAs
 
 
 def _packed(feed: Feed) -> str:

@@ -24,7 +24,7 @@ from keelway.errors import ContractError
 from keelway.project import Dataset
 from keelway.testing.feed import Feed, customers, hour
 from keelway.testing.intake import ACTOR, Intake
-from keelway.testing.mutations import Mutation, Outcome
+from keelway.testing.mutations import Mutation, SeenAs
 
 HISTORY_H = 346
 """Hours that are loaded before the first trial."""
@@ -43,7 +43,7 @@ class Seen:
         wrong: Rows that would be loaded and that the clean file does not have.
     """
 
-    outcome: Outcome
+    outcome: SeenAs
     told: str
     wrong: int
 
@@ -122,14 +122,14 @@ class Trial:
         self.intake.upload(name, body, clean.written_at)
         batch = self.intake.pull(clean.written_at)
         if batch is None:
-            return Seen(Outcome.MISSED, "nothing was pulled", 0)
+            return Seen(SeenAs.MISSED, "nothing was pulled", 0)
         if batch.skipped:
             (skipped,) = batch.skipped
-            return Seen(Outcome.REFUSED, f"{skipped.reason}{f' of {skipped.of}' if skipped.of else ''}", 0)
+            return Seen(SeenAs.REFUSED, f"{skipped.reason}{f' of {skipped.of}' if skipped.of else ''}", 0)
         try:
             checked = self.intake.check(batch)
         except ContractError as error:
-            return Seen(Outcome.REFUSED, error.found.partition(" (for example")[0], 0)
+            return Seen(SeenAs.REFUSED, error.found.partition(" (for example")[0], 0)
         self.intake.take(checked)
         alerts = [reason for alert in self.intake.account(batch, checked) for reason in alert.reasons]
         return _seen(checked, alerts, _wrong(_rows(checked, self.intake), clean))
@@ -149,19 +149,19 @@ def _without_comparisons(contract: Contract) -> Contract:
 def _seen(checked: CheckedBatch, alerts: list[str], wrong: int) -> Seen:
     (file,) = checked.files
     if file.reasons:
-        return Seen(Outcome.REFUSED, file.reasons[0], wrong)
+        return Seen(SeenAs.REFUSED, file.reasons[0], wrong)
     if checked.rows_quarantined:
         reason = max(checked.reasons, key=lambda text: checked.reasons[text])
-        outcome = Outcome.QUARANTINED if checked.rows_ok else Outcome.REFUSED
+        outcome = SeenAs.QUARANTINED if checked.rows_ok else SeenAs.REFUSED
         return Seen(outcome, f"{reason} ({checked.reasons[reason]} rows)", wrong)
     if warnings := [*checked.warnings, *alerts]:
-        return Seen(Outcome.WARNED, warnings[0], wrong)
+        return Seen(SeenAs.WARNED, warnings[0], wrong)
     if wrong:
-        return Seen(Outcome.MISSED, "", wrong)
+        return Seen(SeenAs.MISSED, "", wrong)
     if checked.rows_repaired:
         told = "; ".join(f"{column}: {', '.join(found)}" for column, found in checked.repairs.items())
-        return Seen(Outcome.REPAIRED, told, 0)
-    return Seen(Outcome.HARMLESS, f"unknown column {file.extra[0]}" if file.extra else "", 0)
+        return Seen(SeenAs.REPAIRED, told, 0)
+    return Seen(SeenAs.HARMLESS, f"unknown column {file.extra[0]}" if file.extra else "", 0)
 
 
 def _wrong(rows: list[dict[str, Any]], clean: Feed) -> int:
