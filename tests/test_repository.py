@@ -66,7 +66,9 @@ def test_every_architecture_decision_is_listed() -> None:
 
 def test_changelog_fragments_have_an_issue_and_a_kind() -> None:
     names = [path.name for path in (ROOT / "changelog.d").glob("*.md") if path.name != "README.md"]
-    assert [name for name in names if not re.fullmatch(r"\d+(\.[a-z-]+)?\.(added|changed|fixed|removed|security)\.md", name)] == []
+    assert [
+        name for name in names if not re.fullmatch(r"\d+(\.[a-z-]+)?\.(added|changed|fixed|removed|security)\.md", name)
+    ] == []
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])

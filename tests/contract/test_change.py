@@ -25,7 +25,7 @@ from keelway.contract import (
     UnknownColumns,
     changes_between,
 )
-from keelway.contract.change_rules import rule_text
+from keelway.contract.change.rules import rule_text
 from keelway.core import digest_bytes, digest_of, plain, revive
 
 DOCS = Path(__file__).parents[2] / "docs" / "schema-changes.md"

@@ -10,7 +10,7 @@ import ibis
 import pyarrow as pa
 import pytest
 
-from keelway.contract.conditions import columns_of, condition
+from keelway.contract.rules.conditions import columns_of, condition
 from keelway.errors import ContractError
 
 # Ibis 12 calls a method that DuckDB 2.0 has renamed; the answer is the same.

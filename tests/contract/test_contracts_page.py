@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from keelway.contract import RuleKind, load_contract
-from keelway.contract.load import DATASET_PROPERTIES, FORMATS
-from keelway.contract.odcs_bounds import OPERATORS, REFUSED
-from keelway.contract.odcs_columns import COLUMN_PROPERTIES, KINDS, ONLY_FOR, OPTIONS
-from keelway.contract.odcs_promises import ABOUT_SERVICE
-from keelway.contract.odcs_quality import METRICS
-from keelway.contract.odcs_severity import BATCH_SEVERITIES, SEVERITIES
+from keelway.contract.odcs.bounds import OPERATORS, REFUSED
+from keelway.contract.odcs.columns import COLUMN_PROPERTIES, KINDS, ONLY_FOR, OPTIONS
+from keelway.contract.odcs.load import DATASET_PROPERTIES, FORMATS
+from keelway.contract.odcs.promises import ABOUT_SERVICE
+from keelway.contract.odcs.quality import METRICS
+from keelway.contract.odcs.severity import BATCH_SEVERITIES, SEVERITIES
 
 PAGE = Path("docs/contracts.md").read_text("utf8")
 NAMES = sorted(

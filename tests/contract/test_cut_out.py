@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keelway.contract.cut_out import RowPlace, cut_out, format_of, unpacked_name
+from keelway.contract.quarantine.cut_out import RowPlace, cut_out, format_of, unpacked_name
 from keelway.errors import DataError
 
 

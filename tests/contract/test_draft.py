@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keelway.contract import Column, Contract, Findings, PiiClass, load_contract
-from keelway.contract.draft import DraftedContract, draft_contract, scalar
-from keelway.contract.sample import read_sample, sniff_delimiter, sniff_encoding
+from keelway.contract.drafting.draft import DraftedContract, draft_contract, scalar
+from keelway.contract.drafting.sample import read_sample, sniff_delimiter, sniff_encoding
 from keelway.core import digest_bytes
 from keelway.engines.local.checker import DuckDbChecker
 from keelway.errors import ContractError, StorageError
@@ -404,7 +404,7 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
 
 
 def test_a_sample_that_goes_on_is_looked_at_as_far_as_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keelway.contract.sample.MAX_ROWS", 3)
+    monkeypatch.setattr("keelway.contract.drafting.sample.MAX_ROWS", 3)
     one = table(tmp_path / "1.csv", [("id", "x"), ("a", "1"), ("b", "2")])
     two = table(tmp_path / "2.csv", [("id", "x"), ("c", "3"), ("d", "nothing")])
     sample = read_sample([one, two])

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from keelway.contract import ContractAcceptance, accept_change, load_contract
-from keelway.contract.change_kinds import ChangeKind, ChangeLevel, change_of
-from keelway.contract.evolve import change_text, next_step
+from keelway.contract.change.accept import change_text, next_step
+from keelway.contract.change.kinds import ChangeKind, ChangeLevel, change_of
 from keelway.core import Action, Decision, PrincipalId
 from keelway.errors import ContractError, UsageError
 from keelway.ledger import decisions

@@ -13,11 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keelway.contract.guess_column import guess_column
-from keelway.contract.guess_pii import guess_pii, may_name_person, may_name_subject, words_of
-from keelway.contract.guess_reading import guess_reading, read_as_dates
-from keelway.contract.guess_rules import allowed_values, first_of_year, length_bounds, likely_key, outer_bounds, shape
-from keelway.contract.sample import SampledColumn
+from keelway.contract.drafting.guess_column import guess_column
+from keelway.contract.drafting.guess_pii import guess_pii, may_name_person, may_name_subject, words_of
+from keelway.contract.drafting.guess_reading import guess_reading, read_as_dates
+from keelway.contract.drafting.guess_rules import (
+    allowed_values,
+    first_of_year,
+    length_bounds,
+    likely_key,
+    outer_bounds,
+    shape,
+)
+from keelway.contract.drafting.sample import SampledColumn
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from keelway.contract import Against, Contract, judge, load_contract, violations, within
-from keelway.contract.judge import _at_home, _once, _repeats, _strangers, _TableCase, _without
-from keelway.contract.queries import number_of
+from keelway.contract.rules.judge import _at_home, _once, _repeats, _strangers, _TableCase, _without
+from keelway.contract.rules.queries import number_of
 from keelway.core import digest_bytes
 from keelway.engines.local.checker import DuckDbChecker
 from keelway.errors import ContractError, EngineError, UsageError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keelway.contract.lint import LintReport, lint_contract
+from keelway.contract.drafting.lint import LintReport, lint_contract
 
 CLEAN = """\
 apiVersion: v3.1.0

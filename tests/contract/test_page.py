@@ -160,7 +160,7 @@ def test_what_a_contract_does_not_say_has_no_place(contract: Contract, tmp_path:
 @settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1))
 def test_any_text_is_shown_and_never_obeyed(text: str) -> None:
-    from keelway.contract.page import _list, _table
+    from keelway.contract.drafting.page import _list, _table
 
     shown = _table(text, [text], [[html.escape(text), _list([text, text])]])
     outline = Outline(shown)
@@ -180,7 +180,7 @@ def test_any_text_is_shown_and_never_obeyed(text: str) -> None:
 
 
 def test_colours_stand_out_in_light_and_dark() -> None:
-    from keelway.contract.page import STYLE
+    from keelway.contract.drafting.page import STYLE
 
     light, dark = re.findall(r"--strong: #([0-9a-f]{6})", STYLE)
     assert _contrast(light, "ffffff") >= 4.5

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keelway.contract.patterns import spelled
+from keelway.contract.rules.patterns import spelled
 from keelway.errors import ContractError
 
 PIECES = ("a", "b", "0", ".", "[ab]", "[^a]", "[0-9]", r"\d", r"\D", r"\w", r"\s", r"\.", r"[\d.]", r"\n", "é")

@@ -44,8 +44,8 @@ from keelway.contract import (
     release,
     stopped_batch,
 )
-from keelway.contract.quarantine import spans_of
-from keelway.contract.settle import PickedFile
+from keelway.contract.quarantine.kept_out import spans_of
+from keelway.contract.quarantine.settle import PickedFile
 from keelway.core import Action, digest_of
 from keelway.engines.local.checker import DuckDbChecker
 from keelway.engines.local.objects import LocalObjects

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keelway.contract.queries import NUMBER, number_of, query_of, query_on
+from keelway.contract.rules.queries import NUMBER, number_of, query_of, query_on
 from keelway.errors import ContractError
 
 

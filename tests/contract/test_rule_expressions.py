@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from keelway.contract import ROW_RULES, Column, Contract, Rule, load_contract, violations
 from keelway.contract import RuleKind as K
 from keelway.contract import Severity as S
-from keelway.contract.rule_expressions import rules_asked, typed
+from keelway.contract.rules.expressions import rules_asked, typed
 from keelway.testing.shop import contract_text
 
 # Ibis 12 calls a method that DuckDB 2.0 has renamed; the answer is the same.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keelway.contract.schedule import due_after, due_before, grace_of, nearest_due, overdue_since
+from keelway.contract.arrival.schedule import due_after, due_before, grace_of, nearest_due, overdue_since
 from keelway.core import parse_time
 from keelway.errors import ProjectError
 from keelway.project import Dataset

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keelway.contract.volume import ENOUGH, Delivery, band_factor, check_volume
+from keelway.contract.arrival.volume import ENOUGH, Delivery, band_factor, check_volume
 
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 

@@ -56,7 +56,9 @@ class Quay:
     def preview(self, **more: object) -> Outlook:
         span = Span.of(more.pop("since", None), more.pop("until", None))  # type: ignore[arg-type]
         with self.state.snapshot() as tx:
-            return look(self.dataset, source=self.source, tx=tx, now=self.now, span=span, **{"max_files": MAX_FILES, **more})  # type: ignore[arg-type]
+            return look(
+                self.dataset, source=self.source, tx=tx, now=self.now, span=span, **{"max_files": MAX_FILES, **more}
+            )  # type: ignore[arg-type]
 
     def load(self) -> None:
         """Count the batch that is left as loaded."""

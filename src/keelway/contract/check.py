@@ -14,9 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from keelway.contract.change.accept import ContractStep, contract_key, next_step
 from keelway.contract.checked import CheckedBatch, QuarantinedRow
 from keelway.contract.contract import Contract, RuleKind
-from keelway.contract.evolve import ContractStep, contract_key, next_step
 from keelway.contract.ports import NOTHING, Against, Checker, Findings, Tokenizer
 from keelway.contract.stops import reasons_to_stop
 from keelway.core import Action, ArtifactKind, ArtifactStore, Decision, Digest, PrincipalId, digest_of, short

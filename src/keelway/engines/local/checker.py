@@ -59,7 +59,7 @@ class DuckDbChecker:
         """Check files and write the outcome into a folder."""
         _must_have_tokenizer(contract, tokenizer)
         _must_have_distinct_names(contract)
-        job = _Job(contract, judgement(contract, event_time, waived), event_time, folder, against, tokenizer, keep)
+        job = _CheckJob(contract, judgement(contract, event_time, waived), event_time, folder, against, tokenizer, keep)
         layouts, told = _opened(files, contract)
         try:
             return self._run(job, layouts, told)
@@ -72,7 +72,7 @@ class DuckDbChecker:
             told[number] = Told(0 if number in damaged or layouts[number].format != "parquet" else known.rows)
         return self._run(job, layouts, told)
 
-    def _run(self, job: _Job, layouts: Sequence[Layout], told: dict[int, Told]) -> Findings:
+    def _run(self, job: _CheckJob, layouts: Sequence[Layout], told: dict[int, Told]) -> Findings:
         import duckdb
 
         try:
@@ -87,7 +87,7 @@ class DuckDbChecker:
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class _CheckJob:
     """What is asked of a check, whatever the files turn out to be."""
 
     contract: Contract
@@ -139,7 +139,7 @@ def _opened(files: Sequence[tuple[RawFile, Path]], contract: Contract) -> tuple[
     return layouts, told
 
 
-def _connected(job: _Job, layouts: Sequence[Layout], *, threads: int, memory_limit: str) -> duckdb.DuckDBPyConnection:
+def _connected(job: _CheckJob, layouts: Sequence[Layout], *, threads: int, memory_limit: str) -> duckdb.DuckDBPyConnection:
     """Return a connection that can read nothing but the files of this check: a contract may hold SQL."""
     import duckdb
 
@@ -155,7 +155,7 @@ def _connected(job: _Job, layouts: Sequence[Layout], *, threads: int, memory_lim
     return connection
 
 
-def _findings(work: Work, job: _Job) -> Findings:
+def _findings(work: Work, job: _CheckJob) -> Findings:
     """Ask all rules and write down what came of it."""
     read_rows(work)
     tokenise(work, job.tokenizer)

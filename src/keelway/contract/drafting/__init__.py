@@ -1,0 +1,1 @@
+"""Tools for whoever writes a contract: a draft from samples, warnings, a page to read."""

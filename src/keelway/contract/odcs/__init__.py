@@ -1,0 +1,1 @@
+"""Reads a contract from Open Data Contract Standard (ODCS) YAML."""
