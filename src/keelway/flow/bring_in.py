@@ -82,7 +82,7 @@ def bring_in_batches(
     told: Callable[[Loaded], None] | None = None,
     enough: Callable[[], bool] | None = None,
 ) -> Pulled:
-    """Bring in everything new and return the last pull, which found nothing more and says what waits.
+    """Bring in everything new and return the last pull, after which nothing more is left, and which says what waits.
 
     Args:
         since: Bring in only files whose partition (else time of writing) is not before this, nor after `until`.
@@ -111,7 +111,8 @@ def bring_in_batches(
         terms.release()
         if told is not None:
             told(loaded)
-        if enough is not None and enough():
+        nothing_left = not pulled.later and not pulled.unfinished
+        if nothing_left or (enough is not None and enough()):
             return pulled
 
 

@@ -42,12 +42,14 @@ class Pulled:
         waiting: New files that were left for a later pull, the first of many.
         waits: How many files were left, by reason.
         later: How many more new files the next batches will take.
+        unfinished: Whether the batch is one that was left unfinished; nothing new was looked for then.
     """
 
     batch: Batch | None
     waiting: tuple[WaitingFile, ...] = ()
     waits: dict[WaitReason, int] = field(default_factory=dict)
     later: int = 0
+    unfinished: bool = False
 
 
 @dataclass(slots=True)
@@ -105,7 +107,7 @@ def pull_and_tell(
     """Pull, and also return which files were left waiting and why; for the rest see `pull`."""
     left = pending(dataset, state)
     if left is not None:
-        return Pulled(left)
+        return Pulled(left, unfinished=True)
     with state.snapshot() as tx:
         parent = last_batch(dataset.name, tx)
         outlook = look(dataset, source=source, tx=tx, now=now, span=Span.of(since, until), max_files=max_files)

@@ -159,11 +159,11 @@ def _held(bound: str, kind: str) -> str | None:
 
 
 def _with_text_rules(column: Column, texts: Counter[str]) -> Column:
-    """Return a column of texts with a set, a shape or lengths; of personal data with nothing that quotes it."""
+    """Return a column of texts with a set, a shape or lengths; of what may name a person with nothing that quotes it."""
     shortest, longest = length_bounds(texts)
     if column.pii:
         return replace(column, max_length=longest)
-    if allowed := allowed_values(texts):
+    if not may_name_subject(column.name) and (allowed := allowed_values(texts)):
         return replace(column, allowed=allowed)
     if pattern := shape(texts):
         return replace(column, pattern=pattern)
