@@ -77,7 +77,8 @@ def usual_pairs(data: Path, rules: Iterable[Rule], folder: Path) -> Against:
             SELECT {", ".join(left)}, arg_max({right}, (seen, {right})) AS {right}
             FROM (SELECT {", ".join(left)}, {right}, count(*) AS seen FROM read_csv('{data}', all_varchar = true)
                   GROUP BY ALL) GROUP BY {", ".join(left)}"""
-        duckdb.sql(query).write_parquet(str(path))
+        with duckdb.connect() as connection:  # not the default one: who used it last may have left it busy
+            connection.sql(query).write_parquet(str(path))
         found[rule.dataset] = (path,)
     return Against(references=found)
 

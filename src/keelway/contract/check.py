@@ -228,5 +228,5 @@ def _stopped(batch: Batch, stops: tuple[str, ...], findings: Findings) -> Contra
         expected="a batch within its limits",
         found=found,
         fix="Mend the contract (an alias, a repair, the limit); the next ingest checks the batch again. "
-        "Or mend the source.",
+        f"Or pass over it: keelway quarantine discard {batch.dataset} --batch {batch.number} --comment ...",
     )

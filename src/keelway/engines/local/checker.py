@@ -139,7 +139,9 @@ def _opened(files: Sequence[tuple[RawFile, Path]], contract: Contract) -> tuple[
     return layouts, told
 
 
-def _connected(job: _CheckJob, layouts: Sequence[Layout], *, threads: int, memory_limit: str) -> duckdb.DuckDBPyConnection:
+def _connected(
+    job: _CheckJob, layouts: Sequence[Layout], *, threads: int, memory_limit: str
+) -> duckdb.DuckDBPyConnection:
     """Return a connection that can read nothing but the files of this check: a contract may hold SQL."""
     import duckdb
 
