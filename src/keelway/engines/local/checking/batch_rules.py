@@ -8,7 +8,7 @@ as in a batch without rows or without a version before, it is not broken.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from keelway.contract import NUMBER, Against, Rule, RuleKind, Severity, bins_of, number_of, psi, within
@@ -30,6 +30,7 @@ def ask_batch_rules(work: Work, against: Against, *, kept: str) -> None:
     if not asked:
         return
     work.run(f"CREATE TEMP VIEW kept AS SELECT * FROM {kept}")
+    _read_before(work, [rule for rule, _ in asked if rule.kind is RuleKind.DISTRIBUTION], against)
     for rule, question in asked:
         found = question(work, rule, against)
         if within(found, rule):
@@ -60,13 +61,20 @@ def _age(work: Work, rule: Rule, against: Against) -> float | None:  # noqa: ARG
     return float(max(layout.file.known_at for layout in work.layouts).timestamp() - youngest)
 
 
+def _read_before(work: Work, rules: Sequence[Rule], against: Against) -> None:
+    """Read once, into the table `before`, what rules on distributions look at of the version before."""
+    if not rules or not against.previous:
+        return
+    work.run(f"CREATE TEMP VIEW earlier AS SELECT * FROM {version_files(against.previous)}")
+    wanted = {name for rule in rules for name in rule.columns}
+    columns = [quoted(name) for name in work.columns_of("earlier") if name in wanted]
+    work.run(f"CREATE TEMP TABLE before AS SELECT {', '.join(columns) or '0 AS nothing'} FROM earlier")
+
+
 def _stability(work: Work, rule: Rule, against: Against) -> float | None:
     """Return the population stability index of a column against the version before."""
     (name,) = rule.columns
-    if not against.previous:
-        return None
-    work.run(f"CREATE OR REPLACE TEMP VIEW before AS SELECT * FROM {version_files(against.previous)}")
-    if name not in work.columns_of("before"):
+    if not against.previous or name not in work.columns_of("before"):
         return None
     with warnings.catch_warnings():
         # Ibis 12 still calls the name that DuckDB 2.0 deprecates.
