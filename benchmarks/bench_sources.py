@@ -49,7 +49,7 @@ class Taker:
         batch = pull(
             ORDERS, source=self.source, state=self.state, artifacts=self.artifacts, now=NOW,
             actor=PrincipalId("user:ana"),
-        )  # fmt: skip
+        ).batch  # fmt: skip
         if batch is not None:
             with self.state.transaction() as tx:
                 held = tx.pointer(loaded_pointer("orders"))

@@ -75,7 +75,7 @@ class Desk(Shop):
         return pull(
             replace(ORDERS, source="raw/orders/**/*"), source=LocalObjects(self.root / "objects"), state=self.state,
             artifacts=self.artifacts, now=NOW, actor=ANA_ID,
-        )  # fmt: skip
+        ).batch  # fmt: skip
 
     def load(self) -> None:
         """Take in whatever is new; what brings no rows is passed over."""

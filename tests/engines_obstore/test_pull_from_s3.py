@@ -11,7 +11,7 @@ import pytest
 from keelway.core import digest_bytes
 from keelway.engines.obstore import ObjectArtifacts, OpenStore, Patience, StoreObjects, open_store
 from keelway.errors import ObjectChangedError, SourceError
-from keelway.ingest import Batch, ObjectInfo, Pulled, SeenFile, SkipReason, WaitReason, pull_and_tell
+from keelway.ingest import Batch, ObjectInfo, Pulled, SeenFile, SkipReason, WaitReason, pull
 from keelway.testing.faults import Fault, FaultProxy
 from keelway.testing.seaweed import SeaweedServer
 from keelway.testing.shop import ANA, HEADER, NOW, ORDERS, Shop
@@ -35,7 +35,7 @@ class Remote:
     def pull(self, **more: object) -> Pulled:
         shop = self.shop
         arguments = {"source": self.source} | more
-        return pull_and_tell(
+        return pull(
             ORDERS, state=shop.state, artifacts=shop.artifacts, now=TODAY, actor=ANA, **arguments  # type: ignore[arg-type]
         )  # fmt: skip
 

@@ -12,7 +12,7 @@ from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.obstore import Patience, StoreObjects, open_store
 from keelway.engines.sql import SqlState
 from keelway.errors import SourceError
-from keelway.ingest import Batch, SeenFile, WaitReason, pull_and_tell
+from keelway.ingest import Batch, SeenFile, WaitReason, pull
 from keelway.testing.faults import Fault, FaultProxy
 from keelway.testing.seaweed import SeaweedServer
 from keelway.testing.shop import ANA, NOW, ORDERS
@@ -45,7 +45,7 @@ def test_a_pull_is_whole_or_not_at_all_and_whole_in_the_end(
         proxy.next(*script)
         for _ in range(len(script) + 1):  # each attempt that fails uses up a fault at least
             try:
-                pulled = pull_and_tell(
+                pulled = pull(
                     ORDERS, source=StoreObjects(store), state=state, artifacts=artifacts, now=TODAY, actor=ANA
                 )
             except SourceError:

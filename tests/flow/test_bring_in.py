@@ -206,7 +206,7 @@ def test_a_batch_that_comes_back_is_no_endless_loop(dock: Dock, monkeypatch: pyt
     dock.bring_in()
     with dock.context.state.snapshot() as tx:
         [batch] = tx.newest(Batch)
-    monkeypatch.setattr("keelway.ingest.pull_and_tell", lambda *_, **__: Pulled(batch, unfinished=True))
+    monkeypatch.setattr("keelway.ingest.pull", lambda *_, **__: Pulled(batch, unfinished=True))
     with pytest.raises(IntegrityError, match="comes back"):
         dock.bring_in()
 

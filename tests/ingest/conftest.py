@@ -12,7 +12,7 @@ import pytest
 from keelway.core import Action, PrincipalId, digest_of
 from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.sql import SqlState
-from keelway.ingest import Batch, Outlook, Pulled, loaded_pointer, pending, pull_and_tell
+from keelway.ingest import Batch, Outlook, Pulled, loaded_pointer, pending, pull
 from keelway.ingest.look import MAX_FILES, look
 from keelway.ingest.partition import Span
 from keelway.ledger import decisions
@@ -51,7 +51,7 @@ class Quay:
     def pull(self, **more: object) -> Pulled:
         """Pull; the batch counts as loaded at once, unless a later pull asks for it first."""
         arguments = {"source": self.source, "state": self.state, "artifacts": self.artifacts, "actor": ANA} | more
-        return pull_and_tell(self.dataset, now=self.now, **arguments)  # type: ignore[arg-type]
+        return pull(self.dataset, now=self.now, **arguments)  # type: ignore[arg-type]
 
     def preview(self, **more: object) -> Outlook:
         span = Span.of(more.pop("since", None), more.pop("until", None))  # type: ignore[arg-type]

@@ -126,9 +126,6 @@ class PrivacyRoom:
         with self._at.state.snapshot() as tx:
             return tuple(erasure.number for erasure in unfinished(tx))
 
-    def _datasets(self) -> list[str]:
-        return [dataset.name for dataset in self._at.project.datasets]
-
     def _make_key(self) -> bool:
         from keelway.app.keys import make_tenant_key
 

@@ -34,12 +34,12 @@ def preview(
     """Return what an ingest of a dataset would take, and what the contract would say of the first batch."""
     from keelway.contract import reasons_to_stop
     from keelway.engines.local.artifacts import LocalArtifacts
-    from keelway.ingest import pull_and_tell
+    from keelway.ingest import pull
 
     with tempfile.TemporaryDirectory(prefix="keelway-preview-") as folder:
         scratch = Path(folder)
         artifacts = RehearsalArtifacts(LocalArtifacts(scratch / "artifacts"), at.artifacts)
-        pulled = pull_and_tell(
+        pulled = pull(
             dataset, source=at.source, state=RehearsalState(at.state), artifacts=artifacts, now=at.now(),
             actor=at.principal.id, since=since, until=until,
         )  # fmt: skip
@@ -104,7 +104,7 @@ def _batch(
     source = at.source
     if files:
         source, dataset = LocalObjects(scratch / "files"), _copied(dataset, files, scratch / "files")
-    batch = pull(dataset, source=source, state=state, artifacts=artifacts, now=at.now(), actor=at.principal.id)
+    batch = pull(dataset, source=source, state=state, artifacts=artifacts, now=at.now(), actor=at.principal.id).batch
     if batch is None or not batch.files:
         raise MissingRecordError(
             "There is nothing to check", expected=f"files that match {dataset.source}", found="none"

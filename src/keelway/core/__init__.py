@@ -1,6 +1,13 @@
 """The nouns and the words that every slice shares."""
 
-from keelway.core.artifact import Artifact, ArtifactKind, ArtifactStore
+from keelway.core.artifact import (
+    Artifact,
+    ArtifactKind,
+    ArtifactStore,
+    artifact_key,
+    must_be_artifact,
+    unchanged_blocks,
+)
 from keelway.core.clock import Clock, SimulatedClock, SystemClock, in_utc, parse_duration, parse_time, time_text
 from keelway.core.decision import Action, Decision, PointerMove
 from keelway.core.digest import (
@@ -64,6 +71,7 @@ __all__ = [
     "SystemClock",
     "Verdict",
     "VersionName",
+    "artifact_key",
     "canonical_json",
     "checked_name",
     "digest_bytes",
@@ -73,6 +81,7 @@ __all__ = [
     "in_utc",
     "is_digest",
     "js_distance",
+    "must_be_artifact",
     "parse_duration",
     "parse_json",
     "parse_time",
@@ -86,5 +95,6 @@ __all__ = [
     "sortable_id",
     "split_version",
     "time_text",
+    "unchanged_blocks",
     "version_name",
 ]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from keelway.core.digest import Digest
+from keelway.core.digest import DIGEST_PREFIX, Digest, is_digest
+from keelway.errors import IntegrityError, SourceError, UsageError
+
+BLOCK_BYTES = 1 << 20
 
 
 class ArtifactKind(StrEnum):
@@ -73,3 +78,51 @@ class ArtifactStore(Protocol):
     def __contains__(self, digest: object) -> bool:
         """Say whether an artifact is there (its bytes are not checked)."""
         ...
+
+
+def artifact_key(digest: Digest) -> str:
+    """Return where the bytes of a digest lie below the root of a store.
+
+    Raises:
+        UsageError: It is no digest; that also keeps `..` and `/` out of paths.
+    """
+    if not is_digest(digest):
+        raise UsageError("This is not a digest", expected="sha256: and 64 digits", found=repr(digest)[:100])
+    digits = digest.removeprefix(DIGEST_PREFIX)
+    return f"{digits[:2]}/{digits[2:]}"
+
+
+def must_be_artifact(expected: Digest, found: Digest) -> None:
+    """Refuse bytes that are not those of an artifact.
+
+    Raises:
+        IntegrityError: The digests differ.
+    """
+    if found != expected:
+        raise IntegrityError(
+            "An artifact was altered",
+            expected=expected,
+            found=found,
+            fix="Restore it from a backup, or store the original bytes again.",
+        )
+
+
+def unchanged_blocks(path: Path, expected: Digest) -> Iterator[bytes]:
+    """Yield the bytes of a file block by block, and refuse in the end if it changed since it was hashed.
+
+    Raises:
+        SourceError: It cannot be opened.
+        IntegrityError: It changed.
+    """
+    hasher = hashlib.sha256()
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise SourceError(f"The file {path} cannot be read", found=str(error)) from error
+    with stream:
+        while block := stream.read(BLOCK_BYTES):
+            hasher.update(block)
+            yield block
+    found = DIGEST_PREFIX + hasher.hexdigest()
+    if found != expected:
+        raise IntegrityError(f"The file {path} changed while it was stored", expected=expected, found=found)

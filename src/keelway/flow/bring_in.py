@@ -93,12 +93,12 @@ def bring_in_batches(
         SourceError: The object store cannot be read.
         ContractError: The contract does not parse, or stops the load.
     """
-    from keelway.ingest import pull_and_tell
+    from keelway.ingest import pull
 
     terms = terms_of(dataset, ctx)
     done: Batch | None = None
     while True:
-        pulled = pull_and_tell(
+        pulled = pull(
             dataset, source=ctx.source, state=ctx.state, artifacts=terms.artifacts, now=ctx.now, actor=ctx.principal,
             since=since, until=until,
         )  # fmt: skip

@@ -6,7 +6,7 @@ from keelway.ingest.glob import Glob, name_parts
 from keelway.ingest.look import MAX_FILES, Outlook, WaitingFile, WaitReason
 from keelway.ingest.partition import Partition, Span, partition_of
 from keelway.ingest.ports import ObjectInfo, ObjectSource
-from keelway.ingest.pull import Pulled, batch_key, last_batch, loaded_pointer, pending, pull, pull_and_tell
+from keelway.ingest.pull import Pulled, batch_key, last_batch, loaded_pointer, pending, pull
 
 __all__ = [
     "MAX_FILES",
@@ -34,5 +34,4 @@ __all__ = [
     "partition_of",
     "pending",
     "pull",
-    "pull_and_tell",
 ]

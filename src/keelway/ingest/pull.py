@@ -74,8 +74,8 @@ def pull(
     since: date | datetime | None = None,
     until: date | datetime | None = None,
     max_files: int = MAX_FILES,
-) -> Batch | None:
-    """Return the batch to work on next: one left unfinished, or one of what is new; None when there is nothing.
+) -> Pulled:
+    """Return the batch to work on next (one left unfinished, or one of what is new), and which files wait and why.
 
     Args:
         since: Take only files whose partition (where they have none: whose time of writing) is not before this.
@@ -86,25 +86,6 @@ def pull(
         SourceError: The object store cannot be listed or read; nothing is recorded.
         ConflictError: Another process pulled the same dataset meanwhile; nothing is recorded.
     """
-    return pull_and_tell(
-        dataset, source=source, state=state, artifacts=artifacts, now=now, actor=actor,
-        since=since, until=until, max_files=max_files,
-    ).batch  # fmt: skip
-
-
-def pull_and_tell(
-    dataset: Dataset,
-    *,
-    source: ObjectSource,
-    state: StateStore,
-    artifacts: ArtifactStore,
-    now: datetime,
-    actor: PrincipalId,
-    since: date | datetime | None = None,
-    until: date | datetime | None = None,
-    max_files: int = MAX_FILES,
-) -> Pulled:
-    """Pull, and also return which files were left waiting and why; for the rest see `pull`."""
     left = pending(dataset, state)
     if left is not None:
         return Pulled(left, unfinished=True)

@@ -59,7 +59,7 @@ class Intake:
             artifacts=self.artifacts,
             now=now,
             actor=ACTOR,
-        )
+        ).batch
 
     def check(self, batch: Batch, *, contract: Contract | None = None) -> CheckedBatch:
         """Return what the contract says about a batch."""

@@ -95,7 +95,7 @@ class Shop:
             artifacts=self.artifacts,
             now=NOW,
             actor=ANA,
-        )
+        ).batch
 
     def check(self, batch: Batch, *, threads: int = 1) -> CheckedBatch:
         return check(

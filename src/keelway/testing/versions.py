@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from keelway.contract import CheckedBatch, Contract, UnknownColumns
+from keelway.contract import CheckedBatch, Contract
 from keelway.core import ArtifactKind, ArtifactStore, Digest, PrincipalId, digest_bytes, digest_of
 from keelway.engines.delta import DeltaTables
 from keelway.engines.local.artifacts import LocalArtifacts
@@ -21,6 +21,7 @@ from keelway.engines.sql import SqlState
 from keelway.ingest import Batch
 from keelway.ledger.ports import StateStore
 from keelway.snapshot import Snapshot, SnapshotRows, TableStore, compact, newest, read, take, vacuum
+from keelway.testing.checks import contract_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ANA = PrincipalId("user:ana")
@@ -144,26 +145,8 @@ class Versions:
         return [dict(row) for row in found.drop_columns(list(PROVENANCE)).to_pylist()]
 
     def _contract(self) -> Contract:
-        text = repr((self.columns, self.key))
-        return Contract(
-            dataset=self.name,
-            contract_id=self.name,
-            version=digest_bytes(text.encode())[-12:],
-            columns=(),
-            rules=(),
-            key=self.key,
-            unknown_columns=UnknownColumns.IGNORE,
-            stop_at_quarantined_share=1.0,
-            format="csv",
-            delimiter=",",
-            quote="",
-            encoding="utf8",
-            final_newline=False,
-            owner="",
-            max_age_s=None,
-            source=digest_bytes(text.encode()),
-            text=text,
-        )
+        version = digest_bytes(repr((self.columns, self.key)).encode())[-12:]
+        return contract_of(dataset=self.name, contract_id=self.name, version=version, key=self.key)
 
     def _stored(self, rows: Sequence[Mapping[str, Any]], number: int) -> Digest:
         import pyarrow as pa

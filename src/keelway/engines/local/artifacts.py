@@ -11,20 +11,27 @@ after a crash. Every read hashes what it read.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keelway.core import DIGEST_PREFIX, Artifact, ArtifactKind, Digest, digest_bytes, digest_file, is_digest
-from keelway.errors import IntegrityError, MissingRecordError, SourceError, StorageError, UsageError
+from keelway.core import (
+    Artifact,
+    ArtifactKind,
+    Digest,
+    artifact_key,
+    digest_bytes,
+    digest_file,
+    is_digest,
+    must_be_artifact,
+    unchanged_blocks,
+)
+from keelway.errors import MissingRecordError, SourceError, StorageError
 
 if TYPE_CHECKING:
     from keelway.core import ArtifactStore
-
-BLOCK_BYTES = 1 << 20
 
 _FIXES = {
     errno.ENOSPC: "Free some space, then run the command again: nothing was half-written.",
@@ -61,7 +68,7 @@ class LocalArtifacts:
             raise SourceError(f"The file {path} cannot be read", found=str(error)) from error
         place = self._place(digest)
         if not self._holds(place, digest, size):
-            self._write(place, _blocks(path, digest))
+            self._write(place, unchanged_blocks(path, digest))
         return Artifact(digest, kind, size, name or path.name)
 
     def get(self, digest: Digest) -> bytes:
@@ -71,7 +78,7 @@ class LocalArtifacts:
             data = place.read_bytes()
         except OSError as error:
             raise _unreadable(digest, error) from error
-        _must_match(digest, digest_bytes(data))
+        must_be_artifact(digest, digest_bytes(data))
         return data
 
     def path_of(self, digest: Digest) -> Path:
@@ -81,7 +88,7 @@ class LocalArtifacts:
             found = digest_file(place)
         except OSError as error:
             raise _unreadable(digest, error) from error
-        _must_match(digest, found)
+        must_be_artifact(digest, found)
         return place
 
     def __contains__(self, digest: object) -> bool:
@@ -89,10 +96,7 @@ class LocalArtifacts:
         return is_digest(digest) and self._place(Digest(str(digest))).is_file()
 
     def _place(self, digest: Digest) -> Path:
-        if not is_digest(digest):  # also keeps `..` and `/` out of paths
-            raise UsageError("This is not a digest", expected="sha256: and 64 digits", found=repr(digest)[:100])
-        digits = digest.removeprefix(DIGEST_PREFIX)
-        return self._root / digits[:2] / digits[2:]
+        return self._root / artifact_key(digest)
 
     def _holds(self, place: Path, digest: Digest, size: int) -> bool:
         """Say whether the sound bytes are there already; damaged ones are written anew."""
@@ -126,32 +130,6 @@ class LocalArtifacts:
         except BaseException:
             _remove(temporary)
             raise
-
-
-def _blocks(path: Path, expected: Digest) -> Iterator[bytes]:
-    """Yield the bytes of a file, and refuse in the end if it changed since it was hashed."""
-    hashed = hashlib.sha256()
-    try:
-        stream = path.open("rb")
-    except OSError as error:
-        raise SourceError(f"The file {path} cannot be read", found=str(error)) from error
-    with stream:
-        while block := stream.read(BLOCK_BYTES):
-            hashed.update(block)
-            yield block
-    found = DIGEST_PREFIX + hashed.hexdigest()
-    if found != expected:
-        raise IntegrityError(f"The file {path} changed while it was stored", expected=expected, found=found)
-
-
-def _must_match(expected: Digest, found: Digest) -> None:
-    if found != expected:
-        raise IntegrityError(
-            "An artifact was altered",
-            expected=expected,
-            found=found,
-            fix="Restore it from a backup, or store the original bytes again.",
-        )
 
 
 def _unreadable(digest: Digest, error: OSError) -> MissingRecordError | StorageError:

@@ -14,11 +14,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from keelway.core import DIGEST_PREFIX, Artifact, ArtifactKind, Digest, digest_bytes, digest_file, is_digest, short
+from keelway.core import (
+    DIGEST_PREFIX,
+    Artifact,
+    ArtifactKind,
+    Digest,
+    artifact_key,
+    digest_bytes,
+    digest_file,
+    is_digest,
+    must_be_artifact,
+    short,
+    unchanged_blocks,
+)
 from keelway.engines.obstore.again import again
 from keelway.engines.obstore.failures import unstorable, vendor_errors
 from keelway.engines.obstore.store import OpenStore
-from keelway.errors import IntegrityError, MissingRecordError, SourceError, StorageError, UsageError
+from keelway.errors import MissingRecordError, SourceError, StorageError
 
 if TYPE_CHECKING:
     from keelway.core import ArtifactStore
@@ -66,12 +78,12 @@ class ObjectArtifacts:
     def get(self, digest: Digest) -> bytes:
         """Return the checked bytes of an artifact."""
         data = b"".join(self._blocks(digest))
-        _must_match(digest, digest_bytes(data))
+        must_be_artifact(digest, digest_bytes(data))
         return data
 
     def path_of(self, digest: Digest) -> Path:
         """Return a local file that holds the checked bytes; it must not be changed."""
-        place = self._cache / _key(digest)
+        place = self._cache / artifact_key(digest)
         try:
             if place.is_file() and digest_file(place) == digest:
                 return place
@@ -98,7 +110,7 @@ class ObjectArtifacts:
             return False
         try:
             with _translated(Digest(str(digest))):
-                obstore.head(self._store.client, _key(Digest(str(digest))))
+                obstore.head(self._store.client, artifact_key(Digest(str(digest))))
         except MissingRecordError:
             return False
         return True
@@ -108,7 +120,7 @@ class ObjectArtifacts:
         import obstore
 
         def write(mode: Literal["create", "overwrite"]) -> None:
-            obstore.put(self._store.client, _key(digest), data, mode=mode, use_multipart=False)
+            obstore.put(self._store.client, artifact_key(digest), data, mode=mode, use_multipart=False)
 
         try:
             again(lambda: write("create"), self._store)
@@ -122,10 +134,10 @@ class ObjectArtifacts:
         """Write a large file in parts; what goes up is hashed again, for the file may change meanwhile."""
         import obstore
 
-        blocks = _checked_blocks(path, digest)
+        blocks = unchanged_blocks(path, digest)
         obstore.put(
             self._store.client,
-            _key(digest),
+            artifact_key(digest),
             blocks,
             use_multipart=True,
             chunk_size=PART_BYTES,
@@ -151,14 +163,14 @@ class ObjectArtifacts:
             for block in self._blocks(digest):
                 hasher.update(block)
                 stream.write(block)
-        _must_match(digest, Digest(DIGEST_PREFIX + hasher.hexdigest()))
+        must_be_artifact(digest, Digest(DIGEST_PREFIX + hasher.hexdigest()))
 
     def _blocks(self, digest: Digest) -> Iterator[bytes]:
         """Yield the bytes of an artifact as the store has them."""
         import obstore
 
         with _translated(digest):
-            for block in obstore.get(self._store.client, _key(digest)).stream(min_chunk_size=BLOCK_BYTES):
+            for block in obstore.get(self._store.client, artifact_key(digest)).stream(min_chunk_size=BLOCK_BYTES):
                 yield bytes(block)
 
 
@@ -171,36 +183,6 @@ def _translated(digest: Digest) -> Iterator[None]:
         if type(error).__name__ in _MISSING:
             raise MissingRecordError("There is no such artifact", expected=digest, found="nothing") from error
         raise unstorable(f"The artifact {short(digest)}", error) from error
-
-
-def _key(digest: Digest) -> str:
-    """Return the name of an artifact's object."""
-    if not is_digest(digest):
-        raise UsageError("This is not a digest", expected="sha256: and 64 digits", found=repr(digest)[:100])
-    digits = digest.removeprefix(DIGEST_PREFIX)
-    return f"{digits[:2]}/{digits[2:]}"
-
-
-def _checked_blocks(path: Path, expected: Digest) -> Iterator[bytes]:
-    """Yield the bytes of a file, and refuse in the end if it changed since it was hashed."""
-    hasher = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(BLOCK_BYTES):
-            hasher.update(block)
-            yield block
-    found = DIGEST_PREFIX + hasher.hexdigest()
-    if found != expected:
-        raise IntegrityError(f"The file {path} changed while it was stored", expected=expected, found=found)
-
-
-def _must_match(expected: Digest, found: Digest) -> None:
-    if found != expected:
-        raise IntegrityError(
-            "An artifact was altered",
-            expected=expected,
-            found=found,
-            fix="Restore it from a backup, or store the original bytes again.",
-        )
 
 
 if TYPE_CHECKING:
