@@ -2,112 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 
-from keelway.core import Digest, Scalar, checked_name, digest_of, in_utc
+from keelway.core import Digest, checked_name, digest_of
 from keelway.errors import ProjectError, UsageError
+from keelway.project.choice import check_choice
+from keelway.project.cuts import Cuts
 from keelway.project.dataset import Dataset
+from keelway.project.estimator import Estimator
 from keelway.project.feature_set import FeatureSet
 from keelway.project.label import Label
+from keelway.project.preprocessing import Preprocessing
 
-Imputation = Literal["median", "mean", "zero"]
-Selection = Literal["variance", "l1"]
 Overlap = Literal["never", "when_unavoidable"]
-
-_IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
-
-
-@dataclass(frozen=True, slots=True)
-class Estimator:
-    """A learning method by import path, so that naming it imports nothing.
-
-    Attributes:
-        name: What scorecards call it.
-        factory: Import path of its class, such as `sklearn.linear_model.LogisticRegression`.
-        parameters: What the class is called with.
-    """
-
-    name: str
-    factory: str
-    parameters: dict[str, Scalar] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        checked_name(self.name, what="estimator")
-        if not _IMPORT_PATH.fullmatch(self.factory):
-            raise ProjectError(
-                f"Estimator {self.name!r} cannot be imported",
-                expected="an import path such as sklearn.linear_model.LogisticRegression",
-                found=repr(self.factory),
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Preprocessing:
-    """What is done to features before an estimator sees them.
-
-    Attributes:
-        impute: What takes the place of a missing number.
-        scale: Whether numbers are brought to mean 0 and deviation 1.
-        rare_level: A category seen less often than this in training becomes "rare".
-        select: How useless columns are dropped: not at all, by variance, or by an L1 penalty.
-    """
-
-    impute: Imputation = "median"
-    scale: bool = True
-    rare_level: int = 20
-    select: Selection | None = None
-
-    def __post_init__(self) -> None:
-        _check_choice(self.impute, get_args(Imputation), what="way to impute")
-        _check_choice(self.select, (None, *get_args(Selection)), what="way to select columns")
-        if self.rare_level < 1:
-            raise ProjectError("Wrong rare_level", expected="a count of one or more", found=str(self.rare_level))
-
-
-@dataclass(frozen=True, slots=True)
-class Cuts:
-    """The cut dates a model learns from: a first one, a step, and perhaps a last one.
-
-    >>> cuts = Cuts(datetime(1997, 4, 1, tzinfo=UTC), every="month")
-    >>> [cut.month for cut in cuts.until(datetime(1997, 9, 1, tzinfo=UTC), horizon=timedelta(days=60))]
-    [4, 5, 6, 7]
-    """
-
-    first: datetime
-    every: Literal["month"] | timedelta = "month"
-    last: datetime | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "first", in_utc(self.first))
-        if self.last is not None:
-            object.__setattr__(self, "last", in_utc(self.last))
-        if self.every != "month" and not (isinstance(self.every, timedelta) and self.every > timedelta(0)):
-            raise ProjectError(
-                "Wrong step between cut dates", expected="'month' or a positive time", found=repr(self.every)
-            )
-        if self.every == "month" and self.first.day > 28:
-            raise ProjectError(
-                "Monthly cuts need a day that every month has", expected="day 1 to 28", found=str(self.first)
-            )
-
-    def until(self, now: datetime, horizon: timedelta) -> tuple[datetime, ...]:
-        """Return the cut dates whose horizon has ended by `now`, so that their labels have matured."""
-        end = in_utc(now) - horizon
-        if self.last is not None:
-            end = min(end, self.last)
-        cuts: list[datetime] = []
-        while (cut := self._cut(len(cuts))) <= end:
-            cuts.append(cut)
-        return tuple(cuts)
-
-    def _cut(self, number: int) -> datetime:
-        if isinstance(self.every, timedelta):
-            return self.first + number * self.every
-        months = self.first.month - 1 + number
-        return self.first.replace(year=self.first.year + months // 12, month=months % 12 + 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +55,7 @@ class Model:
         _check_unique([each.name for each in self.features], what=f"feature set of model {self.name!r}")
         _check_unique([each.name for each in self.estimators], what=f"estimator of model {self.name!r}")
         _check_unique(list(self.metrics), what=f"metric of model {self.name!r}")
-        _check_choice(self.overlap, get_args(Overlap), what="overlap")
+        check_choice(self.overlap, get_args(Overlap), what="overlap")
         if not 0 < self.onnx_tolerance < 1:
             raise ProjectError("Wrong onnx_tolerance", expected="between 0 and 1", found=str(self.onnx_tolerance))
         _check_entity(self)
@@ -194,11 +102,6 @@ class Model:
                 "onnx_tolerance": self.onnx_tolerance,
             }
         )
-
-
-def _check_choice(value: object, choices: tuple[object, ...], *, what: str) -> None:
-    if value not in choices:
-        raise ProjectError(f"Unknown {what}", expected=", ".join(map(repr, choices)), found=repr(value))
 
 
 def _check_unique(names: list[str], *, what: str) -> None:
