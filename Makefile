@@ -17,7 +17,7 @@ demo: $(VENV)/.run  ## Run the whole loop on real customer data; DIR=build/demo.
 	$(BIN)/keelway demo --dir $(DIR)
 
 test: $(VENV)/.dev  ## Run all tests and measure coverage; ARGS='-k ledger' narrows it.
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: $(VENV)/.dev  ## Check style, format and import order.
 	$(BIN)/ruff check

@@ -35,6 +35,17 @@ def test_a_url_is_an_object_store(tmp_path: Path) -> None:
     assert not (tmp_path / "memory:").exists()
 
 
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [("nothing://bucket/tables", {}), ("s3://", {}), ("s3://bucket/tables", {"colour": "red"})],
+    ids=["no store", "no bucket", "no such option"],
+)
+def test_a_wrong_place_for_tables_is_told(tmp_path: Path, url: str, options: dict[str, str]) -> None:
+    pytest.importorskip("obstore", reason="the package for object stores is not installed")
+    with pytest.raises(SettingsError):
+        table_store(EngineSettings(tables=url, object_options=options), root=tmp_path)
+
+
 def test_secrets_of_an_object_store_are_read_where_they_are_referred_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,8 @@ from deltalake import DeltaTable
 from keelway.core import digest_file
 from keelway.engines.delta import DeltaTables
 from keelway.engines.delta import tables as module
-from keelway.engines.delta.folders import ObjectFolder, open_store
+from keelway.engines.delta.folders import ObjectFolder
+from keelway.engines.obstore import open_store
 from keelway.errors import ConflictError, IntegrityError, StorageError
 from keelway.snapshot import newest
 from keelway.testing.seaweed import SeaweedServer, seaweed
@@ -29,18 +30,22 @@ __all__ = ["seaweed"]  # the fixture
 @pytest.fixture
 def url(seaweed: SeaweedServer) -> str:
     bucket = seaweed.bucket()
-    obstore.put(open_store(f"s3://{bucket}", seaweed.options), "ready", b"")  # a bucket comes with its first object
+    obstore.put(open_store(f"s3://{bucket}", seaweed.options).client, "ready", b"")  # a bucket comes with its first object
     return f"s3://{bucket}/tables"
 
 
 @pytest.fixture
 def tables(seaweed: SeaweedServer, url: str, tmp_path: Path) -> DeltaTables:
-    return DeltaTables.at(url, options=seaweed.options, cache=tmp_path / "cache")
+    return tables_at(url, seaweed.options, tmp_path / "cache")
 
 
 @pytest.fixture
 def orders(tables: DeltaTables, tmp_path: Path) -> Orders:
     return Orders(tables, tmp_path / "rows")
+
+
+def tables_at(url: str, options: dict[str, str], cache: Path) -> DeltaTables:
+    return DeltaTables.at(url, open_store(url, options).client, options=options, cache=cache)
 
 
 def plain(url: str, seaweed: SeaweedServer, table: str = "orders") -> DeltaTable:
@@ -50,19 +55,18 @@ def plain(url: str, seaweed: SeaweedServer, table: str = "orders") -> DeltaTable
 class TestObjectDeltaTables(TableStoreConformance):
     @pytest.fixture
     def tables(self, seaweed: SeaweedServer, url: str, tmp_path: Path) -> DeltaTables:
-        return DeltaTables.at(url, options=seaweed.options, cache=tmp_path / "cache")
+        return tables_at(url, seaweed.options, tmp_path / "cache")
 
 
 def test_of_twelve_racing_writers_one_wins(seaweed: SeaweedServer, url: str, orders: Orders, tmp_path: Path) -> None:
     orders.append(0)
     racers = [
-        Orders(DeltaTables.at(url, options=seaweed.options, cache=tmp_path / "cache"), tmp_path / str(number))
+        Orders(tables_at(url, seaweed.options, tmp_path / "cache"), tmp_path / str(number))
         for number in range(RACERS)
     ]
     files = [racer.staged(number + 1) for number, racer in enumerate(racers)]
-    folder = ObjectFolder(
-        f"{url}/orders", open_store(f"{url}/orders", seaweed.options), options={}, cache=tmp_path / "cache"
-    )
+    store = open_store(url, seaweed.options).client
+    folder = ObjectFolder(url, "orders", store, options={}, cache=tmp_path / "cache")
 
     def put(number: int) -> bool:
         return folder.put_new("_delta_log/00000000000000000001.json", f"{number}".encode())
@@ -70,9 +74,7 @@ def test_of_twelve_racing_writers_one_wins(seaweed: SeaweedServer, url: str, ord
     with ThreadPoolExecutor(RACERS) as pool:
         won = list(pool.map(put, range(RACERS)))
     assert won.count(True) == 1
-    held = bytes(
-        obstore.get(open_store(f"{url}/orders", seaweed.options), "_delta_log/00000000000000000001.json").bytes()
-    )
+    held = bytes(obstore.get(store, "orders/_delta_log/00000000000000000001.json").bytes())
     assert held == f"{won.index(True)}".encode()
     assert len({file.path for file in files}) == RACERS
 
@@ -81,7 +83,7 @@ def test_racing_commits_leave_one_whole_table(seaweed: SeaweedServer, url: str, 
     orders.append(0)
 
     def commit(number: int) -> int | None:
-        own = DeltaTables.at(url, options=seaweed.options, cache=tmp_path / "cache")
+        own = tables_at(url, seaweed.options, tmp_path / "cache")
         racer = Orders(own, tmp_path / str(number), orders.seen)
         try:
             return racer.append(number + 1)
@@ -134,7 +136,7 @@ def test_checkpoints_are_written_to_the_store(
     monkeypatch.setattr(module, "CHECKPOINT_EVERY", 2)
     for number in range(4):
         orders.append(number)
-    store = open_store(f"{url}/orders", seaweed.options)
+    store = open_store(f"{url}/orders", seaweed.options).client
     names = [found["path"] for page in obstore.list(store, "_delta_log") for found in page]
     assert [name for name in names if name.endswith(".checkpoint.parquet")] == [
         "_delta_log/00000000000000000002.checkpoint.parquet"
@@ -161,9 +163,20 @@ def test_a_copy_that_was_altered_is_fetched_anew(orders: Orders) -> None:
 
 def test_altered_bytes_on_the_store_are_refused(seaweed: SeaweedServer, url: str, orders: Orders) -> None:
     file = orders.staged(1)
-    obstore.put(open_store(f"{url}/orders", seaweed.options), file.path, b"something else")
+    obstore.put(open_store(f"{url}/orders", seaweed.options).client, file.path, b"something else")
     with pytest.raises(IntegrityError, match="was altered"):
         orders.tables.path_of("orders", file.path, digest=file.digest)
+
+
+def test_a_table_does_not_see_the_files_of_one_whose_name_begins_alike(orders: Orders) -> None:
+    file = orders.staged(1)
+    beside = Orders(orders.tables, orders.folder / "beside", name="orders2")
+    beside.staged(2)
+    orders.append(3)
+    assert len(list(orders.tables.stored("orders"))) == 2
+    assert [found.path for found in orders.tables.stored("orders2")] == [beside.staged(2).path]
+    orders.tables.remove("orders2", [file.path])
+    assert file.path in [found.path for found in orders.tables.stored("orders")]
 
 
 def test_versions_live_on_the_store(seaweed: SeaweedServer, url: str, tables: DeltaTables, tmp_path: Path) -> None:
@@ -187,14 +200,14 @@ def test_another_machine_reads_what_this_one_wrote(
 ) -> None:
     orders.append(1, 2)
     (file,) = orders.seen.files
-    elsewhere = DeltaTables.at(url, options=seaweed.options, cache=tmp_path / "elsewhere")
+    elsewhere = tables_at(url, seaweed.options, tmp_path / "elsewhere")
     assert elsewhere.files("orders") == [file.path]
     assert digest_file(elsewhere.path_of("orders", file.path, digest=file.digest)) == file.digest
 
 
 def test_a_store_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
     options = {"endpoint": "http://127.0.0.1:9", "access_key_id": "x", "secret_access_key": "x", "region": "us-east-1"}
-    tables = DeltaTables.at("s3://nowhere/tables", options=options, cache=tmp_path)
+    tables = tables_at("s3://nowhere/tables", options, tmp_path)
     with pytest.raises(StorageError):
         list(tables.stored("orders"))
 
@@ -202,7 +215,7 @@ def test_a_store_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
 def test_wrong_credentials_are_told(seaweed: SeaweedServer, url: str, orders: Orders, tmp_path: Path) -> None:
     orders.append(1)
     options = {**seaweed.options, "secret_access_key": "wrong"}
-    stranger = Orders(DeltaTables.at(url, options=options, cache=tmp_path / "stranger"), tmp_path / "rows")
+    stranger = Orders(tables_at(url, options, tmp_path / "stranger"), tmp_path / "rows")
     with pytest.raises(StorageError):
         stranger.append(2)
     assert len(orders.tables.files("orders")) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import obstore
@@ -12,7 +11,8 @@ import pytest
 from keelway.core import digest_file
 from keelway.engines.delta import DeltaTables
 from keelway.engines.delta import tables as module
-from keelway.engines.delta.folders import ObjectFolder, open_store
+from keelway.engines.delta.folders import ObjectFolder
+from keelway.engines.obstore import Patience, open_store
 from keelway.errors import IntegrityError, KeelwayError, StorageError
 from keelway.testing.faults import Fault, FaultProxy
 from keelway.testing.seaweed import SeaweedServer, seaweed
@@ -23,7 +23,7 @@ __all__ = ["seaweed"]  # the fixture
 COMMIT = "PUT .*_delta_log.*"
 ROWS = "(PUT|POST) .*rows-.*"
 BROKEN = [Fault.FAILURE, Fault.UNAVAILABLE, Fault.RESET, Fault.LOST_ANSWER]
-PATIENCE = timedelta(seconds=1)
+PATIENCE = Patience(retries=2, first_pause_s=0.05, request_timeout_s=1)
 
 
 @pytest.fixture
@@ -36,11 +36,11 @@ def proxy(seaweed: SeaweedServer) -> Iterator[FaultProxy]:
 def orders(seaweed: SeaweedServer, proxy: FaultProxy, tmp_path: Path) -> Orders:
     """A table of one row, whose writer sees the store through the proxy."""
     bucket = seaweed.bucket()
-    obstore.put(open_store(f"s3://{bucket}", seaweed.options), "ready", b"")
-    url = f"s3://{bucket}/tables/orders"
+    obstore.put(open_store(f"s3://{bucket}", seaweed.options).client, "ready", b"")
+    url = f"s3://{bucket}/tables"
     options = seaweed.options | {"endpoint": proxy.endpoint}
-    store = open_store(url, options, request_timeout=PATIENCE, retries=2)
-    folder = ObjectFolder(url, store, options={**options, "allow_http": "true"}, cache=tmp_path / "cache")
+    store = open_store(url, options, patience=PATIENCE).client
+    folder = ObjectFolder(url, "orders", store, options={**options, "allow_http": "true"}, cache=tmp_path / "cache")
     orders = Orders(DeltaTables(lambda table: folder), tmp_path / "rows")
     orders.append(1)
     proxy.requests.clear()

@@ -22,7 +22,7 @@ from deltalake import DeltaTable
 
 from keelway.engines.delta import DeltaTables
 from keelway.engines.delta import tables as module
-from keelway.engines.delta.folders import open_store
+from keelway.engines.obstore import open_store
 from keelway.snapshot import Snapshot
 from keelway.testing.seaweed import SeaweedServer, seaweed
 from keelway.testing.versions import Versions
@@ -132,9 +132,9 @@ def test_every_version_on_an_object_store_reads_the_same(
     seaweed: SeaweedServer, tmp_path: Path, reader: Reader
 ) -> None:
     bucket = seaweed.bucket()
-    obstore.put(open_store(f"s3://{bucket}", seaweed.options), "ready", b"")
+    obstore.put(open_store(f"s3://{bucket}", seaweed.options).client, "ready", b"")
     url = f"s3://{bucket}/tables"
-    tables = DeltaTables.at(url, options=seaweed.options, cache=tmp_path / "cache")
+    tables = DeltaTables.at(url, open_store(url, seaweed.options).client, options=seaweed.options, cache=tmp_path / "cache")
     orders = Versions.open(tmp_path, tables=tables)
     for snapshot in history(orders):
         found = reader(f"{url}/orders", snapshot, seaweed)

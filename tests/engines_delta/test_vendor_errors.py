@@ -9,10 +9,10 @@ import deltalake.exceptions
 import obstore.exceptions
 import pytest
 
-from keelway.engines.delta.folders import LocalFolder, _reached, open_store
+from keelway.engines.delta.folders import LocalFolder, _reached
 from keelway.engines.delta.log import commit_text, first_actions
-from keelway.engines.delta.tables import DeltaTables, _translated
-from keelway.errors import EngineError, KeelwayError, MissingRecordError, SettingsError, StorageError
+from keelway.engines.delta.tables import _translated
+from keelway.errors import EngineError, KeelwayError, MissingRecordError, StorageError
 from keelway.testing.tables import NOW
 
 
@@ -55,17 +55,6 @@ def test_our_own_errors_pass() -> None:
     assert told.value is mine
 
 
-@pytest.mark.parametrize("url", ["nothing://bucket/tables", "s3://"])
-def test_a_wrong_url_is_told(url: str, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError):
-        DeltaTables.at(url, options={}, cache=tmp_path).files("orders")
-
-
-def test_a_wrong_option_is_told(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="cannot be opened"):
-        DeltaTables.at("s3://bucket/tables", options={"colour": "red"}, cache=tmp_path).files("orders")
-
-
 def test_a_link_into_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(OSError, match="file"):
@@ -81,8 +70,3 @@ def test_a_commit_is_called_what_it_is() -> None:
     assert named(False, False) == "OPTIMIZE"
     assert named() == "ADD COLUMN"
     assert b'"protocol"' in commit_text(first_actions("orders", {"n": "int64"}), at=NOW)
-
-
-def test_a_store_is_opened_by_its_url(tmp_path: Path) -> None:
-    options = {"region": "us-east-1", "access_key_id": "x", "secret_access_key": "y"}
-    assert open_store("s3://bucket/tables", options) is not None

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 CACHE = ".keelway/cache"
 """Where copies of what lies in an object store are kept."""
+TABLE_TIMEOUT_S = 30.0
+"""For a request of a table's store; a commit holds the state's write lock meanwhile."""
 
 
 def object_source(engines: EngineSettings, *, root: Path) -> ObjectSource:
@@ -50,7 +52,11 @@ def table_store(engines: EngineSettings, *, root: Path) -> TableStore:
 
     if not _is_url(engines.tables):
         return DeltaTables.below(root / engines.tables)
-    return DeltaTables.at(engines.tables, options=_options(engines, root), cache=_cache(engines.tables, root))
+    from keelway.engines.obstore import Patience, open_store
+
+    options = _options(engines, root)
+    store = open_store(engines.tables, options, patience=Patience(request_timeout_s=TABLE_TIMEOUT_S))
+    return DeltaTables.at(engines.tables, store.client, options=options, cache=_cache(engines.tables, root))
 
 
 def _is_url(place: str) -> bool:

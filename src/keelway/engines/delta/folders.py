@@ -10,26 +10,21 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from keelway.core import Digest, digest_file, sortable_id
-from keelway.errors import IntegrityError, MissingExtraError, MissingRecordError, SettingsError, StorageError
+from keelway.errors import IntegrityError, MissingRecordError, StorageError
 from keelway.snapshot import StoredFile
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 PART_BYTES = 8 << 20
-RETRIES = 5
-"""How often a request that failed is tried again; a commit holds the state's write lock while it is."""
 COMMIT_RETRIES = 3
 COMMIT_PAUSE_S = 0.1
-REQUEST_TIMEOUT = timedelta(seconds=30)
-RETRY_TIMEOUT = timedelta(seconds=20)
-"""After that, no new try begins."""
 
 
 class Folder(Protocol):
@@ -147,17 +142,19 @@ class LocalFolder:
 
 
 class ObjectFolder:
-    """A prefix of an object store that keeps conditional writes (S3, GCS, Azure).
+    """A table's prefix in an object store that keeps conditional writes (S3, GCS, Azure).
 
     Args:
-        uri: The table's URL, such as `s3://bucket/tables/orders`.
-        store: The object store at that URL.
+        url: Where all tables lie, such as `s3://bucket/tables`.
+        table: The table's name, which is its prefix below that URL.
+        store: The client of the object store at that URL.
         options: What delta-rs needs to reach it.
         cache: A local folder for copies, each under its digest.
     """
 
-    def __init__(self, uri: str, store: ObjectStore, *, options: Mapping[str, str], cache: Path) -> None:
-        self._uri = uri
+    def __init__(self, url: str, table: str, store: ObjectStore, *, options: Mapping[str, str], cache: Path) -> None:
+        self._uri = f"{url.rstrip('/')}/{table}"
+        self._table = table
         self._store = store
         self._options = dict(options)
         self._cache = cache
@@ -184,7 +181,7 @@ class ObjectFolder:
         for tries in count(1):
             try:
                 with _reached(name):
-                    obstore.put(self._store, name, data, mode="create", use_multipart=False)
+                    obstore.put(self._store, self._place(name), data, mode="create", use_multipart=False)
             except StorageError as error:
                 if isinstance(error.__cause__, AlreadyExistsError):
                     return False
@@ -200,7 +197,7 @@ class ObjectFolder:
         import obstore
 
         with _reached(name):
-            obstore.put(self._store, name, source, chunk_size=PART_BYTES)
+            obstore.put(self._store, self._place(name), source, chunk_size=PART_BYTES)
 
     def local(self, name: str, digest: Digest) -> Path:
         """Return a local copy, fetched where there is none with these bytes yet."""
@@ -230,7 +227,7 @@ class ObjectFolder:
 
         with _reached(name):
             try:
-                obstore.head(self._store, name)
+                obstore.head(self._store, self._place(name))
             except FileNotFoundError:
                 return False
         return True
@@ -240,10 +237,11 @@ class ObjectFolder:
         import obstore
 
         with _reached("the table's folder"):
-            for page in obstore.list(self._store):
+            for page in obstore.list(self._store, prefix=self._table):
                 for found in page:
-                    if "/" not in found["path"]:
-                        yield StoredFile(found["path"], found["size"], found["last_modified"])
+                    name = found["path"].removeprefix(f"{self._table}/")
+                    if "/" not in name:
+                        yield StoredFile(name, found["size"], found["last_modified"])
 
     def remove(self, names: Sequence[str]) -> None:
         """Delete objects, those that are there."""
@@ -252,58 +250,24 @@ class ObjectFolder:
         for name in names:
             with _reached(name):
                 try:
-                    obstore.delete(self._store, name)
+                    obstore.delete(self._store, self._place(name))
                 except FileNotFoundError:
                     continue
+
+    def _place(self, name: str) -> str:
+        return f"{self._table}/{name}"
 
     def _fetch(self, name: str, target: Path) -> None:
         import obstore
 
         with _reached(name):
             try:
-                answer = obstore.get(self._store, name)
+                answer = obstore.get(self._store, self._place(name))
             except FileNotFoundError as error:
                 raise _gone(name) from error
             with target.open("wb") as copy:
                 for part in answer.stream(min_chunk_size=PART_BYTES):
                     copy.write(part)
-
-
-def open_store(
-    url: str, options: Mapping[str, Any], *, request_timeout: timedelta = REQUEST_TIMEOUT, retries: int = RETRIES
-) -> ObjectStore:
-    """Return the object store at a URL.
-
-    Raises:
-        MissingExtraError: The package that speaks to object stores is not installed.
-        SettingsError: The URL or an option is wrong.
-    """
-    try:
-        from obstore.store import from_url
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "Tables on an object store need one more package",
-            expected="obstore",
-            found="not installed",
-            fix="Run: pip install 'keelway[objects]'",
-        ) from error
-    from obstore.exceptions import BaseError
-
-    plain_http = str(options.get("endpoint", "")).startswith("http://")
-    try:
-        return from_url(
-            url,
-            client_options={"allow_http": plain_http, "timeout": request_timeout},
-            retry_config={"max_retries": retries, "retry_timeout": RETRY_TIMEOUT},
-            **options,
-        )
-    except (BaseError, ValueError) as error:
-        raise SettingsError(
-            "The object store of the tables cannot be opened",
-            expected="a URL such as s3://bucket/tables, and options that its kind of store has",
-            found=str(error).strip().splitlines()[0],
-            fix="Mend engines.tables or engines.object_options in keelway.toml.",
-        ) from error
 
 
 @contextmanager

@@ -8,7 +8,6 @@ delta-rs reads.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelway.core import Digest, checked_name
-from keelway.engines.delta.folders import Folder, LocalFolder, ObjectFolder, open_store
+from keelway.engines.delta.folders import Folder, LocalFolder, ObjectFolder
 from keelway.engines.delta.log import TYPES, changes, commit_name, commit_text, first_actions, metadata
 from keelway.errors import ConflictError, EngineError, MissingRecordError, StorageError
 from keelway.snapshot import ManifestFile, StoredFile, TableContent
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
+    from obstore.store import ObjectStore
 
 CHECKPOINT_EVERY = 100
 """Commits between two checkpoints, from which a reader starts instead of the first commit."""
@@ -44,23 +44,18 @@ class DeltaTables:
         return cls(lambda table: LocalFolder(Path(root) / table))
 
     @classmethod
-    def at(cls, url: str, *, options: Mapping[str, str], cache: Path) -> DeltaTables:
+    def at(cls, url: str, store: ObjectStore, *, options: Mapping[str, str], cache: Path) -> DeltaTables:
         """Keep tables on an object store.
 
         Args:
             url: Such as `s3://bucket/tables`.
-            options: Such as `endpoint`, `region`, `access_key_id`, `secret_access_key`.
+            store: The client of the object store at that URL; a commit holds the state's write lock as long as it waits.
+            options: What delta-rs needs to reach it too, such as `endpoint`, `region`, `access_key_id`.
             cache: A local folder for copies of what is read.
         """
         plain_http = options.get("endpoint", "").startswith("http://")
         known = {**options, "allow_http": "true"} if plain_http else dict(options)
-
-        @functools.cache
-        def folder_of(table: str) -> Folder:
-            place = f"{url.rstrip('/')}/{table}"
-            return ObjectFolder(place, open_store(place, options), options=known, cache=cache)
-
-        return cls(folder_of)
+        return cls(lambda table: ObjectFolder(url, table, store, options=known, cache=cache))
 
     def stage(self, table: str, rows: Path, *, path: str) -> None:
         """Put a Parquet file into the table's folder, whole or not at all."""
