@@ -51,7 +51,7 @@ def main(folder: Path) -> None:
     view = ana.lab.run("churn")
     version = ana.lab.version_made_by(view)
     (line,) = ana.lab.models("churn")
-    print(f"train: {version.name} ({line.estimator}), ROC AUC {line.auc:.3f}, recency alone {line.trivial_auc:.3f}")
+    print(f"train: {version.name} ({line.estimator}), {line.metric} {line.value:.3f}, recency alone {line.trivial:.3f}")
 
     # 8. The door. Staging asks for gates; production for gates, an approval by somebody else, and a service principal.
     release.gate.promote(version.name, "staging")

@@ -289,3 +289,24 @@ def test_a_check_of_the_whole_source_is_not_compared_with_the_version_it_made(co
     app = counter.app()
     app.data.ingest()
     assert app.data.check("orders").rows_ok == 2
+
+
+# --- a second opinion -------------------------------------------------------------------------------------------------
+
+
+def test_a_second_opinion_reads_a_version_whose_earlier_files_lack_a_column(counter: Counter) -> None:
+    pytest.importorskip("great_expectations", reason="the package for a second opinion is not installed")
+    counter.orders("o1,c1,2026-03-01,5")
+    counter.app().data.ingest()
+    counter.edit(
+        "contracts/orders.odcs.yaml",
+        "    properties:\n",
+        "    properties:\n      - {name: plan, logicalType: string, logicalTypeOptions: {maxLength: 4}}\n",
+    )
+    counter.edit("contracts/orders.odcs.yaml", "version: 1.0.0", "version: 1.1.0")
+    counter.upload("orders/b.csv", "order_id,customer_id,order_date,amount,plan", "o2,c2,2026-03-02,6,gold")
+    app = counter.app()
+    app.data.ingest()
+    opinion = app.contracts.second_opinion("orders")
+    assert opinion.rows == 2
+    assert opinion.agree

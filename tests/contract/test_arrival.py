@@ -12,6 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from keelway.contract import (
     Account,
@@ -28,6 +30,7 @@ from keelway.contract import (
     stop_alerts,
     take_account,
 )
+from keelway.contract.arrival.anomalies import newest_event
 from keelway.core import Action, ArtifactKind, Decision, Digest, PrincipalId, digest_bytes, digest_of, time_text
 from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.sql import SqlState
@@ -268,9 +271,70 @@ def test_without_rows_there_is_no_age(feed: Feed) -> None:
     assert (found.event_age_s, found.file_age_s, found.stale) == (None, None, False)
 
 
-def test_a_row_from_the_future_is_not_older_than_now(feed: Feed) -> None:
+def test_rows_from_the_future_do_not_make_a_feed_look_fresh(feed: Feed) -> None:
+    feed.load(3, MONDAY, events=[MONDAY - DAY, datetime(2099, 1, 1, tzinfo=UTC), MONDAY + HOUR])
+    found = feed.freshness(MONDAY + 2 * HOUR, max_age_s=3600)
+    assert (found.newest_event, found.event_age_s) == (MONDAY - DAY, 26 * 3600.0)
+    assert (found.stale, found.undated) == (True, False)
+
+
+@pytest.mark.parametrize("groups", [1, 3], ids=["a row group each", "one row group"])
+@pytest.mark.parametrize("kind", [pa.timestamp("us", "UTC"), pa.timestamp("us"), pa.date32()], ids=str)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(past=st.lists(st.integers(-400, 0), min_size=1, max_size=5), future=st.lists(st.integers(1, 30_000), max_size=4))
+def test_a_row_from_the_future_never_changes_the_age(
+    tmp_path: Path, kind: pa.DataType, groups: int, past: list[int], future: list[int]
+) -> None:
+    days = [MONDAY + days * DAY for days in (*future, *past)]
+    values = [day.date() if pa.types.is_date(kind) else day if kind.tz else day.replace(tzinfo=None) for day in days]
+    store = LocalArtifacts(tmp_path / "artifacts")
+    pq.write_table(pa.table({"at": pa.array(values, kind)}), tmp_path / "kept.parquet", row_group_size=groups)
+    kept = store.put_file(tmp_path / "kept.parquet", kind=ArtifactKind.SNAPSHOT).digest
+    checked = CheckedBatch(
+        "orders", NOTHING, NOTHING, "1", 1, len(days), 0, 0, {}, {}, (), None, kept, {}, MONDAY, MONDAY
+    )
+    assert newest_event(checked, "at", store, written=MONDAY) == MONDAY + max(past) * DAY
+
+
+def test_where_all_rows_are_from_the_future_the_feed_is_stale_and_says_why(feed: Feed) -> None:
+    feed.dataset = replace(feed.dataset, schedule="")
+    feed.load(2, MONDAY, events=[MONDAY + HOUR, MONDAY + DAY])
+    found = feed.freshness(MONDAY + 2 * HOUR, max_age_s=7200)
+    assert (found.newest_event, found.event_age_s, found.undated, found.stale) == (None, None, True, True)
+    [alert] = feed.alarm(MONDAY + 2 * HOUR, max_age_s=7200)
+    assert (alert.kind, alert.about) == (IngestAlertKind.STALE, "the first batch")
+    assert "dated after the file it came in" in alert.reasons[0]
+    feed.load(1, MONDAY + 3 * HOUR, events=[MONDAY + 3 * HOUR])
+    assert feed.alarm(MONDAY + 3 * HOUR, max_age_s=7200) == ()
+    assert feed.freshness(MONDAY + 3 * HOUR, max_age_s=7200).undated is False
+
+
+def test_rows_from_the_future_alone_do_not_end_an_outage(feed: Feed) -> None:
+    feed.dataset = replace(feed.dataset, schedule="")
+    feed.load(1, MONDAY, events=[MONDAY])
+    assert len(feed.alarm(MONDAY + 3 * HOUR, max_age_s=7200)) == 1
+    feed.load(1, MONDAY + 4 * HOUR, events=[MONDAY + 1000 * DAY])
+    assert feed.freshness(MONDAY + 4 * HOUR, max_age_s=7200).stale
+    assert feed.alarm(MONDAY + 4 * HOUR, max_age_s=7200) == (), "it is the same outage"
+
+
+def test_without_a_promise_rows_from_the_future_are_told_but_not_stale(feed: Feed) -> None:
     feed.load(1, MONDAY, events=[MONDAY + DAY])
-    assert feed.freshness(MONDAY).event_age_s == 0.0
+    found = feed.freshness(MONDAY)
+    assert (found.undated, found.stale) == (True, False)
+
+
+def test_a_release_of_rows_from_the_future_says_nothing_about_age(feed: Feed) -> None:
+    feed.load(1, MONDAY, events=[MONDAY - HOUR])
+    feed.load(1, MONDAY, events=[MONDAY + DAY], released=NOTHING)
+    found = feed.freshness(MONDAY + HOUR, max_age_s=3600)
+    assert (found.newest_event, found.event_age_s, found.undated) == (MONDAY - HOUR, 7200.0, False)
+
+
+def test_an_account_that_was_kept_of_a_row_from_the_future_is_not_believed(feed: Feed) -> None:
+    kept = Arrival("orders", 1, NOTHING, (), MONDAY, datetime(2099, 1, 1, tzinfo=UTC))
+    found = freshness(feed.dataset, Account((), (), (kept,)), max_age_s=3600, now=MONDAY)
+    assert (found.newest_event, found.undated, found.stale, found.fresh_until) == (None, True, True, None)
 
 
 def test_rows_older_than_promised_raise_one_alert_an_outage(feed: Feed) -> None:

@@ -47,7 +47,8 @@ ORDERED = Rule(RuleKind.EXPRESSION, ("amount", "count"), "amount below count", t
 KNOWN = Rule(RuleKind.REFERENCE, ("plan",), "plan: unknown", dataset="plans", references=("name",))
 ENOUGH = Rule(RuleKind.ROW_COUNT, (), "too few rows", Severity.STOP, minimum="10")
 HINT = Rule(RuleKind.MAXIMUM, ("count",), "count: above 9", Severity.WARN, maximum="9")
-RULES = (NEEDED, ONCE, FLOOR, NUMERIC, WHOLE, PLANS, SHAPE, ORDERED, KNOWN, ENOUGH, HINT)
+ONE_PLAN = Rule(RuleKind.FUNCTIONAL_DEPENDENCY, ("id", "count", "plan"), "plan: does not follow from id, count")
+RULES = (NEEDED, ONCE, FLOOR, NUMERIC, WHOLE, PLANS, SHAPE, ORDERED, KNOWN, ENOUGH, HINT, ONE_PLAN)
 COLUMNS = (ID, DAY, AMOUNT, PLAN, COUNT)
 
 OLD = Contract(
@@ -121,6 +122,16 @@ CASES: list[tuple[str, Contract, list[ChangeKind]]] = [
     ("pattern rewritten", with_rule(SHAPE, text="^C"), [K.RULE_REWRITTEN]),
     ("condition rewritten", with_rule(ORDERED, text="amount > count"), [K.RULE_REWRITTEN]),
     ("reference to another dataset", with_rule(KNOWN, dataset="offers"), [K.RULE_REWRITTEN]),
+    (
+        "dependency",
+        plus_rule(kind=RuleKind.FUNCTIONAL_DEPENDENCY, columns=("plan", "amount")),
+        [K.RULE_ADDED],
+    ),
+    ("dependency dropped", with_rule(ONE_PLAN), [K.RULE_REMOVED]),
+    ("dependency only warns", with_rule(ONE_PLAN, severity=Severity.WARN), [K.SEVERITY_LOWERED]),
+    ("determinant in another order", with_rule(ONE_PLAN, columns=("count", "id", "plan")), []),
+    ("another determinant", with_rule(ONE_PLAN, columns=("id", "plan")), [K.RULE_REMOVED, K.RULE_ADDED]),
+    ("dependency turned round", with_rule(ONE_PLAN, columns=("id", "plan", "count")), [K.RULE_REMOVED, K.RULE_ADDED]),
     ("unique dropped", with_rule(ONCE), [K.UNIQUENESS_DROPPED]),
     ("unique only warns", with_rule(ONCE, severity=Severity.WARN), [K.UNIQUENESS_DROPPED]),
     ("value added", with_rule(PLANS, allowed=("basic", "plus", "gold")), [K.VALUE_ADDED]),
@@ -182,6 +193,9 @@ CASES: list[tuple[str, Contract, list[ChangeKind]]] = [
     ("encoding", replace(OLD, encoding="latin-1"), [K.READING_CHANGED]),
     ("quote", replace(OLD, quote=""), [K.READING_CHANGED]),
     ("format", replace(OLD, format="jsonl"), [K.READING_CHANGED]),
+    ("no header", replace(OLD, has_header=False), [K.READING_CHANGED]),
+    ("lines above", replace(OLD, skip_lines=2), [K.READING_CHANGED]),
+    ("no header below lines", replace(OLD, has_header=False, skip_lines=2), [K.READING_CHANGED, K.READING_CHANGED]),
     ("final newline optional", replace(OLD, final_newline=False), [K.FILES_ADMITTED]),
     ("unknown columns stop", replace(OLD, unknown_columns=UnknownColumns.STOP), [K.FILES_REFUSED]),
     ("unknown columns ignored", replace(OLD, unknown_columns=UnknownColumns.IGNORE), [K.FILES_ADMITTED]),
@@ -203,6 +217,35 @@ def test_a_difference_is_named(new: Contract, kinds: list[ChangeKind]) -> None:
     diff = changes_between(OLD, new)
     assert [change.what for change in diff.changes] == kinds
     assert [change.level for change in diff.changes] == [LEVELS[kind][0] for kind in kinds]
+
+
+@pytest.mark.parametrize(
+    ("columns", "kinds"),
+    [
+        pytest.param((DAY, ID, *COLUMNS[2:]), [K.COLUMNS_REORDERED, K.READING_CHANGED], id="moved"),
+        pytest.param((*COLUMNS, Column("x", "string")), [K.OPTIONAL_COLUMN_ADDED, K.READING_CHANGED], id="added"),
+        pytest.param(COLUMNS[:-1], [K.COLUMN_REMOVED, K.READING_CHANGED], id="removed"),
+        pytest.param(
+            (ID, replace(DAY, name="date", aliases=("day",)), *COLUMNS[2:]), [K.COLUMN_RENAMED], id="renamed in place"
+        ),
+        pytest.param((*COLUMNS[:-1], replace(COUNT, classification="public")), [K.CLASSIFICATION_CHANGED], id="same"),
+    ],
+)
+def test_without_a_header_the_place_of_a_column_is_how_it_is_read(
+    columns: tuple[Column, ...], kinds: list[ChangeKind]
+) -> None:
+    bare = replace(OLD, has_header=False)
+    diff = changes_between(bare, replace(bare, columns=columns))
+    assert [change.what for change in diff.changes] == kinds
+    assert (diff.level is ChangeLevel.BREAKING) == any(LEVELS[kind][0] is ChangeLevel.BREAKING for kind in kinds)
+
+
+def test_a_change_of_the_header_says_what_was_and_what_is() -> None:
+    diff = changes_between(OLD, replace(OLD, has_header=False, skip_lines=3))
+    assert [(change.old, change.new) for change in diff.changes] == [
+        ("header in the first line", "no header"),
+        ("lines above that are passed over: 0", "lines above that are passed over: 3"),
+    ]
 
 
 def test_every_kind_of_change_is_seen_in_a_case() -> None:
@@ -299,6 +342,7 @@ def test_a_change_says_what_was_and_what_is() -> None:
         (PLANS, "one of basic, plus (quarantine row)"),
         (SHAPE, "pattern ^c[0-9]+$ (quarantine row)"),
         (KNOWN, "reference plans (quarantine row)"),
+        (ONE_PLAN, "plan follows from id, count (quarantine row)"),
         (ENOUGH, "row_count 10 (stop)"),
         (replace(ENOUGH, maximum="20"), "row_count 10 to 20 (stop)"),
     ],

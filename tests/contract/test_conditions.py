@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
+import duckdb
 import ibis
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from keelway.contract.rules.conditions import columns_of, condition
 from keelway.errors import ContractError
 
 # Ibis 12 calls a method that DuckDB 2.0 has renamed; the answer is the same.
 pytestmark = pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
+HYPOTHESIS = settings(max_examples=60, deadline=None)
 D = date
 SCHEMA = pa.schema(
     {
@@ -82,10 +86,16 @@ SAME_AS_SQL = [
     "seen - INTERVAL 1 HOUR < '2026-03-01 00:00:01'",
     "CAST(seen AS DATE) = ordered",
     "year(ordered) = 2024 AND month(ordered) = 2 AND day(ordered) = 29",
+    "year(seen) = 2026 AND month(seen) = 2 AND day(seen) = 1",
+    "hour(seen) = 23",
+    "hour(seen - INTERVAL 1 HOUR) BETWEEN 0 AND 11",
     '"Odd name" > 2',
     '"odd NAME" > 2 -- case does not matter where it is clear',
     "CAST(quantity AS DOUBLE) > 2.5",
 ]
+
+WEEKDAYS = [f"weekday({name}) = {number}" for name in ("ordered", "shipped", "seen") for number in range(1, 8)]
+"""Conditions on the day of the week, which DuckDB's own `weekday` counts otherwise."""
 
 
 @pytest.fixture(scope="module")
@@ -118,17 +128,78 @@ def test_conditions_mean_the_same_on_spark(table: ibis.Table, spark: Any) -> Non
     there = spark._session.createDataFrame(ROWS, f"{schema}, `Odd name` long")
     there.createOrReplaceTempView("orders")
     there = spark.table("orders")
-    values = {f"c{index}": condition(text, there, engine="pyspark") for index, text in enumerate(SAME_AS_SQL)}
+    texts = [*SAME_AS_SQL, *WEEKDAYS]
+    values = {f"c{index}": condition(text, there, engine="pyspark") for index, text in enumerate(texts)}
     answered = there.order_by("n").select(**values).to_pyarrow()
-    for index, text in enumerate(SAME_AS_SQL):
+    for index, text in enumerate(texts):
         assert answered[f"c{index}"].to_pylist() == found(table, text), text
 
 
-@pytest.mark.parametrize("text", SAME_AS_SQL)
+@pytest.mark.parametrize("text", [*SAME_AS_SQL, WEEKDAYS[0]])
 @pytest.mark.parametrize("dialect", ["snowflake", "databricks"])
 def test_a_condition_compiles_for_a_warehouse(table: ibis.Table, text: str, dialect: str) -> None:
     unbound = ibis.table(table.schema(), name="orders")
     assert ibis.to_sql(unbound.filter(condition(text, unbound, engine=dialect)), dialect=dialect)
+
+
+def test_the_days_of_the_week_count_from_monday(table: ibis.Table) -> None:
+    assert found(table, "weekday(ordered) = 6") == [True, False, False, None, False, False]
+    assert found(table, "weekday(ordered) = 7") == [False, True, False, None, True, True]
+    assert found(table, "weekday(shipped) = 1") == [True, False, None, None, False, True]
+    assert found(table, "WeekDay(seen) BETWEEN 1 AND 5") == [False, False, True, None, False, False]
+
+
+@pytest.mark.parametrize("kind", ["date", "timestamp"])
+@HYPOTHESIS
+@given(day=st.dates())
+def test_parts_of_time_are_those_of_python(one_date: Any, kind: str, day: date) -> None:
+    names = ("year", "month", "day", "weekday")
+    wanted = dict(zip(names, (day.year, day.month, day.day, day.isoweekday()), strict=True))
+    text = " AND ".join(f"{name}(at) = {number}" for name, number in wanted.items())
+    assert one_date(kind, day, text) is True
+    assert one_date(kind, day, f"weekday(at) <> {wanted['weekday']}") is False
+
+
+@pytest.fixture(scope="module")
+def one_date() -> Iterator[Any]:
+    """Asks a condition of the one column `at`."""
+    connection = duckdb.connect()
+
+    def ask(kind: str, day: date, text: str) -> bool | None:
+        table = ibis.table({"at": kind}, name="t")
+        query = ibis.to_sql(table.select(found=condition(text, table)), dialect="duckdb")
+        connection.execute(f"CREATE OR REPLACE TABLE t AS SELECT CAST(DATE '{day.isoformat()}' AS {kind}) AS at")
+        ((answer,),) = connection.execute(str(query)).fetchall()
+        return answer
+
+    yield ask
+    connection.close()
+
+
+def test_parts_of_nothing_are_nothing_and_break_nothing(table: ibis.Table) -> None:
+    for text in ("year(seen) = 1", "month(seen) = 1", "day(seen) = 99", "hour(seen) = 99", "weekday(seen) = 99"):
+        assert found(table, text)[3] is None, text
+
+
+def test_the_hour_of_a_time_with_a_zone_is_that_of_utc() -> None:
+    zoned = ibis.table({"at": "timestamp('UTC')"}, name="t")
+    query = str(
+        ibis.to_sql(zoned.select(found=condition("hour(at) = 22 AND weekday(at) = 7", zoned)), dialect="duckdb")
+    )
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("CREATE TABLE t AS SELECT TIMESTAMPTZ '2026-03-02 00:30:00+02:00' AS at")
+        assert connection.execute(query).fetchall() == [(True,)]
+
+
+@pytest.mark.parametrize("dialect", ["duckdb", "snowflake", "databricks", "pyspark"])
+def test_the_day_of_the_week_hangs_on_no_setting_of_the_engine(dialect: str) -> None:
+    table = ibis.table({"day": "date", "at": "timestamp"}, name="t")
+    value = condition("weekday(day) < 6 AND weekday(at) < 6 AND hour(at) >= 8", table, engine=dialect)
+    sql = str(ibis.to_sql(table.filter(value), dialect=dialect)).upper()
+    assert "DAYOFWEEK" not in sql
+    assert "% 7" in sql
+    assert "HOUR" in sql
 
 
 def test_a_division_by_zero_is_no_value_and_breaks_nothing(table: ibis.Table) -> None:
@@ -197,7 +268,18 @@ def test_the_columns_of_a_condition_are_those_it_names() -> None:
         ("seen - seen > 1", "a number"),
         ("date_diff('month', ordered, shipped) = 1", "in days"),
         ("date_diff('day', seen, seen) = 1", "two dates"),
-        ("year(plan) = 1", "a date in year"),
+        ("year(plan) = 1", "plan, a string"),
+        ("year(seen, ordered) = 1", "one condition in SQL"),
+        ("hour(ordered) < 12", "a date has no hours"),
+        ("hour('2026-01-01 10:00:00') < quantity", "a string"),
+        ("hour(quantity) < 12", "a date or a time in hour()"),
+        ("weekday(amount) < 6", "a date or a time in weekday()"),
+        ("weekday(ordered, 1) < 6", "one date or time in weekday()"),
+        ("weekday() < quantity", "one date or time in weekday()"),
+        ("dayofweek(ordered) < 6", "DAYOFWEEK"),
+        ("isodow(ordered) < 6", "ISODOW"),
+        ("minute(seen) = 0", "MINUTE"),
+        ("extract(hour FROM seen) = 0", "EXTRACT"),
         ("CAST(plan AS INTEGER) = 1", "a cast of"),
         ("amount = ?", "?"),
         (r"regexp_matches(plan, '\bgold\b')", "read differently"),
@@ -207,7 +289,7 @@ def test_the_columns_of_a_condition_are_those_it_names() -> None:
 def test_what_engines_do_not_agree_on_is_refused(table: ibis.Table, text: str, said: str) -> None:
     with pytest.raises(ContractError) as caught:
         condition(text, table)
-    assert said in f"{caught.value} {caught.value.found}"
+    assert said in f"{caught.value} {caught.value.expected} {caught.value.found}"
 
 
 def test_a_name_that_two_columns_share_but_for_case_must_be_exact() -> None:

@@ -17,12 +17,13 @@ from keelway.contract.quarantine.cut_out import RowPlace, cut_out, format_of, un
 from keelway.errors import DataError
 
 
-def contract(**more: str) -> Any:
-    return SimpleNamespace(**{"format": "", "encoding": "utf-8", "quote": '"'} | more)
+def contract(**more: Any) -> Any:
+    plain = {"format": "", "encoding": "utf-8", "quote": '"', "has_header": True, "skip_lines": 0}
+    return SimpleNamespace(**plain | more)
 
 
 def cut(
-    folder: Path, data: bytes, *places: tuple[int, int, int], name: str = "a.csv", **more: str
+    folder: Path, data: bytes, *places: tuple[int, int, int], name: str = "a.csv", **more: Any
 ) -> tuple[bytes, Any]:
     """Cut rows out of these bytes; return what was written and where each row went."""
     (folder / "source").write_bytes(data)
@@ -55,6 +56,19 @@ def test_zstd_is_unpacked_whatever_the_name_says(tmp_path: Path) -> None:
 
 def test_blank_lines_before_the_header_are_left_behind(tmp_path: Path) -> None:
     assert cut(tmp_path, b"\n\na,b\n1,2\n3,4\n", (0, 5, 1)) == (b"a,b\n3,4\n", {2: 0})
+
+
+def test_without_a_header_nothing_stands_above_the_rows(tmp_path: Path) -> None:
+    data = b"\xef\xbb\xbf1,2\n3,4\n5,6"
+    assert cut(tmp_path, data, (0, 2, 1), has_header=False) == (b"3,4\n", {1: 0})
+    assert cut(tmp_path, data, (0, 1, 1), (1, 3, 1), has_header=False) == (b"\xef\xbb\xbf1,2\n5,6", {1: 0, 2: 1})
+
+
+@pytest.mark.parametrize(("has_header", "head"), [(True, b'Q1 "draft\n\na,b\n'), (False, b'Q1 "draft\n\n')])
+def test_the_lines_that_are_passed_over_stay_above_the_rows(tmp_path: Path, has_header: bool, head: bytes) -> None:
+    data = b'Q1 "draft\n\na,b\n1,2\n3,4\n'
+    places = {head.count(b"\n") + 1: 7}
+    assert cut(tmp_path, data, (7, 5, 1), has_header=has_header, skip_lines=2) == (head + b"3,4\n", places)
 
 
 def test_records_of_several_lines_stay_whole(tmp_path: Path) -> None:

@@ -104,15 +104,19 @@ def test_a_real_file_keeps_every_rule_of_its_draft(tmp_path: Path, name: str) ->
     assert (draft.rows, draft.key, draft.event_time) == (rows, key, event_time)
 
 
-def test_a_real_file_without_a_header_is_refused_and_drafted_once_it_has_one(tmp_path: Path) -> None:
+def test_a_real_file_without_a_header_is_drafted_by_the_places_of_its_columns(tmp_path: Path) -> None:
     packed = DATA / "D_german_credit.csv.gz"
     if not packed.exists():
         pytest.skip(f"{packed.name} is not here")
     data = gzip.decompress(packed.read_bytes())
     bare = tmp_path / "bare.csv"
     bare.write_bytes(data)
-    with pytest.raises(ContractError, match="no header"):
-        draft_contract([bare], dataset="credit")
+    draft, contract = drafted(bare)
+    found = checked(bare, contract)
+    assert (draft.rows, found.files[0].rows_in, found.reasons) == (1000, 1000, {})
+    assert (contract.has_header, [column.name for column in contract.columns][::20]) == (
+        False, ["column_1", "column_21"]
+    )  # fmt: skip
     named = tmp_path / "named.csv"
     named.write_bytes(",".join(f"c{number}" for number in range(1, 22)).encode() + b"\n" + data)
     _, contract = drafted(named)
@@ -316,6 +320,81 @@ def test_several_samples_are_one_draft(tmp_path: Path) -> None:
     assert "3 rows are few" in text
 
 
+@pytest.mark.parametrize(
+    ("data", "kinds"),
+    [
+        pytest.param("1,2\n3,4\n", ["integer", "integer"], id="numbers"),
+        pytest.param("ana,2026-01-01,1.5\nbo,2026-01-02,2\n", ["string", "date", "number"], id="texts among them"),
+        pytest.param("a;x;1,5\nb;y;2,25\n", ["string", "string", "number"], id="decimal commas"),
+        pytest.param("a,31.12.2025\nb,01.02.2026\n", ["string", "date"], id="dates by a format"),
+        pytest.param("a,1.5,x\nb,2,y\nc,3,z\n", ["string", "number", "string"], id="a number above integers"),
+        pytest.param("a,,1\nb,7,2\nc,,3\n", ["string", "integer", "integer"], id="no value, as in other rows"),
+        pytest.param("a,n/a,1\nb,7,2\nc,n/a,3\n", ["string", "integer", "integer"], id="a word for none"),
+        pytest.param('" a",true\n"b, c",false\n', ["string", "boolean"], id="quotes"),
+        pytest.param("1990,4.5\n1991,2\n1992,1\n", ["integer", "number"], id="a year in the rows"),
+    ],
+)
+def test_a_first_line_that_is_plainly_a_row_is_one(tmp_path: Path, data: str, kinds: list[str]) -> None:
+    path = tmp_path / "bare.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + data.encode())
+    draft, contract = drafted(path)
+    assert "value: none # the first line looks like a row" in draft.text
+    assert [(column.name, column.kind) for column in contract.columns] == [
+        (f"column_{number}", kind) for number, kind in enumerate(kinds, start=1)
+    ]
+    found = checked(path, contract)
+    assert (draft.rows, found.files[0].rows_in, found.reasons) == (data.count("\n"), data.count("\n"), {})
+
+
+@pytest.mark.parametrize(
+    ("data", "names"),
+    [
+        pytest.param("id,amount\n1,2\n", ["id", "amount"], id="names"),
+        pytest.param("id,x\nana,y\n", ["id", "x"], id="texts only"),
+        pytest.param(",a\n1,2\n2,3\n", ["a"], id="a column without a name"),
+        pytest.param("n,unknown\n1,2\n2,3\n", ["n", "unknown"], id="a name that may mean no value"),
+        pytest.param("t,f\ntrue,false\n", ["t", "f"], id="names among truths"),
+        pytest.param("day,2\n2026-01-01,x\n2026-01-02\n2026-01-03\n", None, id="rows of another width"),
+    ],
+)
+def test_a_first_line_that_may_hold_names_does(tmp_path: Path, data: str, names: list[str] | None) -> None:
+    path = tmp_path / "named.csv"
+    path.write_text(data, "utf8")
+    if names is None:
+        with pytest.raises(ContractError, match="no header"):
+            draft_contract([path], dataset="x")
+        return
+    sample = read_sample([path])
+    assert (sample.layout.header, [column.name for column in sample.columns]) == ("first line", names)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.text("abcxyz", min_size=1, max_size=4),
+            st.integers(-999, 999),
+            st.floats(-99, 99).map(lambda x: round(x, 2)),
+        ),
+        min_size=2,
+        max_size=6,
+    )
+)
+def test_a_header_is_always_told_from_rows_where_a_column_is_of_numbers(rows: list[tuple[str, int, float]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        named = read_sample([table(Path(folder) / "n.csv", [("word", "count", "share"), *rows])])
+        bare = read_sample([table(Path(folder) / "b.csv", rows)])
+    assert (named.layout.header, named.rows) == ("first line", len(rows))
+    assert (bare.layout.header, bare.rows) == ("none", len(rows))
+
+
+def test_samples_with_and_without_a_header_are_not_alike(tmp_path: Path) -> None:
+    named = table(tmp_path / "1.csv", [("id", "x"), ("a", "1"), ("b", "2")])
+    bare = table(tmp_path / "2.csv", [("a", "1"), ("b", "2")])
+    with pytest.raises(ContractError, match=r"2\.csv.*header 'first line', as in the first.*'none'"):
+        read_sample([named, bare])
+
+
 def test_samples_of_several_kinds_are_refused(tmp_path: Path) -> None:
     one = table(tmp_path / "1.csv", [("id", "x"), ("a", "1")])
     two = table(tmp_path / "2.csv", [("id", "x"), ("a", "1")], delimiter=";")
@@ -333,7 +412,9 @@ def test_samples_of_several_kinds_are_refused(tmp_path: Path) -> None:
     [
         ("t.csv", b"", "no header"),
         ("t.csv", b"\n1,2\n", "no header"),
-        ("t.csv", b"1,2\n3,4\n", "no header"),
+        ("t.csv", b"0,1\n3,4\n", "no header"),
+        ("t.csv", b"a,1.5\nb,2020-01-01\n", "no header"),
+        ("t.csv", b"country,1990,1995\nNorway,1.5,2\nChile,3.5,4\n", "no header"),
         ("t.csv", b"ham,go\nham,stop\nspam,win\nham,x\n", "no header"),
         ("t.csv", b"a,a\n3,4\n", "column twice"),
         ("t.csv", b"a,b\n", "no rows"),

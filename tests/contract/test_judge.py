@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ import sqlglot
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from keelway.contract import Against, Contract, judge, load_contract, violations, within
-from keelway.contract.rules.judge import _at_home, _once, _repeats, _strangers, _TableCase, _without
+from keelway.contract import Against, Column, Contract, Rule, RuleKind, judge, load_contract, violations, within
+from keelway.contract.rules.judge import _at_home, _beside, _once, _repeats, _strangers, _TableCase, _without
 from keelway.contract.rules.queries import number_of
 from keelway.core import digest_bytes
 from keelway.engines.local.checker import DuckDbChecker
 from keelway.errors import ContractError, EngineError, UsageError
 from keelway.ingest import RawFile
+from keelway.testing.checks import contract_of
 
 # Ibis 12 calls a method that DuckDB 2.0 has renamed; the answer is the same.
 pytestmark = pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
@@ -248,6 +249,49 @@ def test_freshness_counts_to_when_the_rows_were_known(put: Put, contract: Contra
     references = {"customers": put("customers", CUSTOMERS)}
     found = judge(put("orders", rows), contract, references=references, event_time="day")
     assert "the youngest row is older than 2 d" not in found
+
+
+FRESH = Rule(RuleKind.FRESHNESS, ("seen",), "stale", maximum="172800")
+KNOWN = datetime(2026, 2, 5, 6, tzinfo=UTC)
+
+
+def age_rule(kind: str) -> Contract:
+    return contract_of(Column("seen", kind, required=True), rules=(FRESH,))
+
+
+@pytest.mark.parametrize("at", [KNOWN, None], ids=["a moment given", "by the rows"])
+@pytest.mark.parametrize("kind", [pa.date32(), pa.timestamp("us"), pa.timestamp("us", "UTC")], ids=str)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(past=st.lists(st.integers(0, 5), max_size=3), future=st.lists(st.integers(1, 30_000), max_size=3))
+def test_a_row_from_the_future_never_changes_what_is_said_of_freshness(
+    put: Put, kind: pa.DataType, at: datetime | None, past: list[int], future: list[int]
+) -> None:
+    moments = [KNOWN - timedelta(days=days) for days in past] + [KNOWN + timedelta(days=days) for days in future]
+    cells = pa.array([moment.replace(tzinfo=None) for moment in moments], pa.timestamp("us"))
+    seen = cells.cast(kind, safe=False) if pa.types.is_date(kind) else cells.cast(pa.int64()).cast(kind)
+    known = pa.array([KNOWN.replace(tzinfo=None)] * len(moments), pa.timestamp("us"))
+    table = put("dated", pa.table({"seen": seen, "_known_at": known}))
+    name = "date" if pa.types.is_date(kind) else "timestamp"
+    found = judge(table, age_rule(name), event_time="seen", at=at)
+    youngest = min(past) * 86_400 + (6 * 3600 if name == "date" else 0) if past else None
+    stale = youngest > 172_800 if youngest is not None else bool(future)
+    assert found == ({"stale": 1} if stale else {})
+
+
+@pytest.mark.filterwarnings("ignore")  # the Spark client is behind on pandas
+@pytest.mark.parametrize(("days", "found"), [((-3, 900), {"stale": 1}), ((-1, 900), {}), ((900,), {"stale": 1})])
+def test_spark_says_the_same_of_rows_from_the_future(spark: Any, days: tuple[int, ...], found: dict[str, int]) -> None:
+    rows = [(KNOWN + timedelta(days=number), KNOWN) for number in days]
+    spark._session.createDataFrame(rows, "seen timestamp, _known_at timestamp").createOrReplaceTempView("dated")
+    assert judge(spark.table("dated"), age_rule("timestamp"), event_time="seen") == found
+
+
+@pytest.mark.parametrize("dialect", ["snowflake", "databricks"])
+@pytest.mark.parametrize("kind", ["date", "timestamp", "timestamp('UTC')"])
+def test_the_moment_that_freshness_counts_to_compiles_for_a_warehouse(kind: str, dialect: str) -> None:
+    table = ibis.table({"seen": kind}, name="dated")
+    youngest = table.seen.max(where=table.seen <= _beside(table.seen, KNOWN))
+    assert "2026" in ibis.to_sql(table.aggregate(youngest=youngest), dialect=dialect)
 
 
 def test_freshness_needs_a_moment(put: Put, contract: Contract) -> None:

@@ -76,6 +76,38 @@ def test_what_the_whole_leaves_open_is_a_warning(
     assert finding.fix.endswith(".")
 
 
+BARE = CLEAN.replace(
+    "value: 0.2}", "value: 0.2}\n      - {property: header, value: none}\n      - {property: format, value: csv}"
+)
+
+
+def test_a_contract_without_a_header_has_no_findings(tmp_path: Path) -> None:
+    assert lint(tmp_path, BARE).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "said"),
+    [
+        (
+            BARE.replace("value: csv}", "value: csv}\n      - {property: unknownColumns, value: stop}"),
+            "unknownColumns",
+            "no column that is unknown",
+        ),
+        (
+            BARE.replace("{minimum: 0}", "{minimum: 0}, customProperties: [{property: aliases, value: [sum]}]"),
+            "amount",
+            "never use its aliases",
+        ),
+    ],
+)
+def test_names_mean_nothing_where_files_have_none(tmp_path: Path, text: str, where: str, said: str) -> None:
+    (finding,) = lint(tmp_path, text).findings
+    assert finding.where == where
+    assert said in finding.what
+    assert lint(tmp_path, text.replace("value: none", "value: first line")).findings == ()
+    assert lint(tmp_path, text.replace("value: csv", "value: ''")).findings == ()
+
+
 @pytest.mark.parametrize(
     ("column", "said"),
     [
@@ -168,10 +200,43 @@ def test_rules_that_only_warn_keep_nothing_out(tmp_path: Path) -> None:
     assert any("only warns" in finding.what for finding in lint(tmp_path, text).findings)
 
 
+def with_dependency(determinant: str, dependent: str, text: str = CLEAN) -> str:
+    rule = f"{{dependency: {{determinant: [{determinant}], dependent: [{dependent}]}}}}"
+    quality = f"    quality: [{{type: custom, engine: keelway, implementation: {rule}}}]\n    properties:\n"
+    return text.replace("    properties:\n", quality)
+
+
+@pytest.mark.parametrize("determinant", ["order_id", "day, order_id"])
+def test_what_follows_from_the_key_says_nothing(tmp_path: Path, determinant: str) -> None:
+    report = lint(tmp_path, with_dependency(determinant, "plan"))
+    assert not report.has_errors
+    (finding,) = report.findings
+    assert (finding.where, finding.fix) == ("plan", "Take it out, or name columns that rows do share.")
+    assert finding.what.startswith(f"It follows from {determinant}, which no two rows share")
+
+
+def test_what_follows_from_a_part_of_the_key_says_something(tmp_path: Path) -> None:
+    of_two = CLEAN.replace("name: day, ", "name: day, primaryKey: true, primaryKeyPosition: 2, ")
+    assert lint(tmp_path, with_dependency("order_id", "plan", of_two)).findings == ()
+    assert lint(tmp_path, with_dependency("day, plan", "amount")).findings == ()
+
+
+def test_what_follows_from_a_key_that_only_warns_says_something(tmp_path: Path) -> None:
+    repeats = "required: true, quality: [{metric: duplicateValues, mustBe: 0, severity: warn}]}"
+    warned = CLEAN.replace(
+        "{name: day, logicalType: date, required: true}", f"{{name: day, logicalType: date, {repeats}"
+    )
+    assert warned != CLEAN
+    assert lint(tmp_path, with_dependency("day", "plan", warned)).findings == ()
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("a: [", "line 1"),
+        (with_dependency("plan", "plan"), "other columns than those of the determinant"),
+        (with_dependency("town", "plan"), "determinant"),
+        (with_dependency("plan", "town"), "dependent"),
         (CLEAN.replace("v3.1.0", "v2.0.0"), "apiVersion"),
         (CLEAN.replace("logicalType: number", "logicalType: float"), "amount: logicalType"),
         (CLEAN.replace("{minimum: 0}", "{minimum: 5, maximum: 4}"), "at most the maximum"),

@@ -124,19 +124,21 @@ def test_a_property_of_another_tool_is_left_alone(tmp_path: Path) -> None:
 def test_the_object_says_how_its_files_are_read(tmp_path: Path) -> None:
     given = own(
         unknownColumns="quarantine", stopAtQuarantinedShare=0.25, format="csv", delimiter=";", quote="'",
-        encoding="latin-1", finalNewline="optional",
+        encoding="latin-1", finalNewline="optional", header="none", skipLines=3,
     )  # fmt: skip
     contract = of(tmp_path, schema=given)
     assert contract.unknown_columns is UnknownColumns.QUARANTINE
     assert contract.stop_at_quarantined_share == 0.25
     assert (contract.format, contract.delimiter, contract.quote, contract.encoding) == ("csv", ";", "'", "iso8859-1")
     assert not contract.final_newline
+    assert (contract.has_header, contract.skip_lines) == (False, 3)
 
 
 def test_what_is_not_said_of_files_has_safe_defaults(tmp_path: Path) -> None:
     contract = of(tmp_path)
     assert (contract.format, contract.delimiter, contract.quote, contract.encoding) == ("", ",", '"', "utf-8")
     assert contract.final_newline
+    assert (contract.has_header, contract.skip_lines) == (True, 0)
     assert contract.stop_at_quarantined_share == 1.0
     assert (contract.owner, contract.max_age_s, contract.retention_days) == ("", None, None)
 
@@ -147,11 +149,27 @@ def test_what_is_not_said_of_files_has_safe_defaults(tmp_path: Path) -> None:
         ("format", "xlsx"), ("delimiter", ""), ("delimiter", "::"), ("delimiter", '"'), ("quote", "''"),
         ("quote", "\n"), ("encoding", "klingon"), ("finalNewline", "maybe"), ("stopAtQuarantinedShare", True),
         ("stopAtQuarantinedShare", "half"), ("unknownColumns", True), ("delimeter", ";"),
+        ("header", "second line"), ("header", False), ("header", None), ("skipLines", -1), ("skipLines", 1.5),
+        ("skipLines", True), ("skipLines", "2"), ("skipLines", 10**9),
     ],
 )  # fmt: skip
 def test_a_wrong_property_of_the_object_is_named(tmp_path: Path, name: str, value: Any) -> None:
     with pytest.raises(ContractError, match=name):
         of(tmp_path, schema=own(**{name: value}))
+
+
+def test_the_usual_header_may_be_said(tmp_path: Path) -> None:
+    contract = of(tmp_path, schema=own(header="first line", skipLines=0))
+    assert (contract.has_header, contract.skip_lines) == (True, 0)
+
+
+def test_what_is_said_of_a_header_must_be_known(tmp_path: Path) -> None:
+    with pytest.raises(ContractError) as caught:
+        of(tmp_path, schema=own(header="no"))
+    assert (caught.value.expected, caught.value.found) == ("first line or none", "'no'")
+    with pytest.raises(ContractError) as caught:
+        of(tmp_path, schema=own(skipLines=-2))
+    assert (caught.value.expected, caught.value.found) == ("a whole number of lines from 0 to 100000", "-2")
 
 
 def test_a_file_without_quotes_is_possible(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def rules(
     kind: str = "string",
     fields: dict[str, Any] | None = None,
     relations: list[dict[str, Any]] | None = None,
+    more: Iterable[str] = (),
 ) -> list[Rule]:
     """Return the rules of a contract whose column `a` or whose schema has some rules under `quality`."""
     document = {
@@ -34,6 +36,7 @@ def rules(
                 "properties": [
                     {"name": "a", "logicalType": kind, "quality": column or [], **(fields or {})},
                     {"name": "b", "logicalType": "integer"},
+                    *({"name": name, "logicalType": "string"} for name in more),
                 ],
             }
         ],
@@ -264,6 +267,66 @@ def test_a_condition_may_stand_at_a_column_and_have_a_name(tmp_path: Path) -> No
 def test_a_condition_that_does_not_fit_the_columns_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ContractError, match="schema orders: not true"):
         rules(tmp_path, schema=[keelway(text)])
+
+
+def dependency(determinant: Any, dependent: Any, **more: Any) -> dict[str, Any]:
+    return keelway({"dependency": {"determinant": determinant, "dependent": dependent}}, **more)
+
+
+def test_a_functional_dependency_has_its_dependent_last(tmp_path: Path) -> None:
+    assert rules(tmp_path, schema=[dependency(["a"], ["b"])]) == [
+        Rule(K.FUNCTIONAL_DEPENDENCY, ("a", "b"), "b: does not follow from a")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "reasons"),
+    [(None, ["a: does not follow from c, b", "d: does not follow from c, b"]), ("odd", ["a: odd", "d: odd"])],
+)
+def test_each_dependent_column_is_a_rule_of_its_own(tmp_path: Path, name: str | None, reasons: list[str]) -> None:
+    rule = dependency(["c", "b"], ["a", "d"], severity="warn", **({"name": name} if name else {}))
+    found = [each for each in rules(tmp_path, schema=[rule], more=["c", "d"]) if each.kind is K.FUNCTIONAL_DEPENDENCY]
+    assert [each.columns for each in found] == [("c", "b", "a"), ("c", "b", "d")]
+    assert [each.reason for each in found] == reasons
+    assert {each.severity for each in found} == {S.WARN}
+
+
+def test_a_name_is_the_reason_of_one_dependency(tmp_path: Path) -> None:
+    (found,) = rules(tmp_path, schema=[dependency(["a"], ["b"], name="one b for each a", severity="file")])
+    assert (found.reason, found.severity) == ("one b for each a", S.FILE)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (dependency(["a"], ["c"]), "dependent"),
+        (dependency(["c"], ["a"]), "determinant"),
+        (dependency([], ["a"]), "determinant"),
+        (dependency(["a"], []), "dependent"),
+        (dependency("a", ["b"]), "determinant"),
+        (dependency(["a"], "b"), "dependent"),
+        (dependency(["a", "a"], ["b"]), "each column once"),
+        (dependency(["a"], ["b", "b"]), "each column once"),
+        (dependency([["a"]], ["b"]), "determinant"),
+        (dependency(["a", "b"], ["b"]), "other columns than those of the determinant"),
+        (dependency(["a"], ["b"], mustBe=0), "no operator"),
+        (dependency(["a"], ["b"], severity="fatal"), "severity"),
+        (keelway({"dependency": {"determinant": ["a"]}}), "implementation"),
+        (keelway({"dependency": {"determinant": ["a"], "dependent": ["b"], "against": "previous"}}), "implementation"),
+        (keelway({"dependency": ["a", "b"]}), "implementation"),
+        (keelway({"dependency": {"determinant": ["a"], "dependent": ["b"]}, "metric": "psi"}), "implementation"),
+        (keelway({"metric": "psi"}, mustBeLessThan=1), "dependency"),
+    ],
+)
+def test_a_wrong_dependency_is_named(tmp_path: Path, rule: dict[str, Any], said: str) -> None:
+    with pytest.raises(ContractError, match=r"schema orders, quality|schema orders: ") as caught:
+        rules(tmp_path, schema=[rule])
+    assert said in str(caught.value)
+
+
+def test_a_dependency_does_not_stand_at_a_column(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"implementation.*a condition in SQL, or metric: psi"):
+        rules(tmp_path, column=[dependency(["b"], ["a"])])
 
 
 def test_a_query_is_kept_with_its_placeholder(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -31,6 +32,7 @@ schema:
       - {property: encoding, value: latin-1}
     quality:
       - {type: custom, engine: keelway, implementation: "amount >= 0 or note = '<none>'", name: "paid & <due>"}
+      - {type: custom, engine: keelway, implementation: {dependency: {determinant: [email], dependent: [note]}}}
     properties:
       - {name: order_id, logicalType: string, primaryKey: true, primaryKeyPosition: 1, required: true}
       - name: email
@@ -115,6 +117,8 @@ def test_the_page_says_everything_the_contract_does(contract: Contract) -> None:
         "blanks at both ends are cut",
         "one of <b>, </pre> (quarantine row)",
         "paid & <due>",
+        "note follows from email (quarantine row)",
+        "note: does not follow from email",
         "kept as a token",
         "PII: direct",
         "restricted",
@@ -143,6 +147,12 @@ def test_the_page_can_be_read_by_a_screen_reader(contract: Contract) -> None:
     assert all(each.get("scope") in ("col", "row") for each in outline.all("th"))
     regions = [each for each in outline.all("div") if each.get("role") == "region"]
     assert all(each.get("tabindex") == "0" and each.get("aria-label") for each in regions)
+
+
+def test_the_page_says_what_stands_above_the_rows(contract: Contract) -> None:
+    assert "no header" not in Outline(contract_page(contract)).text
+    text = Outline(contract_page(replace(contract, has_header=False, skip_lines=3))).text
+    assert "no header: columns in this order, 3 lines above are passed over" in text
 
 
 def test_what_a_contract_does_not_say_has_no_place(contract: Contract, tmp_path: Path) -> None:

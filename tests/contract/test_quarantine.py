@@ -446,6 +446,33 @@ def test_a_row_is_released_from_a_file_of_any_form(desk: Desk, form: str) -> Non
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("head", ["", "orders of the day\n\n"], ids=["bare", "below a title"])
+@pytest.mark.parametrize("has_header", [True, False])
+def test_a_row_is_released_with_or_without_a_header(desk: Desk, has_header: bool, head: str) -> None:
+    lines = head.count("\n")
+    own = f"- {{property: skipLines, value: {lines}}}" + (
+        "" if has_header else "\n      - {property: header, value: none}"
+    )
+    desk.mend("value: 1.0}", f"value: 1.0}}\n      {own}")
+    above = head + (HEADER if has_header else "")
+    desk.upload("1997-01-01", f"{above}2,1997-01-01,0,3\n1,1997-01-01,1,2\n4,1997-01-01,0,5\n".encode())
+    desk.load()
+    assert desk.lines() == [lines + has_header + 1, lines + has_header + 3]
+    assert desk.release(f"{NAME}:{lines + has_header + 3}", waive=("all",), by=BO).rows == 1
+    desk.load()
+    assert desk.customers() == ["1", "4"]
+
+
+def test_single_rows_are_not_released_below_another_header(desk: Desk) -> None:
+    desk.upload("1997-01-01", "1,1997-01-01,1,2\n2,1997-01-01,0,3\n")
+    desk.load()
+    desk.mend("value: 1.0}", "value: 1.0}\n      - {property: header, value: none}")
+    with pytest.raises(ContractError, match="cannot be released") as caught:
+        desk.release(f"{NAME}:3", waive=("all",), by=BO)
+    assert (caught.value.expected[:20], caught.value.found[:14]) == ("files with no header", "a header below")
+    assert desk.lines() == [3]
+
+
 def test_bytes_of_another_encoding_stay_as_they_are(desk: Desk) -> None:
     desk.mend("value: 1.0}", "value: 1.0}\n      - {property: encoding, value: latin-1}")
     desk.mend("pattern: '^[0-9]+$'", "pattern: '^[a-zé]+$'")

@@ -30,7 +30,9 @@ __all__ = ["seaweed"]  # the fixture
 @pytest.fixture
 def url(seaweed: SeaweedServer) -> str:
     bucket = seaweed.bucket()
-    obstore.put(open_store(f"s3://{bucket}", seaweed.options).client, "ready", b"")  # a bucket comes with its first object
+    obstore.put(
+        open_store(f"s3://{bucket}", seaweed.options).client, "ready", b""
+    )  # a bucket comes with its first object
     return f"s3://{bucket}/tables"
 
 
@@ -61,8 +63,7 @@ class TestObjectDeltaTables(TableStoreConformance):
 def test_of_twelve_racing_writers_one_wins(seaweed: SeaweedServer, url: str, orders: Orders, tmp_path: Path) -> None:
     orders.append(0)
     racers = [
-        Orders(tables_at(url, seaweed.options, tmp_path / "cache"), tmp_path / str(number))
-        for number in range(RACERS)
+        Orders(tables_at(url, seaweed.options, tmp_path / "cache"), tmp_path / str(number)) for number in range(RACERS)
     ]
     files = [racer.staged(number + 1) for number, racer in enumerate(racers)]
     store = open_store(url, seaweed.options).client

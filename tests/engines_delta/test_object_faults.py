@@ -9,7 +9,7 @@ import obstore
 import pytest
 
 from keelway.core import digest_file
-from keelway.engines.delta import DeltaTables
+from keelway.engines.delta import DeltaTables, folders
 from keelway.engines.delta import tables as module
 from keelway.engines.delta.folders import ObjectFolder
 from keelway.engines.obstore import Patience, open_store
@@ -77,6 +77,20 @@ def test_a_commit_whose_every_answer_is_lost_is_found_again(orders: Orders, prox
     proxy.heal()
     assert len(orders.tables.files("orders")) == 2, "it was done, though nobody knew"
     assert orders.commit(*seen.files, file) == 1, "and is found, not done again"
+
+
+def test_a_commit_is_not_tried_again_when_its_time_is_up(
+    orders: Orders, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, seen = orders.staged(2), orders.seen
+    proxy.always(Fault.SILENCE, where=COMMIT)
+    monkeypatch.setattr(folders, "COMMIT_WITHIN_S", 0.5)
+    proxy.requests.clear()
+    with pytest.raises(StorageError):
+        orders.commit(*seen.files, file)
+    assert len(proxy.requests) == 1
+    proxy.heal()
+    assert orders.commit(*seen.files, file) == 1
 
 
 @pytest.mark.parametrize("fault", BROKEN)

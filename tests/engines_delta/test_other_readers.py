@@ -134,7 +134,9 @@ def test_every_version_on_an_object_store_reads_the_same(
     bucket = seaweed.bucket()
     obstore.put(open_store(f"s3://{bucket}", seaweed.options).client, "ready", b"")
     url = f"s3://{bucket}/tables"
-    tables = DeltaTables.at(url, open_store(url, seaweed.options).client, options=seaweed.options, cache=tmp_path / "cache")
+    tables = DeltaTables.at(
+        url, open_store(url, seaweed.options).client, options=seaweed.options, cache=tmp_path / "cache"
+    )
     orders = Versions.open(tmp_path, tables=tables)
     for snapshot in history(orders):
         found = reader(f"{url}/orders", snapshot, seaweed)

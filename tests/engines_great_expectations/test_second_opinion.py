@@ -32,6 +32,7 @@ schema:
       - {type: custom, engine: keelway, implementation: "paid <= price", name: paid too much}
       - {type: custom, engine: keelway, implementation: "paid > 0 or plan = 'free'", name: unpaid}
       - {metric: rowCount, mustBeBetween: [2, 1000], severity: stop}
+      - {type: custom, engine: keelway, implementation: {dependency: {determinant: [receipt], dependent: [plan]}}}
     properties:
       - {name: order_id, logicalType: string, primaryKey: true, primaryKeyPosition: 1, required: true}
       - {name: line, logicalType: integer, primaryKey: true, primaryKeyPosition: 2, required: true}
@@ -188,6 +189,7 @@ def test_a_rule_on_the_batch_is_asked_of_a_batch(contract: Contract) -> None:
 def test_what_is_not_asked_is_listed_with_why(contract: Contract) -> None:
     unasked = {each.reason: each.why for each in plan_of(contract).unasked}
     assert "other than the comparison of two columns" in unasked["unpaid"]
+    assert "rows that share a value" in unasked["plan: does not follow from receipt"]
     assert any("many" in why for why in unasked.values())
     assert sum("types" in why for why in unasked.values()) == 6
 

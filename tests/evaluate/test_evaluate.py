@@ -12,8 +12,8 @@ import pytest
 from keelway.core import digest_of, parse_json
 from keelway.engines.local.tracker import NoTracker
 from keelway.errors import MissingRecordError, TrainingError
-from keelway.evaluate import Scorecard, auc_interval, check_metrics, compare, compare_aucs
-from keelway.testing.training import BOOSTED, CUTS, LOGISTIC, TrainingWorld, churn_model, with_column
+from keelway.evaluate import METRICS, Scorecard, auc_interval, compare, compare_aucs
+from keelway.testing.training import BOOSTED, CUTS, LOGISTIC, TrainingWorld, with_column
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,25 @@ class Fixed:
         return [float(each) for each in columns[self.by]] if self.by else [self.value] * count
 
 
+@dataclass(frozen=True)
+class Halves:
+    """A rival that is a little for or against, by what was spent."""
+
+    name: str = "halves"
+
+    def __call__(self, columns: Mapping[str, Sequence[Any]]) -> list[float]:
+        return [0.6 if each < 60 else 0.4 for each in columns["spend"]]
+
+
 def test_a_scorecard_measures_the_test_cut_and_keeps_its_predictions(world: TrainingWorld) -> None:
     trained = world.fit()
     card = world.card(trained)
     kept = parse_json(world.artifacts.get(card.predictions))
     assert (card.rows, card.test_as_of, card.positives) == (300, CUTS[2], sum(kept["labels"]))
-    assert card.metrics["roc_auc"] == auc_interval(kept["labels"], kept["probabilities"])
-    assert set(card.metrics) == {"roc_auc", "log_loss", "brier", "average_precision", "ece"}
+    assert card.metrics["roc_auc"] == auc_interval(kept["labels"], kept["predictions"])
+    assert set(card.metrics) == set(METRICS["binary"])
     for each in card.metrics.values():
-        assert 0 <= each.low <= each.value <= each.high
+        assert -1 <= each.low <= each.value <= each.high
     with world.state.snapshot() as tx:
         assert tx.by_digest(Scorecard, digest_of(card)) == card
     assert world.card(trained) == card
@@ -123,17 +133,19 @@ def test_another_feature_table_is_refused(world: TrainingWorld) -> None:
 
 def test_an_unknown_metric_is_refused_before_anything_is_read(world: TrainingWorld) -> None:
     trained = world.fit()
-    world.declare(metrics=("roc_auc", "f1"))
-    with pytest.raises(TrainingError, match=r"unknown metrics.*log_loss.*found f1"):
+    world.declare(metrics=("roc_auc", "f2"))
+    with pytest.raises(TrainingError, match=r"unknown metrics.*log_loss.*found f2"):
         world.card(replace(trained, feature_table=trained.pipeline))
 
 
-def test_only_metrics_with_a_paired_test_decide() -> None:
-    model = churn_model()
-    for first in ("roc_auc", "log_loss", "brier"):
-        check_metrics(replace(model, metrics=(first, "ece")))
-    with pytest.raises(NotImplementedError, match="Comparing models by ece is not built"):
-        check_metrics(replace(model, metrics=("ece", "roc_auc")))
+@pytest.mark.parametrize("metric", [*METRICS["binary"], "precision_at_50"])
+def test_any_metric_decides(world: TrainingWorld, metric: str) -> None:
+    world.declare(metrics=(metric,))
+    card = world.card(world.fit(), Halves())
+    assert card.versus_champion is not None
+    assert (card.versus_champion.metric, card.versus_champion.against) == (metric, "halves")
+    assert metric in card.metrics
+    assert 0 <= card.versus_champion.p_value <= 1
 
 
 def test_the_first_estimator_wins_unless_a_later_one_is_clearly_better(world: TrainingWorld) -> None:
@@ -163,7 +175,7 @@ def test_the_comparison_on_the_card_is_the_paired_test(world: TrainingWorld) -> 
     card = world.card(world.fit())
     kept = parse_json(world.artifacts.get(card.predictions))
     spend = world_rows(world)
-    assert card.versus_trivial == compare_aucs(kept["labels"], kept["probabilities"], -spend, against="-spend")
+    assert card.versus_trivial == compare_aucs(kept["labels"], kept["predictions"], -spend, against="-spend")
 
 
 def world_rows(world: TrainingWorld) -> Any:

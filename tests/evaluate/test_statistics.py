@@ -38,7 +38,7 @@ def test_delong_equals_its_definition() -> None:
 def test_the_same_scores_differ_in_nothing_and_nan_is_refused() -> None:
     labels, scores = [0, 1, 0, 1, 1, 0], [0.1, 0.8, 0.3, 0.2, 0.9, 0.4]
     same = compare_aucs(labels, scores, scores, against="itself")
-    assert (same.p_value, same.verdict) == (1.0, "no difference")
+    assert (same.p_value, same.verdict) == (1.0, "no difference shown")
     with pytest.raises(TrainingError):
         auc_interval(labels, [float("nan"), *scores[1:]])
 

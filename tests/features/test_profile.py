@@ -1,7 +1,7 @@
 """Profiles count every value into one bin or level."""
 
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keelway.core import canonical_json, parse_json, revive
@@ -16,6 +16,7 @@ def table(values: list[float | None], levels: list[str] | None = None) -> pa.Tab
     return pa.table({"x": pa.array(values, pa.float64()), "k": pa.array(names, pa.string())})
 
 
+@settings(deadline=None, max_examples=50)
 @given(numbers, numbers)
 def test_every_value_is_counted_once(first: list[float | None], second: list[float | None]) -> None:
     profile = profile_of(table(first), [X, K])
@@ -42,3 +43,14 @@ def test_rare_levels_are_counted_together() -> None:
     assert len(column.levels) == 51
     assert column.nulls == 1
     assert sum(column.levels.values()) == 62
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.floats(1e300, 1.7e308) | st.floats(-1.7e308, -1e300), min_size=2))
+def test_numbers_near_the_end_of_their_range_have_a_profile(values: list[float]) -> None:
+    column = profile_of(table(values), [X]).columns["x"]
+
+    assert revive(parse_json(canonical_json(column)), type(column)) == column
+    assert column.mean is not None
+    assert min(values) / 1e300 - 1 <= column.mean / 1e300 <= max(values) / 1e300 + 1
+    assert sum(column.counts) == len(values)

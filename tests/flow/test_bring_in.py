@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -16,14 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keelway.contract import CheckedBatch, Column, Selection, quarantined
-from keelway.core import Action, digest_of
+from keelway.core import Action, Digest, digest_file, digest_of
 from keelway.engines.delta import DeltaTables
 from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.local.checker import DuckDbChecker
 from keelway.errors import ContractError, IntegrityError, SourceError
 from keelway.flow import Context, Loaded, bring_in, bring_in_batches, comparison, terms_of
-from keelway.ingest import Batch, Pulled, WaitReason
+from keelway.ingest import Batch, ObjectInfo, Pulled, WaitReason, pull
 from keelway.ledger import decisions
+from keelway.privacy import PersonalData
 from keelway.project import Dataset
 from keelway.snapshot import Snapshot, newest, read
 from keelway.testing.flow import step_context
@@ -211,6 +213,90 @@ def test_a_batch_that_comes_back_is_no_endless_loop(dock: Dock, monkeypatch: pyt
         dock.bring_in()
 
 
+@pytest.fixture
+def two_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a batch hold two files at most."""
+    monkeypatch.setattr("keelway.ingest.pull", functools.partial(pull, max_files=2))
+
+
+@dataclass
+class Listed:
+    """A source that counts how often it is listed."""
+
+    inner: MemoryObjects
+    globs: list[str] = field(default_factory=list)
+
+    def list(self, glob: str) -> Iterator[ObjectInfo]:
+        self.globs.append(glob)
+        return self.inner.list(glob)
+
+    def fetch(self, info: ObjectInfo, target: Path) -> Digest:
+        return self.inner.fetch(info, target)
+
+
+@pytest.mark.usefixtures("two_at_once")
+def test_a_run_of_several_batches_lists_the_source_once(dock: Dock) -> None:
+    source = Listed(dock.source)
+    dock.context = replace(dock.context, source=source)
+    for number in range(1, 6):
+        dock.upload(f"orders/{number}.csv", f"{number},ana,2026-03-01,5", age=timedelta(hours=10 - number))
+    assert [len(loaded.batch.files) for loaded in dock.bring_in()] == [2, 2, 1]
+    assert source.globs == [ORDERS.source]
+    assert dock.bring_in() == []
+    assert len(source.globs) == 2, "the next run looks anew"
+
+
+@pytest.mark.usefixtures("two_at_once")
+def test_a_batch_whose_files_all_change_does_not_end_the_run(dock: Dock) -> None:
+    for number in range(1, 5):
+        dock.upload(f"orders/{number}.csv", f"{number},ana,2026-03-01,5", age=timedelta(hours=10 - number))
+    for name in ("raw/orders/1.csv", "raw/orders/2.csv"):
+        dock.source.meddling[name] = lambda name=name: dock.source.objects.pop(name)
+    last = bring_in_batches(ORDERS, dock.context)
+    assert dock.ids() == ["3", "4"]
+    assert last.waits == {WaitReason.CHANGED: 2}
+
+
+@pytest.mark.usefixtures("two_at_once")
+def test_a_run_of_several_batches_checks_each_earlier_file_once(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
+    dock.write("orders", UNIQUE)
+    dock.upload("orders/0.csv", "0,ana,2026-03-01,5")
+    dock.bring_in()
+    for number in range(1, 9):
+        dock.upload(f"orders/{number}.csv", f"{number},ana,2026-03-01,5", age=timedelta(minutes=50 - number))
+    hashed: list[str] = []
+
+    def noted(path: Path) -> Digest:
+        hashed.append(path.name)
+        return digest_file(path)
+
+    monkeypatch.setattr(importlib.import_module("keelway.snapshot.read"), "digest_file", noted)
+    assert len(dock.bring_in()) == 4
+    assert len(hashed) == len(set(hashed)) == 4, "the version before, and each new one but the last"
+    assert dock.ids() == [f"{number}" for number in range(9)]
+
+
+@pytest.mark.usefixtures("two_at_once")
+def test_an_earlier_file_that_is_altered_between_two_batches_stops_the_run(dock: Dock) -> None:
+    dock.write("orders", UNIQUE)
+    for number in range(1, 7):
+        dock.upload(f"orders/{number}.csv", f"{number},ana,2026-03-01,5", age=timedelta(minutes=50 - number))
+    loaded: list[Loaded] = []
+
+    def told(one: Loaded) -> None:
+        loaded.append(one)
+        if len(loaded) == 2:
+            found = dock.version()
+            assert found is not None
+            path = read(found, tables=dock.context.tables, artifacts=dock.context.artifacts)[0]
+            path.chmod(0o644)
+            path.write_bytes(path.read_bytes()[::-1])
+
+    with pytest.raises(IntegrityError, match="was altered"):
+        bring_in_batches(ORDERS, dock.context, told=told)
+    assert len(loaded) == 2
+
+
 # --- batches that bring no rows ---------------------------------------------------------------------------------------
 
 
@@ -346,7 +432,7 @@ def test_a_person_is_a_token_in_the_version_and_the_raw_file_lies_elsewhere(dock
     dock.write("orders", PERSONAL)
     dock.upload("orders/a.csv", "1,ana,2026-03-01,5")
     sealed = Sealed(tmp_path / "sealed")
-    personal = SimpleNamespace(tokens=Nicknames(), artifacts=sealed)
+    personal = PersonalData(tokens=Nicknames(), artifacts=sealed)
     dock.context = replace(dock.context, personal=lambda: personal, artifacts=sealed)
     [loaded] = dock.bring_in()
     assert [row["customer"] for row in dock.rows()] == ["tok_3_customer"]

@@ -11,9 +11,9 @@ import pytest
 
 from keelway.core import VersionName
 from keelway.errors import ProjectError
-from keelway.flow import Plan, train_plan
+from keelway.flow import Plan, check_plan, train_plan
 from keelway.flow.steps import MaturedCuts, cuts_step
-from keelway.project import Cuts, Dataset, Estimator, Label, Model, Project, feature_set
+from keelway.project import Cuts, Dataset, Ensemble, Estimator, Label, Model, Project, RandomSplit, feature_set
 from keelway.testing.flow import step_context
 
 orders = Dataset("orders", contract="contracts/orders.yaml", source="raw/*.csv", event_time="ordered_at")
@@ -68,6 +68,15 @@ def test_the_training_plan_takes_each_dataset_and_each_estimator() -> None:
     }
 
 
+def test_an_ensemble_is_trained_after_its_members() -> None:
+    both = replace(churn, estimators=(*churn.estimators, Ensemble("both", ("logistic", "boosting"))))
+    plan = train_plan(both, Project("shop", models=(both,)))
+    assert plan.step("train:both").needed() == ("features", "train:logistic", "train:boosting")
+    assert plan.step("train:logistic").needed() == ("features",)
+    assert plan.step("compare").needed() == ("evaluate:logistic", "evaluate:boosting", "evaluate:both")
+    check_plan(plan)
+
+
 def test_the_training_plan_survives_json() -> None:
     plan = train_plan(churn, project, champion=VersionName("churn:3"))
     assert Plan.from_json(plan.to_json()) == plan
@@ -95,3 +104,28 @@ def test_cuts_wait_for_their_labels(now: datetime, orders_until: datetime, month
     context.state.close()
     assert cuts == MaturedCuts("churn", cuts.as_ofs, min(now, orders_until))
     assert [cut.month for cut in cuts.as_ofs] == months
+
+
+people = Dataset("people", contract="contracts/people.yaml", source="people/*.csv", event_time="")
+
+
+@feature_set(entity="person", sources=[people])
+def facts(people: Any, as_of: Any) -> Any:
+    return people
+
+
+@Label.define(entity="person", source=people)
+def rich(people: Any, as_of: Any) -> Any:
+    return people
+
+
+@pytest.mark.parametrize("later_d", [0, 30], ids=["at once", "a month later"])
+def test_without_cut_dates_the_data_says_what_the_present_is(later_d: int, tmp_path: Path) -> None:
+    """Whenever it is run, the same files have the same cut, so that nothing is computed again."""
+    wealth = Model("wealth", features=(facts,), label=rich, estimators=churn.estimators, cuts=None, split=RandomSplit())
+    context = step_context(tmp_path, project=Project("shop", models=(wealth,)), now=MARCH + timedelta(days=later_d))
+    snapshots: Any = [Seen("people", MARCH)]
+    cuts = cuts_step(context, model="wealth", snapshots=snapshots)
+    context.state.close()
+    just_after = MARCH + timedelta(microseconds=1)
+    assert cuts == MaturedCuts("wealth", (just_after,), just_after)

@@ -12,8 +12,7 @@ import pytest
 from keelway.core import Action, PrincipalId, digest_of
 from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.sql import SqlState
-from keelway.ingest import Batch, Outlook, Pulled, loaded_pointer, pending, pull
-from keelway.ingest.look import MAX_FILES, look
+from keelway.ingest import MAX_FILES, Batch, Listing, Outlook, Pulled, loaded_pointer, pending, pull
 from keelway.ingest.partition import Span
 from keelway.ledger import decisions
 from keelway.project import Dataset
@@ -55,8 +54,8 @@ class Quay:
 
     def preview(self, **more: object) -> Outlook:
         span = Span.of(more.pop("since", None), more.pop("until", None))  # type: ignore[arg-type]
-        with self.state.snapshot() as tx:
-            return look(
+        with Listing() as listing, self.state.snapshot() as tx:
+            return listing.next(
                 self.dataset, source=self.source, tx=tx, now=self.now, span=span, **{"max_files": MAX_FILES, **more}
             )  # type: ignore[arg-type]
 

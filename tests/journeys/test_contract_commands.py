@@ -73,8 +73,16 @@ def test_a_draft_of_a_broken_file_says_which_rows_do_not_fit(tmp_path: Path) -> 
     assert "fields" in result.stderr
 
 
-def test_a_sample_without_a_header_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("1,2\n3,4\n", "utf8")
+def test_a_sample_without_a_header_is_drafted_by_the_places_of_its_columns(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("ana,2\nbo,4\n", "utf8")
+    result = call("contract", "init", tmp_path / "t.csv")
+    assert result.exit_code == 0
+    assert "property: header" in result.stdout
+    assert "name: column_2" in result.stdout
+
+
+def test_a_sample_that_may_lack_a_header_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("0,1\n3,4\n", "utf8")
     result = call("contract", "init", tmp_path / "t.csv")
     assert result.exit_code == 1
     assert "no header" in result.stderr

@@ -81,7 +81,7 @@ def test_a_bundle_of_a_version_holds_no_sealed_byte(loaded: Path, tmp_path: Path
     with people.opened(loaded) as app:
         proof = app.evidence.prove("visits", out=tmp_path / "bundle.json")
         data = (tmp_path / "bundle.json").read_bytes()
-        checked = verify_bundle(data, key=app.workspace.public_key)
+        checked = verify_bundle(data, key=app.workspace.signing.public_key)
     assert proof.raw_files == 1
     assert "  1 of them by their digests alone: sealed, erased, or kept elsewhere" in checked.tree
     assert b"x.org" not in data
@@ -91,7 +91,7 @@ def test_a_sealed_file_is_proven_against_the_companys_own(loaded: Path, tmp_path
     with people.opened(loaded) as app:
         app.privacy.erase("ana")
         app.evidence.prove("visits", out=tmp_path / "bundle.json")
-        data, key = (tmp_path / "bundle.json").read_bytes(), app.workspace.public_key
+        data, key = (tmp_path / "bundle.json").read_bytes(), app.workspace.signing.public_key
     assert verify_bundle(data, key=key, files=loaded).files_checked == 1
 
 

@@ -91,7 +91,6 @@ WRONG: dict[str, Callable[[], object]] = {
     "name": lambda: Dataset("Orders!", contract="c", source="s", event_time="at"),
     "contract outside": lambda: Dataset("o", contract="../c.yaml", source="s", event_time="at"),
     "absolute source": lambda: Dataset("o", contract="c", source="/etc/*", event_time="at"),
-    "no event time": lambda: Dataset("o", contract="c", source="s", event_time=""),
     "key twice": lambda: Dataset("o", contract="c", source="s", event_time="at", keys=("a", "a")),
     "no as_of": lambda: _declare(no_cut, ORDERS),
     "swapped tables": lambda: _declare(swapped, ORDERS, VISITS),
@@ -99,7 +98,9 @@ WRONG: dict[str, Callable[[], object]] = {
     "same source twice": lambda: _declare(swapped, ORDERS, ORDERS),
     "horizon text": lambda: Label.define(entity="c", source=ORDERS, horizon="soon"),
     "no horizon": lambda: Label.define(entity="c", source=ORDERS, horizon=timedelta(0))(churned.function),
-    "absent": lambda: Label.define(entity="c", source=ORDERS, horizon="1d", absent=2)(churned.function),
+    "absent": lambda: model(
+        label=Label.define(entity="customer", source=ORDERS, horizon="1d", absent=2)(churned.function)
+    ),
     "estimator path": lambda: Estimator("a", "LogisticRegression"),
     "imputation": lambda: Preprocessing(impute="magic"),  # type: ignore[arg-type]
     "rare level": lambda: Preprocessing(rare_level=0),

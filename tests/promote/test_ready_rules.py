@@ -9,12 +9,13 @@ import copy
 import math
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from keelway.core import Verdict
 from keelway.engines.rego import RegoEngine
+from keelway.evaluate import VerdictWord
 from keelway.promote import load_policy, policy
 
 REPOSITORY = Path(__file__).parents[2]
@@ -216,6 +217,13 @@ def test_where_there_is_nothing_to_compare_with_the_champion_is_not_asked_for(
 ) -> None:
     worse = but(versus_champion=None, champion__compared="", **changes)
     assert RegoEngine().judge(gate_of("not_worse_than_champion", tmp_path), worse).allowed
+
+
+@pytest.mark.parametrize("rule", ["champion", "trivial"])
+@pytest.mark.parametrize("word", [*get_args(VerdictWord), "no difference"])  # the last is of earlier scorecards
+def test_every_verdict_but_worse_is_not_worse(word: str, rule: str, tmp_path: Path) -> None:
+    told = but(**{f"versus_{rule}__verdict": word})
+    assert RegoEngine().judge(gate_of(f"not_worse_than_{rule}", tmp_path), told).allowed == (word != "worse")
 
 
 def test_every_ready_rule_is_tested_and_told_of_in_the_documents() -> None:

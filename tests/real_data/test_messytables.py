@@ -32,7 +32,11 @@ KNOWN = tomllib.loads(Path(__file__).with_suffix("").with_name("messytables.toml
 SMS = "E_F_sms_spam_latin1.csv.gz"
 KNOWN_AT = datetime(2026, 3, 2, tzinfo=UTC)
 LOADED = [name for name, known in KNOWN.items() if known["outcome"] != "refused"]
-DRAFTED = [name for name in LOADED if KNOWN[name]["rows"] and not KNOWN[name].get("bad") and name != "long.csv"]
+DRAFTED = [
+    name
+    for name in LOADED
+    if KNOWN[name]["rows"] and not {"bad", "skipLines"} & KNOWN[name].keys() and name != "long.csv"
+]
 REFUSED = [name for name, known in KNOWN.items() if known["outcome"] == "refused"]
 
 
@@ -63,7 +67,7 @@ def files(data_folder: Path, unpacked) -> dict[str, bytes]:
 def written_contract(folder: Path, columns: list[str], known: dict[str, Any], *, required: bool = False, **own: Any):
     """Return a contract that asks for texts in these columns, and takes the day from the folder."""
     properties = {"format": "csv", "finalNewline": "optional", **own}
-    properties |= {key: known[key] for key in ("encoding", "delimiter") if key in known}
+    properties |= {key: known[key] for key in ("encoding", "delimiter", "header", "skipLines") if key in known}
     document = {
         "apiVersion": "v3.1.0", "kind": "DataContract", "id": "messy", "version": "1.0.0", "status": "active",
         "schema": [{
@@ -108,11 +112,15 @@ def asked_of(known: dict[str, Any]) -> list[str]:
 
 
 def as_python_reads_it(body: bytes, known: dict[str, Any]) -> list[list[str]]:
-    """Return the rows of a file, the header first, as Python's own reader understands them."""
+    """Return the rows of a file, below its header or else the names of its columns, as Python's own reader has them."""
     body = gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
     encoding = known.get("encoding", "utf-8-sig")
     text = body.decode(encoding)
-    return list(csv.reader(io.StringIO(text, newline=""), delimiter=known.get("delimiter", ",")))
+    lines = io.StringIO(text, newline="")
+    for _ in range(known.get("skipLines", 0)):
+        next(lines)
+    rows = [row for row in csv.reader(lines, delimiter=known.get("delimiter", ",")) if row]
+    return [known["names"], *rows] if known.get("header") == "none" else rows
 
 
 def test_every_file_of_the_collection_is_known(files: dict[str, bytes]) -> None:

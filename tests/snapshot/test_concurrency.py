@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from deltalake import DeltaTable
 
+from keelway.engines.delta import DeltaTables
+from keelway.engines.sql import SqlState
+from keelway.errors import StorageError
 from keelway.snapshot import newest, snapshots
 from keelway.testing.processes import exit_codes_of, load_what_waits, read_until, take_the_same
 from keelway.testing.versions import Versions
@@ -48,3 +52,36 @@ def test_writers_and_readers_at_once(tmp_path: Path) -> None:
     assert [row["amount"] for row in orders.rows(last)] == wanted
     assert sorted(DeltaTable(tmp_path / "tables/orders").to_pyarrow_table()["amount"].to_pylist()) == wanted
     assert int(read.read_text()) > 0
+
+
+class Watching:
+    """A table store that notes whether another writer may write to the state while it works."""
+
+    def __init__(self, root: Path) -> None:
+        self.inner: Any = DeltaTables.below(root / "tables")
+        self.beside = SqlState(f"sqlite:///{root}/state.db", busy_timeout_ms=1)
+        self.free: dict[str, bool] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        def watched(*given: Any, **named: Any) -> Any:
+            self.free[name] = self._is_free()
+            return getattr(self.inner, name)(*given, **named)
+
+        return watched
+
+    def _is_free(self) -> bool:
+        try:
+            with self.beside.transaction():
+                return True
+        except StorageError:
+            return False
+
+
+def test_other_writers_wait_for_the_commit_alone(tmp_path: Path) -> None:
+    Versions.open(tmp_path).state.close()
+    tables = Watching(tmp_path)
+    orders = Versions.open(tmp_path, tables=tables)
+    orders.numbers(1)
+    assert tables.free == {"stage": True, "commit": False, "tidy": True}
+    tables.beside.close()
+    orders.state.close()

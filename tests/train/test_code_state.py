@@ -10,6 +10,7 @@ import pytest
 
 from keelway.core import digest_bytes
 from keelway.train import code_state, environment_digest
+from keelway.train.code_state import installed_packages, lock_digest
 
 PROJECT = digest_bytes(b"project")
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
@@ -75,3 +76,55 @@ def test_without_git_the_commit_is_empty(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_environment_is_the_same_twice() -> None:
     assert environment_digest() == environment_digest()
+
+
+@needs_git
+def test_changes_have_a_digest_of_their_own(repository: Path) -> None:
+    def differing() -> str:
+        return code_state(repository, PROJECT).diff_digest
+
+    assert differing() == ""
+    (repository / "project.py").write_text("x = 2\n")
+    first = differing()
+    assert first == differing() != ""
+    (repository / "project.py").write_text("x = 3\n")
+    second = differing()
+    (repository / "new.py").write_text("y = 1\n")
+    third = differing()
+    (repository / "new.py").write_text("y = 2\n")
+    fourth = differing()
+    (repository / "new.py").unlink()
+    assert len({first, second, third, fourth}) == 4
+    assert differing() == second
+    git(repository, "checkout", "--quiet", "--", ".")
+    assert differing() == ""
+
+
+@needs_git
+def test_strange_new_files_do_not_hide_what_differs(repository: Path) -> None:
+    (repository / "link").symlink_to("nowhere")
+    (repository / "n\u00e4me\n.py").write_bytes(b"\xff\x00")
+    first = code_state(repository, PROJECT).diff_digest
+    (repository / "link").unlink()
+    (repository / "link").symlink_to("elsewhere")
+    assert code_state(repository, PROJECT).diff_digest != first
+
+
+def test_the_lock_is_the_first_file_that_pins_the_environment(tmp_path: Path) -> None:
+    assert lock_digest(tmp_path) == ""
+    (tmp_path / "requirements.txt").write_text("numpy==2\n")
+    loose = lock_digest(tmp_path)
+    (tmp_path / "uv.lock").write_text("version = 1\n")
+    assert loose == digest_bytes(b"numpy==2\n")
+    assert lock_digest(tmp_path) == digest_bytes(b"version = 1\n")
+
+
+def test_what_is_installed_is_read_again_when_a_folder_of_packages_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = installed_packages()
+    made = tmp_path / "made_up-1.2.dist-info"
+    made.mkdir()
+    (made / "METADATA").write_text("Metadata-Version: 2.1\nName: Made_Up\nVersion: 1.2\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert installed_packages() == {**before, "made-up": "1.2"}

@@ -237,21 +237,21 @@ class ContractRoom:
         return second_opinion(self.then(dataset), self._rows(dataset), docs=docs)
 
     def _rows(self, dataset: str) -> pa.Table:
-        """Return the rows of the newest version, each column of the contract with its type."""
-        import pyarrow as pa
-        import pyarrow.dataset as pads
+        """Return the rows of the newest version, in the columns of its contract."""
+        import duckdb
 
-        from keelway.engines.local.checking.rows_file import kept_schema
-        from keelway.snapshot import newest, read
+        from keelway.snapshot import SnapshotRows, newest, read
 
         at = self._at
         with at.state.snapshot() as tx:
             snapshot = newest(dataset, tx)
         assert snapshot is not None, "the contract of the newest version was found before"
         paths = read(snapshot, tables=at.tables, artifacts=at.artifacts, state=at.state)
-        kept = kept_schema(self.then(dataset))
-        schema = pa.schema([field for field in kept if not field.name.startswith("_")])
-        return pads.dataset([str(path) for path in paths], schema=schema).to_table() if paths else schema.empty_table()
+        named = {column.name for column in self.then(dataset).columns}
+        own = {name: kind for name, kind in snapshot.columns.items() if name in named}
+        with duckdb.connect() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            return connection.sql(SnapshotRows(tuple(paths), own).sql).to_arrow_table()
 
     def _versions(self) -> tuple[dict[str, list[VersionName]], dict[VersionName, list[LiveShare]]]:
         """Return the versions of each model, newest first, and where each of them gets traffic."""

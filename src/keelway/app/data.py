@@ -189,16 +189,18 @@ class DataRoom:
         """
         from keelway.contract import Recheck, release
         from keelway.flow import comparison, terms_of
+        from keelway.privacy import WORK
 
         at, declared = self._at, self._at.project.dataset(dataset)
         context = at.context()
         terms = terms_of(declared, context)
         against, _ = comparison(terms.contract, context)
         recheck = Recheck(terms.contract, declared.event_time, at.checker, against, terms.tokenizer)
-        return release(
-            declared.name, selection, waive=waive, comment=comment, recheck=recheck, artifacts=terms.artifacts,
-            state=at.state, now=at.now(), actor=at.principal,
-        )  # fmt: skip
+        with terms.at_work():
+            return release(
+                declared.name, selection, waive=waive, comment=comment, recheck=recheck, artifacts=terms.artifacts,
+                state=at.state, now=at.now(), actor=at.principal, work=at.root / WORK,
+            )  # fmt: skip
 
     def discard(self, dataset: str, selection: Selection, *, comment: str) -> Discarded:
         """Give quarantined rows and files up.

@@ -107,7 +107,9 @@ def publish(at: Workspace) -> Checkpoint:
     from keelway.ledger import publish_checkpoint
 
     with at.state.snapshot() as tx:
-        return publish_checkpoint(tx.log, origin=at.settings.signing.name, key=at.key, folder=at.checkpoints)
+        return publish_checkpoint(
+            tx.log, origin=at.settings.signing.name, key=at.signing.key, folder=at.signing.checkpoints
+        )
 
 
 def _live_lines(standing: list[Standing], tx: Transaction) -> list[LiveLine]:
@@ -150,8 +152,8 @@ class EvidenceRoom:
         from keelway.ledger import audit
 
         at = self._at
-        published = at.checkpoints if at.checkpoints.is_dir() else None
-        report = audit(at.state, key=at.public_key, checkpoints=published, artifacts=at.artifacts)
+        published = at.signing.checkpoints if at.signing.checkpoints.is_dir() else None
+        report = audit(at.state, key=at.signing.public_key, checkpoints=published, artifacts=at.artifacts)
         if report.ok:
             publish(at)
         return report
@@ -198,13 +200,13 @@ class EvidenceRoom:
             start,
             state=at.state,
             artifacts=at.artifacts.unopened,  # a bundle leaves the house: of sealed files it names the digest only
-            key=at.key,
+            key=at.signing.key,
             origin=at.settings.signing.name,
             segment=segment,
             also=also,
             log=at.artifacts,
         )
-        verification = verify_bundle(data, key=at.public_key)
+        verification = verify_bundle(data, key=at.signing.public_key)
         path = out or Path(f"proof-{subject.replace(':', '-').replace('@', '-')}.json")
         write_atomically(path, data)
         return ProofFile(
@@ -309,7 +311,7 @@ class EvidenceRoom:
                 for pointer in tx.pointers(prefix="environment/")
             }
         for version in live.values():
-            load_onnx(version, artifacts=self._at.artifacts, public_key=self._at.public_key)
+            load_onnx(version, artifacts=self._at.artifacts, public_key=self._at.signing.public_key)
         return (
             ", ".join(f"{name.removeprefix('environment/')}: {v.name}" for name, v in live.items()) or "none live yet"
         )

@@ -34,7 +34,7 @@ class Gate:
             state=at.state,
             artifacts=at.artifacts,
             engine=at.policy_engine,
-            public_key=at.public_key,
+            public_key=at.signing.public_key,
             now=at.now(),
         )
 
@@ -81,7 +81,7 @@ class Gate:
             state=at.state,
             artifacts=at.artifacts,
             engine=at.policy_engine,
-            public_key=at.public_key,
+            public_key=at.signing.public_key,
             tracker=at.tracker,
             now=at.now(),
             comment=comment,

@@ -8,41 +8,35 @@ from typing import TYPE_CHECKING, Any
 
 from keelway.app.wire import Workspace
 from keelway.core import Digest, RunId, RunStarted, VersionName, is_digest, parse_json
-from keelway.errors import MissingRecordError, UsageError
+from keelway.errors import DataError, MissingRecordError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from keelway.core import StepFinished
-    from keelway.evaluate import Comparison, Interval
+    from keelway.evaluate import Comparison, Interval, Scorecard
     from keelway.flow import RunView, StepEvent
     from keelway.register import ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
-class RunLine:
-    """One run in a list."""
-
-    run_id: RunId
-    plan: str
-    status: str
-    metrics: dict[str, float]
-    principal: str
-    started_at: datetime
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class VersionLine:
-    """One model version in a list, with the environments it is live in."""
+    """One model version in a list, with the environments it is live in.
+
+    Attributes:
+        metric: What its figures are of: `roc_auc`, or what decides for a model that has none.
+        value: On the test rows, with its 95 % interval from `low` to `high`.
+        trivial: The same of the trivial rule, where there is one.
+    """
 
     name: VersionName
     semver: str
     estimator: str
-    auc: float
-    auc_low: float
-    auc_high: float
-    trivial_auc: float | None
+    metric: str
+    value: float
+    low: float
+    high: float
+    trivial: float | None
     versus_champion: str
     admitted_to: tuple[str, ...]
     author: str
@@ -79,12 +73,9 @@ class Shown:
 
 def _in_words(comparison: Comparison | None) -> str:
     """Return a paired comparison as people say it."""
-    if comparison is None:
-        return ""
-    return (
-        f"{comparison.verdict} ({comparison.difference.value:+.4f} against {comparison.against}, "
-        f"p = {comparison.p_value:.3f})"
-    )
+    from keelway.evaluate import in_words
+
+    return "" if comparison is None else in_words(comparison)
 
 
 class Lab:
@@ -123,27 +114,6 @@ class Lab:
 
         return execute_step(RunId(run_id), step, context=self._at.context(), on_event=self._tell)
 
-    def runs(self, *, limit: int = 20) -> list[RunLine]:
-        """Return the newest runs."""
-        from keelway.flow import find_run
-
-        with self._at.state.snapshot() as tx:
-            lines = []
-            for started in tx.newest(RunStarted, limit=limit):
-                run = find_run(started.run_id, tx=tx)
-                lines.append(
-                    RunLine(
-                        run_id=started.run_id,
-                        plan=started.plan,
-                        status=run.status if run else "open",
-                        metrics=run.metrics if run else {},
-                        principal=started.principal,
-                        started_at=started.started_at,
-                        now=started.now,
-                    )
-                )
-            return lines
-
     def version_made_by(self, view: RunView) -> ModelVersion:
         """Return the model version that a run registered."""
         from keelway.register import ModelVersion
@@ -177,17 +147,19 @@ class Lab:
             lines = []
             for version in tx.newest(ModelVersion, parent=model):
                 card = tx.by_digest(Scorecard, version.scorecard)
-                auc = card.metrics["roc_auc"]
+                metric = "roc_auc" if "roc_auc" in card.metrics else self._deciding(card)
+                figure = card.metrics[metric]
                 places = [name for name in self._at.settings.environments if admitted(version, name, tx)]
                 lines.append(
                     VersionLine(
                         name=version.name,
                         semver=version.semver,
                         estimator=card.estimator,
-                        auc=auc.value,
-                        auc_low=auc.low,
-                        auc_high=auc.high,
-                        trivial_auc=card.trivial["roc_auc"].value if card.trivial else None,
+                        metric=metric,
+                        value=figure.value,
+                        low=figure.low,
+                        high=figure.high,
+                        trivial=card.trivial[metric].value if metric in card.trivial else None,
                         versus_champion=_in_words(card.versus_champion),
                         admitted_to=tuple(places),
                         author=version.author,
@@ -196,36 +168,48 @@ class Lab:
                 )
             return lines
 
+    def _deciding(self, card: Scorecard) -> str:
+        """Return the metric by which the models of a scorecard are compared."""
+        declared = [name for each in self._at.project.models if each.name == card.model for name in each.metrics]
+        return next(name for name in (*declared, *card.metrics) if name in card.metrics)
+
     def compare(self, names: Sequence[str]) -> VersionComparison:
         """Compare model versions on the rows that the first of them was tested on, by what they serve (ONNX).
 
         Raises:
             MissingRecordError: A version is not there.
-            DataError: A version needs a feature that these rows do not have.
+            DataError: A version needs a feature that these rows do not have, or the split is declared otherwise by now.
+            NotImplementedError: The model is not binary.
         """
-        import numpy as np
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         from keelway.evaluate import Scorecard, compare_aucs, measure
         from keelway.features import FeatureTable, columns_for_scoring, rows_of
         from keelway.register import OnnxModel, load_onnx, version_named
-        from keelway.train import labels_of
+        from keelway.train import held_out_rows, labels_of
 
         at = self._at
         with at.state.snapshot() as tx:
             versions = [version_named(VersionName(name), tx=tx) for name in names]
             card = tx.by_digest(Scorecard, versions[0].scorecard)
             table = tx.by_digest(FeatureTable, card.feature_table)
-        rows = rows_of(table, at.artifacts)
-        rows = rows.filter(pc.equal(rows["as_of"], pa.scalar(card.test_as_of, type=rows.schema.field("as_of").type)))
+        if card.task != "binary":
+            raise NotImplementedError(f"Versions are compared for binary models only; {card.model} is {card.task}.")
+        rows = held_out_rows(rows_of(table, at.artifacts), at.project.model(card.model), table)
+        if rows.num_rows != card.rows:
+            raise DataError(
+                f"The split of {card.model} is declared otherwise than when {names[0]} was trained",
+                expected=f"{card.rows} test rows",
+                found=str(rows.num_rows),
+                fix="Train again, and compare versions of one split.",
+            )
         labels = labels_of(rows).astype(float)
         lines: list[ComparedVersion] = []
         first: list[float] = []
         for version in versions:
-            model = OnnxModel(load_onnx(version, artifacts=at.artifacts, public_key=at.public_key), version.features)
+            model = OnnxModel(
+                load_onnx(version, artifacts=at.artifacts, public_key=at.signing.public_key), version.features
+            )
             scores = model.probabilities(columns_for_scoring(rows, version.features))
-            figures = measure(labels, np.asarray(scores), seed=0)
+            figures = measure("binary", labels, scores, metrics=("roc_auc", "log_loss"), seed=0)
             against = compare_aucs(labels, scores, first, against=names[0]) if lines else None
             lines.append(ComparedVersion(version.name, figures["roc_auc"], figures["log_loss"], against))
             first = first or scores

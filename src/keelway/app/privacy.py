@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from keelway.app.safe import PLAIN_COPIES
 from keelway.app.wire import Workspace
 from keelway.core import Digest
-from keelway.errors import KeelwayError, UsageError
+from keelway.errors import ConflictError, KeelwayError, UsageError
 
 if TYPE_CHECKING:
     from keelway.app.traces import Traces
-    from keelway.privacy import Erasure, ErasureDone
+    from keelway.ledger import Transaction
+    from keelway.privacy import Erasure, ErasureDone, PersonalData
 
 ROLE = "admin"
 _LOOKS = 5  # searches begun again because something came in meanwhile
@@ -93,15 +96,13 @@ class PrivacyRoom:
         require_role(at.principal, ROLE)
         if not subject.strip():
             raise UsageError("Who is to be erased?", expected="the value that names a person", found="nothing")
-        finished = () if dry else self._finish()
         everywhere = naming_datasets(at=at)
         if dataset and dataset not in everywhere:
             at.project.dataset(dataset)  # a name that nobody declared is a mistake; one without people is none
-        chosen = [name for name in everywhere if dataset in (None, name)]
-        traces = self._traces(subject, chosen)
-        erasure = self._erasure(traces, subject, partial=bool(dataset and set(everywhere) - {dataset}))
         told = scrub(comment.replace(subject, "[subject]"))
-        return self._carried_out(erasure, dry=dry, comment=told, finished=finished)
+        with self._alone(dry=dry):
+            finished = () if dry else finish_erasures(at)
+            return self._erased(subject, everywhere, dataset, dry=dry, comment=told, finished=finished)
 
     def expire(self, *, dry: bool = False, comment: str = "") -> ErasureAnswer:
         """Destroy the keys of raw files, quarantined rows and prediction logs whose retention time is over.
@@ -110,14 +111,17 @@ class PrivacyRoom:
             IdentityError: The principal is no administrator.
         """
         from keelway.identity import require_role
-        from keelway.privacy import Erasure, Loss, scrub
+        from keelway.privacy import Erasure, Loss, order_erasure, scrub
 
         at = self._at
         require_role(at.principal, ROLE)
-        finished = () if dry else self._finish()
-        over = sorted({digest for digest in self._over() if self._can_be_opened(digest)})
-        erasure = Erasure(0, Loss.EXPIRED, (), tuple(over), at.now(), at.principal.id)
-        return self._carried_out(erasure, dry=dry, comment=scrub(comment), finished=finished)
+        with self._alone(dry=dry):
+            finished = () if dry else finish_erasures(at)
+            over = sorted({digest for digest in self._over() if self._can_be_opened(digest)})
+            erasure = Erasure(0, Loss.EXPIRED, (), tuple(over), at.now(), at.principal.id)
+            if dry or not over:
+                return ErasureAnswer(erasure, None, finished)
+            return self._carried_out(order_erasure(erasure, state=at.state, comment=scrub(comment)), finished)
 
     def unfinished(self) -> tuple[int, ...]:
         """Return the numbers of erasures that were ordered and not done."""
@@ -131,41 +135,61 @@ class PrivacyRoom:
 
         return make_tenant_key(self._at.root, self._at.settings)
 
-    def _finish(self) -> tuple[int, ...]:
-        """Finish what a process that died left half-done."""
-        from keelway.privacy import carry_out, unfinished
+    def _alone(self, *, dry: bool) -> AbstractContextManager[None]:
+        """Wait for the ingests under way, and keep later ones out; who only looks takes things as they are."""
+        return nullcontext() if dry or not self._at.safe.vault_path.exists() else self._at.safe.keyring.vault.alone()
+
+    def _erased(
+        self,
+        subject: str,
+        everywhere: list[str],
+        dataset: str | None,
+        *,
+        dry: bool,
+        comment: str,
+        finished: tuple[int, ...],
+    ) -> ErasureAnswer:
+        """Search and order, again where something came in between: a compaction, say, which takes no turns."""
+        from keelway.app.traces import trace
+        from keelway.privacy import order_erasure
 
         at = self._at
-        with at.state.snapshot() as tx:
-            left = unfinished(tx)
-        for erasure in left:
-            carry_out(erasure, vault=at.safe.keyring.vault, state=at.state, now=at.now())
-            at.progress(f"erasure {erasure.number}, which was left half-done, is finished")
-        return tuple(erasure.number for erasure in left)
-
-    def _traces(self, subject: str, datasets: list[str]) -> Traces:
-        """Search until nothing came in during the search."""
-        from keelway.app.traces import trace
-
+        chosen = [name for name in everywhere if dataset in (None, name)]
+        if not dry and not dataset:
+            self._drop_leftovers(subject)
         for _ in range(_LOOKS):
-            before = self._size()
-            traces = trace(subject, datasets, at=self._at)
-            if self._size() == before:
-                return traces
+            with at.state.snapshot() as tx:
+                before = _size(tx)
+            traces = trace(subject, chosen, at=at)
+            erasure = self._erasure(traces, subject, partial=bool(dataset and set(everywhere) - {dataset}))
+            if dry or not (erasure.values or erasure.artifacts):
+                return ErasureAnswer(erasure, None, finished)
+            try:
+                ordered = order_erasure(erasure, state=at.state, comment=comment, holds=_is_of(before))
+            except ConflictError:
+                continue
+            return self._carried_out(ordered, finished)
         raise UsageError(
             "Data keeps coming in while it is searched",
-            expected="no ingest during an erasure",
+            expected="no new version during an erasure",
             found=f"something new during each of {_LOOKS} searches",
-            fix="Stop the ingest, then run the command again.",
+            fix="Stop what makes versions, then run the command again.",
         )
 
-    def _size(self) -> tuple[int, ...]:
-        from keelway.contract import CheckedBatch
-        from keelway.ingest import Batch
-        from keelway.snapshot import Snapshot
+    def _drop_leftovers(self, subject: str) -> None:
+        """Destroy the keys of sealed files that hold the person and that no record names: their ingest was killed.
 
-        with self._at.state.snapshot() as tx:
-            return tuple(tx.count(kind) for kind in (Batch, CheckedBatch, Snapshot))
+        Nothing in the ledger speaks of them, so nothing has to be written; what is still in the object store comes
+        in again, under another key.
+        """
+        from keelway.app.traces import leftovers
+        from keelway.privacy import Loss
+
+        at = self._at
+        found = leftovers(subject, at=at)
+        if found:
+            at.safe.keyring.vault.destroy_artifacts(sorted(found), loss=Loss.EXPIRED)
+            at.progress(f"{len(found)} files that a killed ingest left behind cannot be opened any more")
 
     def _erasure(self, traces: Traces, subject: str, *, partial: bool) -> Erasure:
         from keelway.app.uses import uses_of
@@ -186,13 +210,10 @@ class PrivacyRoom:
             uses=uses_of(traces, subject, at=at),
         )
 
-    def _carried_out(self, erasure: Erasure, *, dry: bool, comment: str, finished: tuple[int, ...]) -> ErasureAnswer:
-        from keelway.privacy import carry_out, order_erasure
+    def _carried_out(self, ordered: Erasure, finished: tuple[int, ...]) -> ErasureAnswer:
+        from keelway.privacy import carry_out
 
         at = self._at
-        if dry or not (erasure.values or erasure.artifacts):
-            return ErasureAnswer(erasure, None, finished)
-        ordered = order_erasure(erasure, state=at.state, comment=comment)
         done = carry_out(ordered, vault=at.safe.keyring.vault, state=at.state, now=at.now())
         at.artifacts.release()
         return ErasureAnswer(ordered, done, finished)
@@ -238,20 +259,74 @@ class PrivacyRoom:
                 yield item.quarantine
 
 
+def for_ingest(at: Workspace) -> PersonalData:
+    """Return what a dataset with personal data is brought in with, in turns with erasures."""
+    return replace(at.personal, at_work=lambda: _at_work(at))
+
+
+def finish_erasures(at: Workspace) -> tuple[int, ...]:
+    """Finish the erasures that a process that died left half-done, and return their numbers.
+
+    Nobody else may hold a turn: what they tokenise meanwhile would have the old keys.
+    """
+    from keelway.privacy import carry_out, unfinished
+
+    with at.state.snapshot() as tx:
+        left = unfinished(tx)
+    for erasure in left:
+        carry_out(erasure, vault=at.safe.keyring.vault, state=at.state, now=at.now())
+        at.progress(f"erasure {erasure.number}, which was left half-done, is finished")
+    return tuple(erasure.number for erasure in left)
+
+
+@contextmanager
+def _at_work(at: Workspace) -> Iterator[None]:
+    """Hold a turn among ingests in which every erasure that was ordered is done."""
+    from keelway.privacy import unfinished
+
+    vault = at.safe.keyring.vault
+    while True:
+        with vault.using():
+            with at.state.snapshot() as tx:
+                left = unfinished(tx)
+            if not left:
+                yield
+                return
+        with vault.alone():  # its process was killed, or it would have the turn itself
+            finish_erasures(at)
+
+
+def _is_of(size: tuple[int, ...]) -> Callable[[Transaction], bool]:
+    return lambda tx: _size(tx) == size
+
+
+def _size(tx: Transaction) -> tuple[int, ...]:
+    """Return how much has come in."""
+    from keelway.contract import CheckedBatch
+    from keelway.ingest import Batch
+    from keelway.snapshot import Snapshot
+
+    return tuple(tx.count(kind) for kind in (Batch, CheckedBatch, Snapshot))
+
+
 def checkup(at: Workspace) -> str:
-    """Return what is well about the keys and the erasures of a project.
+    """Sweep what killed processes left lying open, and return what is well about the keys and the erasures.
 
     Raises:
         KeelwayError: Key and vault do not fit, or an erasure is not done.
     """
+    from keelway.privacy import WORK, sweep
+
+    swept = sum(sweep(at.root / folder) for folder in (PLAIN_COPIES, WORK))
+    told = f"; {swept} folders of killed processes removed" if swept else ""
     if not at.safe.vault_path.exists():
-        return "no keys in use"
+        return f"no keys in use{told}"
     room = PrivacyRoom(at)
     problem, left = room.keys().problem, room.unfinished()
     if problem or left:
         raise KeelwayError(
             "Personal data is not in order",
             found="; ".join([*([problem] if problem else []), *(f"erasure {number} is not done" for number in left)]),
-            fix="Restore the tenant's key; an erasure is finished by the next `keelway erase --expired`.",
+            fix="Restore the tenant's key; an erasure is finished by the next `keelway ingest` or `keelway erase`.",
         )
-    return "the keys fit, and every erasure is done"
+    return f"the keys fit, and every erasure is done{told}"

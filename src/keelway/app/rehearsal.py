@@ -72,6 +72,14 @@ class RehearsalArtifacts:
         """Say whether an artifact is there."""
         return digest in self._scratch or digest in self._inner
 
+    def size_of(self, digest: Digest) -> int | None:
+        """Return how many bytes an artifact takes, or None where it is not there."""
+        return self._home(digest).size_of(digest)
+
+    def delete(self, digest: Digest) -> None:
+        """Remove an artifact that was stored here; the real store is only read."""
+        self._scratch.delete(digest)
+
     def _home(self, digest: Digest) -> ArtifactStore:
         return self._scratch if digest in self._scratch else self._inner
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 PIECE_BYTES = 1 << 22
 """A raw file is searched in pieces of this size."""
 _OVERLAP_BYTES = 1 << 10
+_ROW = b"\0row\0"
+"""Stands before a row of Parquet, whose values are lines."""
+_CELL_ENDS = re.compile(rb"[,;\t|\"{}\[\]\r\n]+")
 ENCODINGS = ("utf-8", "latin-1", "cp1252", "utf-16-le", "utf-16-be")
 """How a value may be written in a raw file."""
 
@@ -57,10 +60,28 @@ def trace(value: str, datasets: Iterable[str], *, at: Workspace) -> Traces:
     """Return where a person is found in these datasets, by the value of a column of class `subject`."""
     traces = Traces(tokens=set(at.personal.tokens.known(value)))
     for dataset in datasets:
-        _in_versions(dataset, value, _contracts(dataset, at), traces, at)
+        contracts = _contracts(dataset, at)
+        _in_versions(dataset, value, contracts, traces, at)
+        _in_waiting_rows(dataset, value, contracts, traces, at)
         _in_texts(dataset, value, traces, at)
         _objects(dataset, traces, at)
     return traces
+
+
+def leftovers(value: str, *, at: Workspace) -> set[Digest]:
+    """Return the sealed files that hold a person and that no record names, because their ingest was killed."""
+    from keelway.contract import CheckedBatch
+    from keelway.ingest import Batch
+    from keelway.serve import PredictionSegment
+
+    with at.state.snapshot() as tx:
+        named = _digests(tx.newest(Batch))
+        named |= {item.quarantine for item in tx.newest(CheckedBatch) if item.quarantine is not None}
+        named |= {segment.data for segment in tx.newest(PredictionSegment)}
+    pattern, found = text_pattern(value), Traces()
+    for digest in sorted(at.safe.keyring.vault.live_artifacts() - named):
+        _search(digest, found, at, lambda path, digest=digest: [digest] if _holds(path, pattern) else [])  # type: ignore[misc]
+    return found.files | found.unsearched
 
 
 def naming_datasets(*, at: Workspace) -> list[str]:
@@ -112,6 +133,18 @@ def _in_versions(dataset: str, value: str, contracts: list[Contract], traces: Tr
                 _note(rows, file.digest, traces, at)
             if searched[file.path]:
                 traces.snapshots[digest] = UsedVersion(f"{dataset} {snapshot.number}", digest)
+
+
+def _in_waiting_rows(dataset: str, value: str, contracts: list[Contract], traces: Traces, at: Workspace) -> None:
+    """Look into rows that were checked and are in no version yet: their ingest was killed."""
+    subject, direct = _named(contracts, "subject"), _named(contracts, "direct")
+    batches, checked = _history(dataset, at)
+    last = last_loaded(dataset, at=at)
+    waiting = {digest_of(batch) for batch in batches if batch.number > last}
+    for item in checked:
+        if item.batch in waiting and item.rows in at.artifacts:
+            names = {*traces.tokens, value}
+            _note(_rows(at.artifacts.path_of(item.rows), subject, direct, names, value), item.rows, traces, at)
 
 
 def _kept(dataset: str, at: Workspace) -> list[tuple[Snapshot, Digest]]:
@@ -169,7 +202,30 @@ def _in_texts(dataset: str, value: str, traces: Traces, at: Workspace) -> None:
     done = [item for item in checked if item.batch not in waiting]
     loaded = {file.digest for item in done for file in item.files if not file.reasons}
     for digest in sorted(_digests(batches) - loaded - traces.files):
-        _search(digest, traces, at, lambda path, digest=digest: [digest] if _holds(path, pattern) else [])  # type: ignore[misc]
+        _search(digest, traces, at, lambda path, digest=digest: _in_text(path, digest, pattern, traces, at))  # type: ignore[misc]
+
+
+def _in_text(path: Path, digest: Digest, pattern: re.Pattern[bytes], traces: Traces, at: Workspace) -> list[Digest]:
+    """Return a raw file where it holds a value, after noting what stands in the same lines and has a key.
+
+    A check that was killed gave keys to `direct` values of rows that no record leads to; what is in the line is enough
+    to find them, quotes and the like apart.
+    """
+    lines: set[bytes] = set()
+    held = False
+    for piece in _pieces(path):
+        if pattern.search(piece):
+            held = True
+            lines.update(line for line in _lines(piece) if pattern.search(line))
+    cells = {cell.strip().decode("utf-8", "ignore") for line in lines for cell in _CELL_ENDS.split(line)}
+    for cell in sorted(cells - {""}):
+        traces.tokens.update(at.personal.tokens.known(cell, "direct"))
+    return [digest] if held else []
+
+
+def _lines(piece: bytes) -> list[bytes]:
+    """Return the lines of a piece of text; a row of Parquet is one."""
+    return [piece.removeprefix(_ROW)] if piece.startswith(_ROW) else piece.splitlines()
 
 
 def _search(holder: Digest, traces: Traces, at: Workspace, found_in: Callable[[Path], Iterable[Digest]]) -> None:
@@ -262,7 +318,7 @@ def _parquet_lines(path: Path) -> Iterator[bytes]:
     with pyarrow.parquet.ParquetFile(path) as stored:
         for part in stored.iter_batches():
             for row in part.to_pylist():
-                yield "\n".join(str(each) for each in row.values()).encode()
+                yield _ROW + "\n".join(str(each) for each in row.values()).encode()
 
 
 def _objects(dataset: str, traces: Traces, at: Workspace) -> None:

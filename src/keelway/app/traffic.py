@@ -50,9 +50,12 @@ class Traffic:
 
         Raises:
             RefusedError: The version is not admitted, fails its smoke test, or the principal may not deploy.
+            NotImplementedError: The version is of a kind that is not served.
         """
         from keelway.deploy import current, deploy
         from keelway.identity import require_role
+        from keelway.serve import check_servable
+        from keelway.train import TrainedModel
 
         at = self._at
         at.environment(environment)
@@ -60,6 +63,8 @@ class Traffic:
         chosen = self._version(version, environment)
         with at.state.snapshot() as tx:
             before = current(chosen.model, Environment(environment), tx)
+            task = tx.by_digest(TrainedModel, chosen.trained).task
+        check_servable(chosen.name, task, chosen.features)
         if canary is not None and before is None:
             raise UsageError(
                 "A canary needs a version to stand beside",
@@ -89,11 +94,9 @@ class Traffic:
         Raises:
             UsageError: There is no canary.
         """
-        from keelway.deploy import advance, rollback
         from keelway.identity import require_role
         from keelway.retrain import challenger_verdict
 
-        at = self._at
         before = self._current(model, environment)
         if before.canary is None:
             raise UsageError(
@@ -107,45 +110,18 @@ class Traffic:
         verdict = challenger_verdict(stable, canary)
         after = before
         if not dry and verdict.verdict != "wait":
-            require_role(at.principal, "deployer")
-            told = comment or "; ".join(verdict.reasons)
-            if verdict.verdict == "advance":
-                after = advance(
-                    model,
-                    environment=Environment(environment),
-                    smoke=self._smoke,
-                    state=at.state,
-                    principal=at.principal.id,
-                    now=at.now(),
-                    comment=told,
-                )
-            else:
-                after = rollback(
-                    model,
-                    environment=Environment(environment),
-                    state=at.state,
-                    principal=at.principal.id,
-                    now=at.now(),
-                    comment=told,
-                )
+            require_role(self._at.principal, "deployer")
+            move = self._advanced if verdict.verdict == "advance" else self._rolled_back
+            after = move(model, environment, comment=comment or "; ".join(verdict.reasons))
         return RolloutAnswer(verdict.verdict, verdict.reasons, stable, canary, after)
 
     def rollback(self, model: str, environment: str, *, comment: str = "") -> Deployment:
         """Return all traffic to the version that served before."""
-        from keelway.deploy import rollback
         from keelway.identity import require_role
 
-        at = self._at
-        at.environment(environment)
-        require_role(at.principal, "deployer")
-        return rollback(
-            model,
-            environment=Environment(environment),
-            state=at.state,
-            principal=at.principal.id,
-            now=at.now(),
-            comment=comment,
-        )
+        self._at.environment(environment)
+        require_role(self._at.principal, "deployer")
+        return self._rolled_back(model, environment, comment=comment)
 
     def requests(self, model: str, *, as_of: datetime | None = None, limit: int = 0) -> list[dict[str, Any]]:
         """Return request bodies for `/predict`, one an entity, with its features at a moment (None: now)."""
@@ -228,7 +204,7 @@ class Traffic:
             raise IntegrityError(
                 f"{name} is not the version that was deployed", expected=digest, found=digest_of(version)
             )
-        data = load_onnx(version, artifacts=self._at.artifacts, public_key=self._at.public_key)
+        data = load_onnx(version, artifacts=self._at.artifacts, public_key=self._at.signing.public_key)
         return OnnxModel(data, version.features)
 
     def was_deployed(self, version: str, environment: str) -> bool:
@@ -257,6 +233,26 @@ class Traffic:
             raise MissingRecordError(f"No prediction of {model} in {environment} was logged yet")
         return newest
 
+    def _advanced(self, model: str, environment: str, *, comment: str) -> Deployment:
+        """Send more traffic to a canary."""
+        from keelway.deploy import advance
+
+        at = self._at
+        return advance(
+            model, environment=Environment(environment), smoke=self._smoke, state=at.state, principal=at.principal.id,
+            now=at.now(), comment=comment,
+        )  # fmt: skip
+
+    def _rolled_back(self, model: str, environment: str, *, comment: str) -> Deployment:
+        """Return all traffic to the version that served before."""
+        from keelway.deploy import rollback
+
+        at = self._at
+        return rollback(
+            model, environment=Environment(environment), state=at.state, principal=at.principal.id, now=at.now(),
+            comment=comment,
+        )  # fmt: skip
+
     def _smoke(self, version: ModelVersion) -> SmokeResult:
         """Ask a version for answers to rows it was trained on and to rows of nothing but nulls."""
         from keelway.core import digest_of
@@ -268,7 +264,7 @@ class Traffic:
         answers: list[float] = []
         reasons: tuple[str, ...] = ()
         try:
-            data = load_onnx(version, artifacts=at.artifacts, public_key=at.public_key)
+            data = load_onnx(version, artifacts=at.artifacts, public_key=at.signing.public_key)
             with at.state.snapshot() as tx:
                 table = tx.by_digest(FeatureTable, version.feature_table)
             rows = rows_of(table, at.artifacts).slice(0, SMOKE_ROWS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
@@ -35,13 +34,13 @@ def preview(
     from keelway.contract import reasons_to_stop
     from keelway.engines.local.artifacts import LocalArtifacts
     from keelway.ingest import pull
+    from keelway.privacy import WORK, working_folder
 
-    with tempfile.TemporaryDirectory(prefix="keelway-preview-") as folder:
-        scratch = Path(folder)
+    with working_folder(at.root / WORK, name="preview") as scratch:
         artifacts = RehearsalArtifacts(LocalArtifacts(scratch / "artifacts"), at.artifacts)
         pulled = pull(
             dataset, source=at.source, state=RehearsalState(at.state), artifacts=artifacts, now=at.now(),
-            actor=at.principal.id, since=since, until=until,
+            actor=at.principal.id, since=since, until=until, work=at.root / WORK,
         )  # fmt: skip
         if pulled.batch is None or not pulled.batch.files:
             return ingest_preview(dataset.name, pulled, None, ())
@@ -63,19 +62,20 @@ def check_files(at: Workspace, dataset: Dataset, contract: Contract, files: Sequ
     from keelway.engines.local.artifacts import LocalArtifacts
     from keelway.engines.sql import SqlState
     from keelway.flow import comparison
+    from keelway.privacy import WORK, working_folder
 
     against, compared = comparison(contract, at.context())
     if not files:
         against = replace(against, previous=())
         compared.pop("previous", None)
-    with tempfile.TemporaryDirectory(prefix="keelway-check-") as folder:
-        scratch = Path(folder)
+    with working_folder(at.root / WORK, name="trial") as scratch:
         state, artifacts = SqlState(f"sqlite:///{scratch / 'state.db'}"), LocalArtifacts(scratch / "artifacts")
         try:
             return check(
                 _batch(at, dataset, files, state, artifacts, scratch), contract=contract, checker=at.checker,
                 artifacts=artifacts, state=state, now=at.now(), actor=at.principal.id, event_time=dataset.event_time,
                 against=against, compared=compared, tokenizer=RehearsalTokens() if contract.pii_columns else None,
+                work=at.root / WORK,
             )  # fmt: skip
         finally:
             state.close()
@@ -100,11 +100,20 @@ def _batch(
     """Pull files, or with none all that the source has, into a state that knows nothing."""
     from keelway.engines.local.objects import LocalObjects
     from keelway.ingest import pull
+    from keelway.privacy import WORK
 
     source = at.source
     if files:
         source, dataset = LocalObjects(scratch / "files"), _copied(dataset, files, scratch / "files")
-    batch = pull(dataset, source=source, state=state, artifacts=artifacts, now=at.now(), actor=at.principal.id).batch
+    batch = pull(
+        dataset,
+        source=source,
+        state=state,
+        artifacts=artifacts,
+        now=at.now(),
+        actor=at.principal.id,
+        work=at.root / WORK,
+    ).batch
     if batch is None or not batch.files:
         raise MissingRecordError(
             "There is nothing to check", expected=f"files that match {dataset.source}", found="none"

@@ -15,11 +15,15 @@ from pathlib import Path
 from keelway.app.contracts import ContractRoom
 from keelway.app.data import DataRoom
 from keelway.app.evidence import EvidenceRoom
+from keelway.app.features import FeatureRoom
 from keelway.app.gate import Gate
 from keelway.app.lab import Lab
+from keelway.app.online import OnlineRoom
 from keelway.app.privacy import PrivacyRoom
+from keelway.app.runs import RunRoom
 from keelway.app.snapshots import SnapshotRoom
 from keelway.app.traffic import Traffic
+from keelway.app.tune import TuneRoom
 from keelway.app.watch import Watch
 from keelway.app.wire import Workspace, silent
 from keelway.core import Clock, SystemClock
@@ -35,7 +39,11 @@ class App:
         contracts: Lint, compare and accept contracts; what a change reaches.
         snapshots: List, show, compare, tag, compact, vacuum.
         privacy: Keys, erasure, retention.
-        lab: Run, compare, look at runs and models.
+        features: The SQL of feature sets; proposals.
+        online: Features that are served; parity, poison and leakage tests.
+        lab: Run, compare, look at models.
+        tune: Search for parameters, and look at searches.
+        runs: List, compare, mirror and reproduce runs.
         gate: Request, approve, reject, promote.
         traffic: Deploy, roll out, roll back, serve, score.
         watch: Outcomes, monitoring, retraining.
@@ -47,7 +55,11 @@ class App:
     contracts: ContractRoom
     snapshots: SnapshotRoom
     privacy: PrivacyRoom
+    features: FeatureRoom
+    online: OnlineRoom
     lab: Lab
+    tune: TuneRoom
+    runs: RunRoom
     gate: Gate
     traffic: Traffic
     watch: Watch
@@ -88,7 +100,11 @@ class App:
             contracts=ContractRoom(workspace),
             snapshots=SnapshotRoom(workspace),
             privacy=PrivacyRoom(workspace),
+            features=FeatureRoom(workspace),
+            online=OnlineRoom(workspace),
             lab=lab,
+            tune=TuneRoom(workspace),
+            runs=RunRoom(workspace),
             gate=Gate(workspace),
             traffic=Traffic(workspace),
             watch=Watch(workspace, lab),
@@ -102,4 +118,5 @@ class App:
 
     def close(self) -> None:
         """Release files and connections."""
+        self.online.close()
         self.workspace.close()

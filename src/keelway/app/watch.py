@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -260,6 +260,6 @@ def _from_file(file: Path, model: Model) -> Iterator[Outcome]:
                     found=repr(row["value"]),
                 )
             as_of = parse_time(row["as_of"])
-            end = as_of + model.label.horizon
+            end = as_of + (model.label.horizon or timedelta(0))
             known_at = parse_time(row["known_at"]) if row.get("known_at") else end
             yield Outcome(model.label.name, row["entity"], as_of, int(row["value"]), end, known_at)

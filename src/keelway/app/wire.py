@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from keelway.app.safe import Safe
 from keelway.app.settings import EnvironmentSettings, Settings, find_root, read_settings
+from keelway.app.signing import Signing
 from keelway.core import Clock, CodeState, PrincipalId
 from keelway.errors import SettingsError, UsageError
 
@@ -23,12 +24,17 @@ if TYPE_CHECKING:
     from keelway.flow import Context
     from keelway.identity import Directory, Principal
     from keelway.ingest import ObjectSource
-    from keelway.ledger import PublicKey, SigningKey, StateStore
+    from keelway.ledger import StateStore
     from keelway.privacy import PersonalData, SealedArtifacts
     from keelway.project import Project
     from keelway.serve import Journals
     from keelway.snapshot import TableStore
     from keelway.train import Tracker
+    from keelway.train.tuning import Studies
+
+
+STUDIES = ".keelway/studies.db"
+"""Where parameters that were tried are kept, where the state is no file."""
 
 
 def silent(line: str) -> None:
@@ -148,9 +154,19 @@ class Workspace:
             from keelway.engines.local.tracker import NoTracker
 
             return NoTracker()
+        from keelway.engines.local.tracker import PatientTracker
         from keelway.engines.mlflow import MlflowTracker
 
-        return MlflowTracker(database_url(self.settings.engines.tracking, root=self.root))
+        return PatientTracker(MlflowTracker(database_url(self.settings.engines.tracking, root=self.root)))
+
+    @functools.cached_property
+    def studies(self) -> Studies:
+        """What searches for parameters; a file of this machine, beside the state where that is a file too."""
+        from keelway.engines.optuna import OptunaStudies
+
+        state = database_url(self.settings.engines.state, root=self.root)
+        beside = Path(state.removeprefix("sqlite:///")) if state.startswith("sqlite:") else self.root / STUDIES
+        return OptunaStudies(beside.with_name("studies.db"))
 
     @functools.cached_property
     def policy_engine(self) -> PolicyEngine:
@@ -160,20 +176,9 @@ class Workspace:
         return RegoEngine()
 
     @functools.cached_property
-    def key(self) -> SigningKey:
-        """The private key, from its secret reference."""
-        from keelway.identity import resolve_secret
-        from keelway.ledger import SigningKey
-
-        signing = self.settings.signing
-        return SigningKey.load(resolve_secret(signing.key, root=self.root))
-
-    @functools.cached_property
-    def public_key(self) -> PublicKey:
-        """The public key that checkpoints, model versions and proofs are checked with."""
-        from keelway.ledger import PublicKey
-
-        return PublicKey.load(self.root / self.settings.signing.public_key)
+    def signing(self) -> Signing:
+        """The keys that the project signs with and is checked with."""
+        return Signing(self.root, self.settings)
 
     @functools.cached_property
     def project(self) -> Project:
@@ -189,18 +194,6 @@ class Workspace:
         from keelway.train import code_state
 
         return code_state(self.root, project_digest(self.root, self.settings.project.source))
-
-    @functools.cached_property
-    def directory(self) -> Directory:
-        """Everybody who may act."""
-        from keelway.identity import Directory, Principal
-
-        return Directory(
-            tuple(
-                Principal(PrincipalId(name), entry.roles, entry.token_sha256 or None)
-                for name, entry in sorted(self.settings.principals.items())
-            )
-        )
 
     @functools.cached_property
     def principal(self) -> Principal:
@@ -220,12 +213,7 @@ class Workspace:
                 fix="Say who you are: --as user:NAME.",
             )
         token = resolve_secret(self._token, root=self.root) if self._token else os.environ.get("KEELWAY_TOKEN")
-        return authenticate(PrincipalId(self._actor), token, directory=self.directory)
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder where checkpoints are published."""
-        return self.root / self.settings.signing.checkpoints
+        return authenticate(PrincipalId(self._actor), token, directory=directory_of(self.settings))
 
     def environment(self, name: str) -> EnvironmentSettings:
         """Return the settings of an environment.
@@ -245,6 +233,7 @@ class Workspace:
 
     def context(self, *, seed: int = 0) -> Context:
         """Return the ports as the steps of a plan see them."""
+        from keelway.app.privacy import for_ingest
         from keelway.flow import Context
 
         return Context(
@@ -255,7 +244,7 @@ class Workspace:
             checker=self.checker,
             source=self.source,
             tracker=self.tracker,
-            key=self.key,
+            key=self.signing.key,
             policy_engine=self.policy_engine,
             now=self.now(),
             seed=seed,
@@ -263,7 +252,8 @@ class Workspace:
             code=self.code,
             root=self.root,
             progress=self.progress,
-            personal=lambda: self.personal,
+            personal=lambda: for_ingest(self),
+            studies=self.studies,
         )
 
     def close(self) -> None:
@@ -271,6 +261,18 @@ class Workspace:
         if "state" in self.__dict__:
             self.state.close()
         self.safe.close()
+
+
+def directory_of(settings: Settings) -> Directory:
+    """Return everybody who may act."""
+    from keelway.identity import Directory, Principal
+
+    return Directory(
+        tuple(
+            Principal(PrincipalId(name), entry.roles, entry.token_sha256 or None)
+            for name, entry in sorted(settings.principals.items())
+        )
+    )
 
 
 def database_url(url: str, *, root: Path) -> str:

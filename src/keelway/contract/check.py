@@ -8,8 +8,7 @@ outcome that is stored.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -20,9 +19,10 @@ from keelway.contract.contract import Contract, RuleKind
 from keelway.contract.ports import NOTHING, Against, Checker, Findings, Tokenizer
 from keelway.contract.stops import reasons_to_stop
 from keelway.core import Action, ArtifactKind, ArtifactStore, Decision, Digest, PrincipalId, digest_of, short
-from keelway.errors import ContractError
+from keelway.errors import ConflictError, ContractError
 from keelway.ingest import Batch
 from keelway.ledger import record_decision
+from keelway.privacy import erased_files, must_not_be_erased, working_folder
 
 if TYPE_CHECKING:
     from keelway.ledger.ports import StateStore, Transaction
@@ -46,23 +46,29 @@ def check(
     against: Against = NOTHING,
     compared: Mapping[str, Digest] | None = None,
     tokenizer: Tokenizer | None = None,
+    work: Path | None = None,
 ) -> CheckedBatch:
     """Return what the contract says about a batch, and record it.
 
+    Files that held a person who was erased are left out, as if they had never come.
+
     Args:
-        event_time: The column that says when a row happened; a row without it is quarantined.
+        event_time: The column that says when a row happened; a row without it is quarantined. Empty where rows carry no time.
         against: The versions that the batch is compared with, for the rules that compare.
         compared: What `against` holds: `previous` and datasets to the digests of their snapshots.
         tokenizer: Needed where the contract has columns that name a person.
+        work: Where rows lie meanwhile; None for the machine's place for temporary files.
 
     Raises:
         ContractError: The contract stops the load or breaks what was built on the one before (the refusal is in the
             ledger), or it does not fit the dataset.
+        ConflictError: Somebody in the batch was erased meanwhile; nothing is recorded.
     """
     _must_fit(batch, contract, event_time)
     relevant = _relevant(compared or {}, contract)
-    key = _key(batch, contract, event_time, relevant)
     with state.snapshot() as tx:
+        erased = erased_files((file.digest for file in batch.files), tx)
+        key = _key(batch, contract, event_time, relevant, erased)
         known = tx.find(CheckedBatch, key)
         step = None if known else next_step(contract, tx=tx)
     if known is not None:
@@ -70,14 +76,17 @@ def check(
     if step is not None and step.refused:
         _refuse(step, batch, contract, state=state, now=now, actor=actor)
     artifacts.put(contract.text.encode(), kind=ArtifactKind.CONTRACT, name=f"{batch.dataset} {contract.version}")
-    with tempfile.TemporaryDirectory(prefix="keelway-check-") as folder:
+    files = [file for file in batch.files if file.digest not in erased]
+    with working_folder(work, name="check") as folder:
         findings = checker.check(
-            [(file, artifacts.path_of(file.digest)) for file in batch.files], contract, event_time=event_time,
-            folder=Path(folder), against=against, tokenizer=tokenizer, waived=frozenset(batch.waived),
+            [(file, artifacts.path_of(file.digest)) for file in files], contract, event_time=event_time,
+            folder=folder, against=against, tokenizer=tokenizer, waived=frozenset(batch.waived),
         )  # fmt: skip
         checked = _stored(batch, contract, findings, compared=relevant, artifacts=artifacts, now=now)
     stops = (*findings.stops, *reasons_to_stop(checked.files, contract))
     with state.transaction() as tx:
+        must_not_be_erased((file.digest for file in files), tx)
+        _must_be_stored(checked, artifacts)
         tx.insert(contract_key(contract), contract, parent=batch.dataset, at=now)
         _record(checked, key, stops, step, actor=actor, tx=tx)
     if stops:
@@ -107,6 +116,9 @@ def quarantined_rows(
 def _must_fit(batch: Batch, contract: Contract, event_time: str) -> None:
     if contract.dataset != batch.dataset:
         raise ContractError("The contract is another dataset's", expected=batch.dataset, found=contract.dataset)
+    if not event_time:
+        _check_timeless(contract)
+        return
     column = contract.column(event_time)
     if column is None or column.kind not in ("date", "timestamp"):
         raise ContractError(
@@ -114,6 +126,17 @@ def _must_fit(batch: Batch, contract: Contract, event_time: str) -> None:
             expected=f"a column {event_time} of type date or timestamp",
             found=column.kind if column else ", ".join(item.name for item in contract.columns),
             fix="Mend the dataset's event_time or the contract.",
+        )
+
+
+def _check_timeless(contract: Contract) -> None:
+    """Refuse a promise of freshness that names no column, where rows carry no time."""
+    if any(rule.kind is RuleKind.FRESHNESS and not rule.columns for rule in contract.rules):
+        raise ContractError(
+            f"The contract of {contract.dataset} promises freshness, but its rows carry no time",
+            expected="no promise of freshness, or one of a time column",
+            found="a dataset without event_time",
+            fix="Name the dataset's event_time, or remove the promise.",
         )
 
 
@@ -125,9 +148,11 @@ def _relevant(compared: Mapping[str, Digest], contract: Contract) -> dict[str, D
     return {name: compared[name] for name in sorted(used & compared.keys())}
 
 
-def _key(batch: Batch, contract: Contract, event_time: str, compared: dict[str, Digest]) -> str:
-    """Return the key of an outcome: the same for the same batch, contract and versions it is compared with."""
-    asked = [digest_of(contract), event_time, *([compared] if compared else [])]
+def _key(
+    batch: Batch, contract: Contract, event_time: str, compared: dict[str, Digest], erased: Collection[Digest]
+) -> str:
+    """Return the key of an outcome: the same for the same files, contract and versions they are compared with."""
+    asked = [digest_of(contract), event_time, *([compared] if compared else []), *([sorted(erased)] if erased else [])]
     return f"{batch.dataset}/{batch.number:06d}/{short(digest_of(asked))}"
 
 
@@ -197,6 +222,17 @@ def _stored(
         warnings=findings.warnings,
         compared=compared,
     )
+
+
+def _must_be_stored(checked: CheckedBatch, artifacts: ArtifactStore) -> None:
+    """Refuse an outcome whose rows a vacuum deleted as a copy of rows that were there before."""
+    if checked.rows not in artifacts:
+        raise ConflictError(
+            f"A vacuum of {checked.dataset} took the rows of a batch that was being checked",
+            expected=checked.rows,
+            found="nothing",
+            fix="Run the command again: the rows are stored anew.",
+        )
 
 
 def _decision(checked: CheckedBatch, digest: Digest | None, stops: tuple[str, ...], *, actor: PrincipalId) -> Decision:

@@ -36,6 +36,8 @@ class RuleKind(StrEnum):
     """No other row of the dataset, in this batch or an earlier one, has these values."""
     REFERENCE = "reference"
     """The values stand in another dataset's newest version."""
+    FUNCTIONAL_DEPENDENCY = "functional_dependency"
+    """Rows of the batch that are equal in all columns but the last (the determinant) are equal in it (the dependent)."""
     ROW_COUNT = "row_count"
     FRESHNESS = "freshness"
     DISTRIBUTION = "distribution"
@@ -119,7 +121,8 @@ class Rule:
     """One question that a contract asks of rows, of a set of rows or of a whole batch.
 
     Attributes:
-        columns: The columns it is about; empty for the whole batch.
+        columns: The columns it is about; empty for the whole batch. Of a functional dependency the last one is the
+            dependent, and those before it are the determinant.
         reason: What is told of a row or batch that breaks it, such as `amount: below 0`.
         minimum: Lowest value, length, count, or result, as the contract writes it; None for no bound.
         maximum: Highest value, length, count, age in seconds, PSI, or result; None for no bound.
@@ -160,6 +163,9 @@ class Contract:
         format: `csv`, `jsonl` or `parquet`; empty goes by the file's name (`.csv`, `.jsonl`, `.parquet`, with `.gz`
             or `.zst` after it).
         quote: The quoting character; empty for none.
+        has_header: Whether a CSV file names its columns; without names they come in the order of `columns`, but for
+            those that the partitions in the file's name give.
+        skip_lines: Lines above the header, or else above the first row, of a CSV file that are passed over.
         source: Digest of the YAML text, which is stored as an artifact.
         text: The YAML text itself.
     """
@@ -182,6 +188,8 @@ class Contract:
     source: Digest
     text: str
     retention_days: int | None = None
+    has_header: bool = True
+    skip_lines: int = 0
 
     @property
     def pii_columns(self) -> tuple[Column, ...]:

@@ -8,6 +8,7 @@ from keelway.core.artifact import (
     must_be_artifact,
     unchanged_blocks,
 )
+from keelway.core.chart import Axis, Chart
 from keelway.core.clock import Clock, SimulatedClock, SystemClock, in_utc, parse_duration, parse_time, time_text
 from keelway.core.decision import Action, Decision, PointerMove
 from keelway.core.digest import (
@@ -38,14 +39,31 @@ from keelway.core.ids import (
 from keelway.core.observation import Outcome, Prediction
 from keelway.core.policy import Evidence, PolicyEngine, PolicySet, Verdict
 from keelway.core.run import CodeState, Run, RunStarted, RunStatus, Scalar, StepFinished
+from keelway.core.run_index import (
+    RUN_FIELDS,
+    RunAll,
+    RunAny,
+    RunEntry,
+    RunFilter,
+    RunIndex,
+    RunNot,
+    RunOperator,
+    RunQuery,
+    RunScope,
+    RunTest,
+    RunUpdate,
+)
 from keelway.core.state import Pointer, Pointers, Records
 
 __all__ = [
     "DIGEST_PREFIX",
+    "RUN_FIELDS",
     "Action",
     "Artifact",
     "ArtifactKind",
     "ArtifactStore",
+    "Axis",
+    "Chart",
     "Clock",
     "CodeState",
     "Decision",
@@ -62,9 +80,20 @@ __all__ = [
     "PrincipalId",
     "Records",
     "Run",
+    "RunAll",
+    "RunAny",
+    "RunEntry",
+    "RunFilter",
     "RunId",
+    "RunIndex",
+    "RunNot",
+    "RunOperator",
+    "RunQuery",
+    "RunScope",
     "RunStarted",
     "RunStatus",
+    "RunTest",
+    "RunUpdate",
     "Scalar",
     "SimulatedClock",
     "StepFinished",

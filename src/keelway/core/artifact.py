@@ -79,6 +79,18 @@ class ArtifactStore(Protocol):
         """Say whether an artifact is there (its bytes are not checked)."""
         ...
 
+    def size_of(self, digest: Digest) -> int | None:
+        """Return how many bytes an artifact takes in the store, or None where it is not there."""
+        ...
+
+    def delete(self, digest: Digest) -> None:
+        """Remove an artifact for good, and copies of it on this machine; one that is gone already is no error.
+
+        A store does not judge who needs what. Whoever deletes holds the state's write lock and has looked there;
+        whoever records that something is needed asks in that same lock whether it is still here.
+        """
+        ...
+
 
 def artifact_key(digest: Digest) -> str:
     """Return where the bytes of a digest lie below the root of a store.

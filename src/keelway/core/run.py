@@ -30,6 +30,10 @@ class CodeState:
     """Digest over the names and versions of the installed packages and the Python version."""
     commit: str = ""
     """The git commit, empty outside a repository; `+dirty` is appended when files differ from it."""
+    diff_digest: str = ""
+    """Digest of what differs from the commit, so that two changed trees differ; empty for a clean one."""
+    lock_digest: str = ""
+    """Digest of the file that pins the environment, empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,30 +1,25 @@
-"""Intervals for rates (Wilson) and for anything computed from rows (bootstrap: BCa and percentile)."""
+"""Intervals for rates in closed form: Wilson, Clopper-Pearson, Newcombe for differences, Katz for ratios."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
 
-from keelway.evaluate.records import Interval
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-LEVEL = 0.95
-RESAMPLES = 1000
+from keelway.errors import TrainingError
+from keelway.evaluate.interval import LEVEL, Interval, quantile_of
 
 
 def wilson_interval(successes: int, trials: int, *, level: float = LEVEL) -> Interval:
-    """Return a rate with Wilson's score interval.
+    """Return a rate with Wilson's score interval (1927).
 
     >>> found = wilson_interval(81, 263)
     >>> round(found.low, 7), round(found.high, 7)
     (0.2552885, 0.3662096)
+
+    Raises:
+        TrainingError: There are no trials, or more successes than trials.
     """
-    z = NormalDist().inv_cdf(0.5 + level / 2)
+    _check(successes, trials)
+    z = quantile_of(level)
     rate = successes / trials
     centre = rate + z * z / (2 * trials)
     half = z * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
@@ -34,8 +29,23 @@ def wilson_interval(successes: int, trials: int, *, level: float = LEVEL) -> Int
     return Interval(rate, low, high, level, "Wilson")
 
 
+def exact_interval(successes: int, trials: int, *, level: float = LEVEL) -> Interval:
+    """Return a rate with the exact interval of Clopper and Pearson (1934), which covers at least `level`.
+
+    Raises:
+        TrainingError: There are no trials, or more successes than trials.
+    """
+    from scipy.stats import beta
+
+    _check(successes, trials)
+    tail, failures = (1 - level) / 2, trials - successes
+    low = float(beta.ppf(tail, successes, failures + 1)) if successes else 0.0
+    high = float(beta.ppf(1 - tail, successes + 1, failures)) if failures else 1.0
+    return Interval(successes / trials, low, high, level, "Clopper-Pearson")
+
+
 def newcombe_interval(first: tuple[int, int], second: tuple[int, int], *, level: float = LEVEL) -> Interval:
-    """Return the difference of two rates, each (successes, trials), with Newcombe's interval (his method 10)."""
+    """Return the difference of two rates, each (successes, trials), with Newcombe's interval (1998, method 10)."""
     a, b = wilson_interval(*first, level=level), wilson_interval(*second, level=level)
     difference = a.value - b.value
     low = difference - math.hypot(a.value - a.low, b.high - b.value)
@@ -43,65 +53,39 @@ def newcombe_interval(first: tuple[int, int], second: tuple[int, int], *, level:
     return Interval(difference, low, high, level, "Newcombe")
 
 
-def bootstrap_interval(
-    rows: NDArray[np.float64],
-    statistic: Callable[[NDArray[np.float64]], float],
-    *,
-    seed: int,
-    resamples: int = RESAMPLES,
-    level: float = LEVEL,
-    corrected: bool = True,
-) -> Interval:
-    """Return a statistic of rows with its bootstrap interval: BCa, or percentile where `corrected` is off."""
-    import numpy as np
-
-    generator = np.random.default_rng(seed)
-    count = len(rows)
-    drawn = np.array([statistic(rows[generator.integers(0, count, count)]) for _ in range(resamples)])
-    value = float(statistic(rows))
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    if corrected:
-        tails = _corrected(tails, drawn, value, _acceleration(rows, statistic))
-    low, high = np.nanquantile(drawn, tails)
-    method = "bootstrap BCa" if corrected else "bootstrap percentile"
-    return Interval(value, min(float(low), value), max(float(high), value), level, f"{method}, {resamples}")
+def wald_interval(first: tuple[int, int], second: tuple[int, int], *, level: float = LEVEL) -> Interval:
+    """Return the difference of two rates by the normal approximation; it covers too little where rates are extreme."""
+    _check(*first)
+    _check(*second)
+    rates = [successes / trials for successes, trials in (first, second)]
+    variance = sum(rate * (1 - rate) / trials for rate, (_, trials) in zip(rates, (first, second), strict=True))
+    difference, half = rates[0] - rates[1], quantile_of(level) * math.sqrt(variance)
+    return Interval(difference, difference - half, difference + half, level, "Wald")
 
 
-def mean_interval(
-    values: NDArray[np.float64], *, seed: int, resamples: int = RESAMPLES, level: float = LEVEL
-) -> Interval:
-    """Return a mean with its BCa interval; the jackknife of a mean is known, so large tables stay fast."""
-    import numpy as np
+def ratio_interval(first: tuple[int, int], second: tuple[int, int], *, level: float = LEVEL) -> Interval:
+    """Return the ratio of two rates, each (successes, trials), with the interval of Katz et al. (1978).
 
-    generator = np.random.default_rng(seed)
-    count = len(values)
-    drawn = np.array([values[generator.integers(0, count, count)].mean() for _ in range(resamples)])
-    value = float(values.mean())
-    left_out = (values.sum() - values) / (count - 1)
-    tails = _corrected([(1 - level) / 2, (1 + level) / 2], drawn, value, _skew(left_out))
-    low, high = np.quantile(drawn, tails)
-    return Interval(value, float(low), float(high), level, f"bootstrap BCa, {resamples}")
+    Where a rate is 0, half a success is added on both sides for the interval, and its lower end is 0.
 
-
-def _acceleration(rows: NDArray[np.float64], statistic: Callable[[NDArray[np.float64]], float]) -> float:
-    import numpy as np
-
-    return _skew(np.array([statistic(np.delete(rows, place, axis=0)) for place in range(len(rows))]))
-
-
-def _skew(left_out: NDArray[np.float64]) -> float:
-    """Return the acceleration of BCa from jackknife values."""
-    away = left_out.mean() - left_out
-    spread = float((away**2).sum())
-    return float((away**3).sum()) / (6 * spread**1.5) if spread > 0 else 0.0
+    Raises:
+        TrainingError: There are no trials, more successes than trials, or the second rate is 0.
+    """
+    _check(*first)
+    _check(*second)
+    (a, m), (b, n) = first, second
+    if not b:
+        raise TrainingError("A ratio of rates needs a second rate above 0", expected="one success or more", found="0")
+    shift = 0.0 if a else 0.5
+    logarithm = math.log((a + shift) / (m + shift)) - math.log((b + shift) / (n + shift))
+    variance = 1 / (a + shift) - 1 / (m + shift) + 1 / (b + shift) - 1 / (n + shift)
+    half = quantile_of(level) * math.sqrt(max(variance, 0.0))
+    low = math.exp(logarithm - half) if a else 0.0
+    return Interval((a / m) / (b / n), low, math.exp(logarithm + half), level, "Katz")
 
 
-def _corrected(tails: list[float], drawn: NDArray[Any], value: float, acceleration: float) -> list[float]:
-    """Return the quantiles of BCa (Efron 1987)."""
-    normal = NormalDist()
-    below = float((drawn < value).mean() + (drawn == value).mean() / 2)
-    if not 0 < below < 1:
-        return tails
-    bias = normal.inv_cdf(below)
-    shifted = [bias + normal.inv_cdf(tail) for tail in tails]
-    return [normal.cdf(bias + each / (1 - acceleration * each)) for each in shifted]
+def _check(successes: int, trials: int) -> None:
+    if not 0 <= successes <= trials or trials < 1:
+        raise TrainingError(
+            "A rate needs trials", expected="0 <= successes <= trials, and one trial", found=f"{successes} of {trials}"
+        )

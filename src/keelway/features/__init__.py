@@ -2,23 +2,63 @@
 
 from keelway.features.build import build_features, columns_for_scoring, online_row, rows_of
 from keelway.features.labels import labels_for
+from keelway.features.leakage import LeakageFinding, LeakageReport, RowFold, leakage
+from keelway.features.online import (
+    Materialised,
+    MissingShare,
+    OnlineStatus,
+    materialise,
+    online_features,
+    online_status,
+)
+from keelway.features.parity import ParityMismatch, ParityReport, parity
+from keelway.features.poison import PoisonedWorld, PoisonFinding, PoisonReport, poison
+from keelway.features.ports import OnlineCut, OnlineRow, OnlineStore, OnlineValue
 from keelway.features.profile import OTHER_LEVELS, profile_of
+from keelway.features.propose import auto_features
 from keelway.features.reads import FeatureReads, features_read, label_reads
 from keelway.features.records import ColumnProfile, FeatureColumn, FeatureTable, Profile
+from keelway.features.sql import SQL_ENGINES, FeatureSql, SqlEngine, feature_sql
 
 __all__ = [
     "OTHER_LEVELS",
+    "SQL_ENGINES",
     "ColumnProfile",
     "FeatureColumn",
     "FeatureReads",
+    "FeatureSql",
     "FeatureTable",
+    "LeakageFinding",
+    "LeakageReport",
+    "Materialised",
+    "MissingShare",
+    "OnlineCut",
+    "OnlineRow",
+    "OnlineStatus",
+    "OnlineStore",
+    "OnlineValue",
+    "ParityMismatch",
+    "ParityReport",
+    "PoisonFinding",
+    "PoisonReport",
+    "PoisonedWorld",
     "Profile",
+    "RowFold",
+    "SqlEngine",
+    "auto_features",
     "build_features",
     "columns_for_scoring",
+    "feature_sql",
     "features_read",
     "label_reads",
     "labels_for",
+    "leakage",
+    "materialise",
+    "online_features",
     "online_row",
+    "online_status",
+    "parity",
+    "poison",
     "profile_of",
     "rows_of",
 ]

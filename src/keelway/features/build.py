@@ -9,17 +9,22 @@ The same snapshots, definition and cut dates give the same bytes, so the table's
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelway.core import ArtifactKind, ArtifactStore, Digest, digest_of, in_utc
 from keelway.errors import FeatureError, MissingRecordError
-from keelway.features.compute import AS_OF, ENTITY, LABEL, LABEL_KNOWN_AT, Tables, feature_rows, label_rows, opened
+from keelway.features.compute import Tables, feature_rows, label_rows, opened
+from keelway.features.finish import finished, side_by_side
+from keelway.features.label_values import absent_label, label_type
+from keelway.features.names import AS_OF, ENTITY, LABEL, LABEL_KNOWN_AT
 from keelway.features.profile import profile_of
+from keelway.features.reads import hidden_columns
 from keelway.features.records import FeatureColumn, FeatureTable, Purpose
 from keelway.ledger.ports import StateStore
-from keelway.project import Dataset, Model
+from keelway.project import Dataset, Model, split_columns
 from keelway.snapshot import SnapshotRows, must_be_kept
 
 if TYPE_CHECKING:
@@ -27,7 +32,8 @@ if TYPE_CHECKING:
 
     from keelway.snapshot import Snapshot
 
-ORDER = [(AS_OF, "ascending"), (ENTITY, "ascending")]
+Value = float | str | list[float] | None
+"""One feature of one row, as an exported model takes it."""
 
 
 def build_features(
@@ -46,7 +52,7 @@ def build_features(
 
     With a label, only cut dates are kept whose horizon has ended by `now` and lies within what the label's
     snapshot covers. An entity without an outcome gets the label's `absent` value; where that is None, the
-    entity is left out.
+    entity is left out. The columns that a label without a horizon is made of are hidden from feature functions.
 
     Args:
         snapshots: Dataset name to the snapshot to read.
@@ -65,10 +71,7 @@ def build_features(
     if with_label:
         cuts = _matured(model, cuts, until=min(now, used[model.label.source.name].watermark))
     with opened(datasets, rows_in(used, paths_of)) as tables:
-        rows, columns = features_at(model, tables, as_ofs=cuts)
-        if with_label:
-            rows = with_labels(model, rows, label_rows(model.label, tables, as_ofs=cuts, now=now))
-    rows = _finished(rows, columns, model=model)
+        rows, columns = _rows_at(model, tables, cuts=cuts, with_label=with_label, now=now)
     return _stored(
         rows,
         columns,
@@ -81,6 +84,33 @@ def build_features(
         state=state,
         now=now,
     )
+
+
+def _rows_at(
+    model: Model, tables: Tables, *, cuts: tuple[datetime, ...], with_label: bool, now: datetime
+) -> tuple[pa.Table, list[FeatureColumn]]:
+    """Return the rows as they are stored, and their features."""
+    rows, columns = features_at(model, tables, as_ofs=cuts)
+    if with_label:
+        labels = label_rows(model.label, tables, task=model.task, as_ofs=cuts, now=now)
+        rows = with_labels(model, rows, labels)
+    splitting = split_columns(model.split) if with_label else ()
+    _check_splitting(splitting, rows, columns, model=model)
+    return finished(rows, columns, splitting=splitting, model=model.name), columns
+
+
+def _check_splitting(
+    splitting: Sequence[str], rows: pa.Table, columns: Sequence[FeatureColumn], *, model: Model
+) -> None:
+    """Refuse a split by a column that is not there."""
+    for name in splitting:
+        if name not in rows.column_names:
+            raise FeatureError(
+                f"The split of {model.name!r} names a column that no feature set returns",
+                expected=name,
+                found=", ".join(column.name for column in columns),
+                fix="Return the column from a feature function; it is not used as a feature.",
+            )
 
 
 def rows_in(snapshots: Mapping[str, Snapshot], paths_of: Callable[[Snapshot], list[Path]]) -> dict[str, SnapshotRows]:
@@ -96,7 +126,7 @@ def rows_of(table: FeatureTable, artifacts: ArtifactStore) -> pa.Table:
     return pq.read_table(pa.BufferReader(artifacts.get(table.data)), use_threads=False)
 
 
-def columns_for_scoring(rows: pa.Table, features: Sequence[FeatureColumn]) -> dict[str, list[float | str | None]]:
+def columns_for_scoring(rows: pa.Table, features: Sequence[FeatureColumn]) -> dict[str, list[Value]]:
     """Return the features as plain lists, as an exported model takes them.
 
     Raises:
@@ -110,7 +140,7 @@ def columns_for_scoring(rows: pa.Table, features: Sequence[FeatureColumn]) -> di
     return {feature.name: rows[feature.name].to_pylist() for feature in features}
 
 
-def online_row(entity: str, *, table: FeatureTable, artifacts: ArtifactStore) -> dict[str, float | str | None]:
+def online_row(entity: str, *, table: FeatureTable, artifacts: ArtifactStore) -> dict[str, Value]:
     """Return the features of one entity at the newest cut date of a table.
 
     Raises:
@@ -132,18 +162,27 @@ def feature_sources(model: Model) -> tuple[Dataset, ...]:
 
 
 def features_at(model: Model, tables: Tables, *, as_ofs: Sequence[datetime]) -> tuple[pa.Table, list[FeatureColumn]]:
-    """Return the features of every feature set side by side; an entity that one set knows has a row."""
+    """Return the features of every feature set side by side; an entity that one set knows has a row.
+
+    The rows also have the columns that only split them, which are not among the features.
+    """
+    hidden = hidden_columns(model.label, tables, as_of=as_ofs[0])
+    tables = replace(tables, hidden={model.label.source.name: hidden})
     joined: Any = None
     columns: list[FeatureColumn] = []
     for each in model.features:
         rows, found = feature_rows(each, tables, as_ofs=as_ofs)
-        for name in {column.name for column in columns} & {column.name for column in found}:
-            raise FeatureError(f"Two feature sets of {model.name!r} return {name!r}", expected="each feature once")
+        for name in sorted({column.name for column in columns} & {column.name for column in found}):
+            raise FeatureError(
+                f"Two feature sets of {model.name!r} return {name!r}",
+                expected="each feature once",
+                found=f"{name!r} again in {each.name!r}",
+                fix="Rename it in one of the two functions, or leave it out there.",
+            )
         columns += found
-        joined = (
-            rows if joined is None else joined.join(rows, [ENTITY, AS_OF], join_type="full outer", use_threads=False)
-        )
-    return joined, columns
+        joined = rows if joined is None else side_by_side(joined, rows, how="full outer")
+    splitting = split_columns(model.split)
+    return joined, [column for column in columns if column.name not in splitting]
 
 
 def with_labels(model: Model, rows: pa.Table, labels: pa.Table) -> pa.Table:
@@ -152,12 +191,12 @@ def with_labels(model: Model, rows: pa.Table, labels: pa.Table) -> pa.Table:
     import pyarrow.compute as pc
 
     absent = model.label.absent
-    how = "inner" if absent is None else "left outer"
-    joined = rows.join(labels, [ENTITY, AS_OF], join_type=how, use_threads=False)
+    joined = side_by_side(rows, labels, how="inner" if absent is None else "left outer")
     if absent is not None:
-        filled = pc.fill_null(joined[LABEL], pa.scalar(absent, pa.int8()))
-        joined = joined.set_column(joined.column_names.index(LABEL), LABEL, filled)
-    known_at = pc.add(joined[AS_OF], pa.scalar(model.label.horizon, pa.duration("us")))
+        value = pa.scalar(absent_label(absent, model.task), label_type(model.task))
+        joined = joined.set_column(joined.column_names.index(LABEL), LABEL, pc.fill_null(joined[LABEL], value))
+    horizon = model.label.horizon or timedelta(0)  # without one, a label is known at the cut
+    known_at = pc.add(joined[AS_OF], pa.scalar(horizon, pa.duration("us")))
     return joined.append_column(LABEL_KNOWN_AT, known_at)
 
 
@@ -173,11 +212,14 @@ def _checked_cuts(model: Model, as_ofs: Sequence[datetime], *, now: datetime) ->
 
 
 def _matured(model: Model, cuts: tuple[datetime, ...], *, until: datetime) -> tuple[datetime, ...]:
-    kept = tuple(cut for cut in cuts if cut + model.label.horizon <= until)
+    horizon = model.label.horizon
+    if horizon is None:
+        return cuts
+    kept = tuple(cut for cut in cuts if cut + horizon <= until)
     if not kept:
         raise FeatureError(
             f"No cut date of {model.name!r} has a label that matured",
-            expected=f"a cut date {model.label.horizon} before {until.isoformat()} or earlier",
+            expected=f"a cut date {horizon} before {until.isoformat()} or earlier",
             found=f"{cuts[0].isoformat()} as the earliest",
             fix="Wait for later data, take an earlier cut date, or shorten the horizon.",
         )
@@ -196,42 +238,6 @@ def _snapshots_of(datasets: Sequence[Dataset], snapshots: Mapping[str, Snapshot]
     return {dataset.name: snapshots[dataset.name] for dataset in datasets}
 
 
-def _finished(rows: pa.Table, columns: Sequence[FeatureColumn], *, model: Model) -> pa.Table:
-    """Return the rows in their stored order and types: no category is null, no number is NaN or infinite."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not rows.num_rows:
-        raise FeatureError(f"The features of {model.name!r} have no rows", expected="an entity that was known by then")
-    for column in columns:
-        values = rows[column.name]
-        if column.kind == "categorical":
-            values = pc.fill_null(values.cast(pa.string()), "")
-        else:
-            _check_finite(rows, column.name, model=model)
-            values = pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)
-        rows = rows.set_column(rows.column_names.index(column.name), column.name, values)
-    names = [ENTITY, AS_OF, *(column.name for column in columns)]
-    names += [name for name in (LABEL, LABEL_KNOWN_AT) if name in rows.column_names]
-    utc = pa.timestamp("us", tz="UTC")
-    for name in {AS_OF, LABEL_KNOWN_AT} & set(names):
-        rows = rows.set_column(rows.column_names.index(name), name, rows[name].cast(utc))
-    return rows.select(names).sort_by(ORDER).combine_chunks().replace_schema_metadata(None)
-
-
-def _check_finite(rows: pa.Table, name: str, *, model: Model) -> None:
-    import pyarrow.compute as pc
-
-    wrong = rows.filter(pc.fill_null(pc.is_inf(rows[name]), False))
-    if wrong.num_rows:
-        raise FeatureError(
-            f"Feature {name!r} of {model.name!r} is infinite",
-            expected="a finite number or null",
-            found=f"infinity for {min(wrong[ENTITY].to_pylist())!r}, {wrong.num_rows} rows in all",
-            fix="Divide with keelway.features.blocks.ratio, which gives null where the divisor is zero.",
-        )
-
-
 def _stored(
     rows: pa.Table,
     columns: Sequence[FeatureColumn],
@@ -245,7 +251,7 @@ def _stored(
     state: StateStore,
     now: datetime,
 ) -> FeatureTable:
-    profile = profile_of(rows, columns)
+    profile, horizon = profile_of(rows, columns), model.label.horizon
     data = artifacts.put(_parquet(rows), kind=ArtifactKind.FEATURE_TABLE, name=f"{model.name}-{purpose}.parquet")
     table = FeatureTable(
         model=model.name,
@@ -256,7 +262,7 @@ def _stored(
         as_ofs=cuts,
         features=tuple(columns),
         label=model.label.name if with_label else None,
-        horizon_s=int(model.label.horizon / timedelta(seconds=1)) if with_label else 0,
+        horizon_s=int(horizon / timedelta(seconds=1)) if with_label and horizon is not None else 0,
         rows=rows.num_rows,
         snapshots=snapshots,
         definition=model.data_definition(),

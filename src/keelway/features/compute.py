@@ -2,8 +2,10 @@
 
 The rules this module keeps:
 
-- A feature function sees a row only if the row happened before `as_of` and was known before `as_of`.
-- A label function sees a row only if it happened in `[as_of, as_of + horizon)` and is known by now.
+- A feature function sees a row only if the row happened before `as_of` and was known before `as_of`; a row that
+  carries no time only needs to be known.
+- A label function sees a row only if it happened in `[as_of, as_of + horizon)` and is known by now. A label without a
+  horizon sees the rows that a feature function sees, and the columns that it is made of are hidden from those.
 - Columns that begin with `_` belong to Keelway and are not shown.
 - Several cut dates are one statement, the union of one branch a cut.
 - The answer depends on the rows alone, not on their order: rows are put in one order before anything is summed,
@@ -13,41 +15,50 @@ The rules this module keeps:
 from __future__ import annotations
 
 import functools
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from keelway.errors import FeatureError
-from keelway.features.records import FeatureColumn, Kind
-from keelway.project import Dataset, FeatureSet, Label
+from keelway.features.label_values import as_label, checked_labels
+from keelway.features.names import AS_OF, ENTITY, LABEL, RESERVED
+from keelway.features.records import FeatureColumn
+from keelway.project import Dataset, FeatureSet, Label, Task
 from keelway.snapshot import SnapshotRows
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     import pyarrow as pa
 
-ENTITY, AS_OF, LABEL, LABEL_KNOWN_AT = "entity", "as_of", "label", "label_known_at"
-RESERVED = (ENTITY, AS_OF, LABEL, LABEL_KNOWN_AT)
 KNOWN_AT = "_known_at"
 _UTC = "timestamp('UTC', 6)"
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The tables of the datasets inside one DuckDB connection, by dataset name."""
+    """The tables of the datasets inside one DuckDB connection.
+
+    Attributes:
+        by_name: Dataset to table.
+        hidden: Dataset to the columns that feature functions do not see, because the label is made of them.
+    """
 
     by_name: Mapping[str, Any]
+    hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def visible(self, dataset: Dataset, as_of: datetime) -> ir.Table:
-        """Return the rows that had happened and were known before `as_of`."""
-        table, moment = self.by_name[dataset.name], _literal(as_of)
-        return _shown(table.filter(table[KNOWN_AT] < moment, table[dataset.event_time] < moment))
+        """Return the rows that had happened and were known before `as_of`, without hidden columns."""
+        shown = self._known(dataset, as_of)
+        return shown.select([name for name in shown.columns if name not in self.hidden.get(dataset.name, ())])
 
     def outcome(self, label: Label, as_of: datetime, *, now: datetime) -> ir.Table:
-        """Return the rows of the label's horizon that are known by now."""
+        """Return the rows of the label's horizon that are known by now; without a horizon, those known before `as_of`."""
+        if label.horizon is None:
+            return self._known(label.source, as_of)
         table = self.by_name[label.source.name]
         happened = table[label.source.event_time]
         return _shown(
@@ -57,6 +68,11 @@ class Tables:
                 table[KNOWN_AT] <= _literal(now),
             )
         )
+
+    def _known(self, dataset: Dataset, as_of: datetime) -> ir.Table:
+        table, moment = self.by_name[dataset.name], _literal(as_of)
+        known = table.filter(table[KNOWN_AT] < moment)
+        return _shown(known if dataset.is_static else known.filter(known[dataset.event_time] < moment))
 
 
 @contextmanager
@@ -98,9 +114,11 @@ def feature_rows(
         FeatureError: The function raises, or returns anything but one row of numbers and texts an entity.
     """
     branches, columns = [], None
+    hidden = frozenset().union(*(tables.hidden.get(source.name, ()) for source in features.sources))
     for as_of in as_ofs:
         given = [tables.visible(source, as_of) for source in features.sources]
-        result = _called(features.function, (*given, _literal(as_of)), what=f"Feature set {features.name!r}")
+        what = f"Feature set {features.name!r}"
+        result = _called(features.function, (*given, _literal(as_of)), what=what, hidden=hidden)
         found = _columns_of(features, result)
         if columns is not None and found != columns:
             raise FeatureError(
@@ -115,33 +133,23 @@ def feature_rows(
     return rows, columns or []
 
 
-def label_rows(label: Label, tables: Tables, *, as_ofs: Sequence[datetime], now: datetime) -> pa.Table:
-    """Return `entity`, `as_of` and `label` (0 or 1) of the entities that the label function names.
+def label_rows(label: Label, tables: Tables, *, task: Task, as_ofs: Sequence[datetime], now: datetime) -> pa.Table:
+    """Return `entity`, `as_of` and `label` of the entities that the label function names.
+
+    A label is int8 (0 or 1), the name of a class as text, or float64, by the task.
 
     Raises:
-        FeatureError: The function raises, or returns anything but one row with 0 or 1 an entity.
+        FeatureError: The function raises, or returns anything but one row with such a value an entity.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     what, branches = f"Label {label.name!r}", []
     for as_of in as_ofs:
         result = _called(label.function, (tables.outcome(label, as_of, now=now), _literal(as_of)), what=what)
         _require(result, (label.entity, label.name), what=what)
-        kind = result[label.name].type()
-        if not (kind.is_boolean() or kind.is_integer() or kind.is_floating()):
-            raise FeatureError(f"{what} is not a number", expected="0 or 1", found=str(kind))
-        branches.append(_branch(result, label.entity, as_of, [result[label.name].cast("float64").name(LABEL)]))
+        value = as_label(result[label.name], task, what=what)
+        branches.append(_branch(result, label.entity, as_of, [value.name(LABEL)]))
     rows = _executed(branches, what=what)
     _check_one_row_each(rows, what=what)
-    wrong = rows.filter(pc.invert(pc.fill_null(pc.is_in(rows[LABEL], value_set=pa.array([0.0, 1.0])), False)))
-    if wrong.num_rows:
-        raise FeatureError(
-            f"{what} has a value that is neither 0 nor 1",
-            expected="0 or 1",
-            found=f"{wrong[LABEL][0].as_py()} for {label.entity} {wrong[ENTITY][0].as_py()!r}",
-        )
-    return rows.set_column(2, LABEL, rows[LABEL].cast(pa.int8()))
+    return rows.set_column(2, LABEL, checked_labels(rows, task, what=f"{what} of {label.entity}"))
 
 
 def _loaded(connection: Any, dataset: Dataset, rows: SnapshotRows) -> Any:
@@ -149,16 +157,17 @@ def _loaded(connection: Any, dataset: Dataset, rows: SnapshotRows) -> Any:
         raise FeatureError(f"The snapshot of {dataset.name!r} has no rows", expected="one Parquet file or more")
     connection.raw_sql(f'CREATE TEMP VIEW "rows of {dataset.name}" AS {rows.sql}')
     table = connection.table(f"rows of {dataset.name}")
-    for needed in (dataset.event_time, KNOWN_AT):
+    times_of_rows = (KNOWN_AT,) if dataset.is_static else (dataset.event_time, KNOWN_AT)
+    for needed in times_of_rows:
         if needed not in table.columns:
             raise FeatureError(
                 f"The snapshot of {dataset.name!r} has no column {needed!r}",
                 expected=needed,
                 found=", ".join(table.columns),
             )
-    times = {name: table[name].cast(_UTC) for name in (dataset.event_time, KNOWN_AT)}
+    times = {name: table[name].cast(_UTC) for name in times_of_rows}
     kept = [name for name in table.columns if name == KNOWN_AT or not name.startswith("_")]
-    order = [dataset.event_time, *(name for name in kept if name != dataset.event_time)]
+    order = sorted(kept, key=lambda name: name != dataset.event_time)  # a stable sort: the event time comes first
     return connection.create_table(
         f"keelway_{dataset.name}", table.mutate(**times).select(kept).order_by(order), temp=True
     )
@@ -174,12 +183,15 @@ def _literal(moment: datetime) -> Any:
     return ibis.literal(moment, type=_UTC)
 
 
-def _called(function: Callable[..., Any], arguments: tuple[Any, ...], *, what: str) -> Any:
+def _called(
+    function: Callable[..., Any], arguments: tuple[Any, ...], *, what: str, hidden: frozenset[str] = frozenset()
+) -> Any:
     import ibis.expr.types as ir
 
     try:
         result = function(*arguments)
     except Exception as error:  # a user's function may raise anything at all
+        _refuse_hidden(error, hidden, what=what)
         raise FeatureError(
             f"{what} raised {type(error).__name__}",
             expected="an Ibis table",
@@ -191,6 +203,18 @@ def _called(function: Callable[..., Any], arguments: tuple[Any, ...], *, what: s
             f"{what} returned no table", expected="an Ibis table, not executed", found=type(result).__name__
         )
     return result
+
+
+def _refuse_hidden(error: Exception, hidden: frozenset[str], *, what: str) -> None:
+    """Explain an error that names a hidden column."""
+    named = [name for name in sorted(hidden) if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", str(error))]
+    if named:
+        raise FeatureError(
+            f"{what} asks for column {named[0]!r}, which the label is made of",
+            expected="columns that the label function does not read: those are hidden, so that no feature is the label",
+            found=str(error),
+            fix="Leave the column out; there is no need to drop it either.",
+        ) from error
 
 
 def _require(result: Any, names: Sequence[str], *, what: str) -> None:
@@ -208,25 +232,49 @@ def _columns_of(features: FeatureSet, result: Any) -> list[FeatureColumn]:
     for name in names:
         if name in RESERVED or name.startswith("_"):
             raise FeatureError(f"{what} returned a column with a reserved name", expected="another name", found=name)
-    return [FeatureColumn(name, _kind_of(result[name].type(), name, what=what)) for name in names]
+    if strange := sorted({*features.texts, *features.arrays} - {*names}):
+        raise FeatureError(
+            f"{what} returned no column {strange[0]!r}, which is declared as a text or an array",
+            expected=strange[0],
+            found=", ".join(names),
+        )
+    return [_column(features, name, result[name].type()) for name in names]
 
 
-def _kind_of(kind: Any, name: str, *, what: str) -> Kind:
-    if kind.is_boolean() or kind.is_numeric() or kind.is_null():
-        return "numeric"
-    if kind.is_string():
-        return "categorical"
+def _column(features: FeatureSet, name: str, kind: Any) -> FeatureColumn:
+    if name in features.arrays and kind.is_array() and kind.value_type.is_numeric():
+        return FeatureColumn(name, "array", features.arrays[name])
+    if kind.is_string() and name not in features.arrays:
+        return FeatureColumn(name, "text" if name in features.texts else "categorical")
+    if (kind.is_boolean() or kind.is_numeric() or kind.is_null()) and name not in (*features.texts, *features.arrays):
+        return FeatureColumn(name, "numeric")
     raise FeatureError(
-        f"{what} returned {name!r} as {kind}",
-        expected="a number, a truth value or a text",
+        f"Feature set {features.name!r} returned {name!r} as {kind}",
+        expected=_expected(features, name),
         found=str(kind),
-        fix="Turn a time into days with keelway.features.blocks.days_since, anything else with .cast(...).",
+        fix=_way_out(kind),
     )
+
+
+def _expected(features: FeatureSet, name: str) -> str:
+    if name in features.arrays:
+        return "a list of numbers, as it is declared"
+    return "a text, as it is declared" if name in features.texts else "a number, a truth value or a text"
+
+
+def _way_out(kind: Any) -> str:
+    if kind.is_array():
+        return 'Declare it with its length: @feature_set(..., arrays={"name": 64}).'
+    return "Turn a time into days with keelway.features.blocks.days_since, anything else with .cast(...)."
 
 
 def _cast(result: Any, column: FeatureColumn) -> Any:
     value = result[column.name]
-    return (value.cast("float64") if column.kind == "numeric" else value.fill_null("")).name(column.name)
+    if column.kind == "numeric":
+        return value.cast("float64").name(column.name)
+    if column.kind == "array":
+        return value.cast("array<float32>").name(column.name)
+    return value.fill_null("").name(column.name)
 
 
 def _branch(result: Any, entity: str, as_of: datetime, columns: list[Any]) -> Any:

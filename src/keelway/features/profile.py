@@ -1,7 +1,8 @@
 """Profiles: how values are spread, in bins that later data can be counted into.
 
 A number belongs to the first bin whose edge is not below it; the first and the last bin are open, so every number
-belongs somewhere. Edges are the deciles of the data, each once.
+belongs somewhere. Edges are the deciles of the data, each once. Of a text its length in characters is counted, of an
+array the mean of its numbers.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from keelway.features.records import ColumnProfile, FeatureColumn, Profile
+from keelway.features.records import ColumnProfile, FeatureColumn, Kind, Profile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 OTHER_LEVELS = "__other__"
 MAX_LEVELS = 50
+LARGE = 1e100
 DECILES = tuple(tenth / 10 for tenth in range(1, 10))
 
 
@@ -33,39 +35,67 @@ def profile_of(rows: pa.Table, features: Sequence[FeatureColumn], reference: Pro
     known = reference.columns if reference is not None else {}
     return Profile(
         rows=rows.num_rows,
-        columns={
-            feature.name: _numeric(rows[feature.name], known.get(feature.name))
-            if feature.kind == "numeric"
-            else _categorical(rows[feature.name], known.get(feature.name))
-            for feature in features
-        },
+        columns={each.name: _column(rows[each.name], each, known.get(each.name)) for each in features},
     )
 
 
-def _numeric(column: pa.ChunkedArray, reference: ColumnProfile | None) -> ColumnProfile:
+def _column(column: pa.ChunkedArray, feature: FeatureColumn, reference: ColumnProfile | None) -> ColumnProfile:
+    import pyarrow.compute as pc
+
+    if feature.kind == "categorical":
+        return _categorical(column, reference)
+    if feature.kind == "text":
+        lengths = pc.utf8_length(column)
+        column = pc.if_else(pc.equal(lengths, 0), None, lengths)
+    if feature.kind == "array":
+        column = pc.divide(_sums(column, feature.length), feature.length)
+    return _numeric(column, feature.kind, reference)
+
+
+def _sums(column: pa.ChunkedArray, length: int) -> pa.Array:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    numbers = pc.list_flatten(column).to_numpy().astype(np.float64)
+    return pa.array(numbers.reshape(-1, length).sum(axis=1))
+
+
+def _numeric(column: pa.ChunkedArray, kind: Kind, reference: ColumnProfile | None) -> ColumnProfile:
     import numpy as np
 
-    present = column.drop_null().to_numpy().astype(np.float64)
+    present = column.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
     values = present[~np.isnan(present)]
-    edges = _edges(values) if reference is None else reference.edges
+    scale = _scale(values)
+    edges = _edges(values, scale) if reference is None else reference.edges
     bins = np.bincount(np.searchsorted(np.array(edges), values, side="left"), minlength=len(edges) + 1)
     return ColumnProfile(
-        kind="numeric",
+        kind=kind,
         count=len(values),
         nulls=len(column) - len(values),
         edges=edges,
         counts=tuple(int(each) for each in bins),
-        mean=float(values.mean()) if len(values) else None,
-        std=float(values.std()) if len(values) else None,
+        mean=float((values / scale).mean() * scale) if len(values) else None,
+        std=float((values / scale).std() * scale) if len(values) else None,
     )
 
 
-def _edges(values: NDArray[np.float64]) -> tuple[float, ...]:
+def _scale(values: NDArray[np.float64]) -> float:
+    """Return what to divide very large numbers by, so that their squares stay finite; 1 for all others."""
+    import numpy as np
+
+    largest = float(np.abs(values).max(initial=0.0))
+    return largest if largest > LARGE else 1.0
+
+
+def _edges(values: NDArray[np.float64], scale: float) -> tuple[float, ...]:
     import numpy as np
 
     if not len(values):
         return ()
-    edges = np.unique(np.quantile(values, DECILES) + 0.0)  # plus zero, so that -0.0 and 0.0 are one edge
+    edges = np.unique(
+        np.quantile(values / scale, DECILES) * scale + 0.0
+    )  # plus zero, so that -0.0 and 0.0 are one edge
     if len(edges) == 1:  # almost everything is one number: give it a bin of its own, so that a move either way shows
         edges = np.array([np.nextafter(edges[0], -np.inf), edges[0]])
     return tuple(float(edge) for edge in edges)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from keelway.features.compute import _UTC, _called, _columns_of, _literal, _require
+from keelway.features.compute import _UTC, Tables, _called, _columns_of, _literal, _require
 from keelway.features.records import FeatureColumn
 from keelway.project import Dataset, FeatureSet, Label
 
@@ -31,7 +31,7 @@ class FeatureReads:
     """What one function returns and reads.
 
     Attributes:
-        columns: The features, or the label as a number.
+        columns: The features, or the label.
         reads: Feature to the columns it is made of.
     """
 
@@ -52,7 +52,7 @@ def features_read(features: FeatureSet, schemas: Schemas, *, as_of: datetime) ->
     what = f"Feature set {features.name!r}"
     result = _called(features.function, (*_tables(features.sources, schemas), _literal(as_of)), what=what)
     columns = _columns_of(features, result)
-    times = {(source.name, source.event_time) for source in features.sources}
+    times = {(source.name, source.event_time) for source in features.sources if not source.is_static}
     names = [column.name for column in columns]
     return FeatureReads(tuple(columns), _traced(result, names, entity=features.entity, always=times))
 
@@ -63,12 +63,35 @@ def label_reads(label: Label, schemas: Schemas, *, as_of: datetime) -> FeatureRe
     Raises:
         FeatureError: The function cannot be built on them; the message says why.
     """
+    result = _label_of(label, schemas, as_of=as_of)
+    times = set() if label.source.is_static else {(label.source.name, label.source.event_time)}
+    reads = _traced(result, [label.name], entity=label.entity, always=times)
+    return FeatureReads((FeatureColumn(label.name, "numeric"),), reads)
+
+
+def hidden_columns(label: Label, tables: Tables, *, as_of: datetime) -> frozenset[str]:
+    """Return the columns of its dataset that a label without a horizon is made of; no feature may read them.
+
+    What only names the entity is not among them.
+
+    Raises:
+        FeatureError: The label's function cannot be built on the dataset's columns; the message says why.
+    """
+    if label.horizon is not None or label.source.name not in tables.by_name:
+        return frozenset()
+    table = tables.by_name[label.source.name]
+    types = {name: str(kind) for name, kind in table.schema().items() if not name.startswith("_")}
+    relation = _label_of(label, {label.source.name: types}, as_of=as_of).op()
+    trace = _Trace()
+    choosing = trace.rows(relation) - trace.column(relation, label.entity)
+    return frozenset(name for _, name in trace.column(relation, label.name) | choosing)
+
+
+def _label_of(label: Label, schemas: Schemas, *, as_of: datetime) -> Any:
     what = f"Label {label.name!r}"
     result = _called(label.function, (*_tables((label.source,), schemas), _literal(as_of)), what=what)
     _require(result, (label.entity, label.name), what=what)
-    times = {(label.source.name, label.source.event_time)}
-    reads = _traced(result, [label.name], entity=label.entity, always=times)
-    return FeatureReads((FeatureColumn(label.name, "numeric"),), reads)
+    return result
 
 
 def _tables(datasets: Sequence[Dataset], schemas: Schemas) -> Iterator[Any]:

@@ -8,27 +8,33 @@ from typing import Literal
 
 from keelway.core import Digest
 
-Kind = Literal["numeric", "categorical"]
+Kind = Literal["numeric", "categorical", "text", "array"]
 Purpose = Literal["training", "scoring"]
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureColumn:
-    """One feature: its name, and whether it is a number or a category."""
+    """One feature: its name and what it holds.
+
+    Attributes:
+        kind: `numeric`, `categorical` (one of some levels), `text` (free words) or `array` (numbers of a fixed length).
+        length: How many 32-bit numbers an array holds; 0 for everything else.
+    """
 
     name: str
     kind: Kind
+    length: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnProfile:
-    """How the values of one column are spread.
+    """How the values of one column are spread: of a text its length in characters, of an array the mean of its numbers.
 
     Attributes:
         count: Values that are there; for a category also the empty one.
-        nulls: Values that are missing; for a category, how many of the values are empty.
-        edges: Upper bounds of the bins, each inclusive; the last bin has none. Empty for a category, and for
-            numbers that are all missing.
+        nulls: Values that are missing; for a category or a text, how many of the values are empty.
+        edges: Upper bounds of the bins, each inclusive; the last bin has none. Empty for a category, and where
+            all are missing.
         counts: Values a bin, one more than there are edges.
         levels: Values a category: the most frequent ones by name, all others under `__other__`.
         mean: None where there is no number.
@@ -60,12 +66,13 @@ class FeatureTable:
     Attributes:
         purpose: `training` or `scoring`.
         data: The Parquet artifact: `entity`, `as_of`, the features, and `label` with `label_known_at` where there
-            is a label; sorted by `as_of` and `entity`.
+            is a label; sorted by `as_of` and `entity`. A label is int8 (0 or 1), text (the name of a class) or
+            float64, by the model's task. For training, the columns that only split the rows stand there too.
         profile: Digest of the `Profile` record of the features.
         entity: The column of the datasets that names the entity.
         as_ofs: The cut dates that have rows to offer, in order; with a label only those that matured.
         label: The label's name, or None.
-        horizon_s: Seconds from a cut date to the end of the label's horizon; 0 without a label.
+        horizon_s: Seconds from a cut date to the end of the label's horizon; 0 without a label or a horizon.
         snapshots: Dataset to digest of the snapshot record the rows were computed from.
         definition: Digest of what the model declares about features and label.
     """

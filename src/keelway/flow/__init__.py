@@ -8,7 +8,7 @@ from keelway.flow.history import open_runs, run_view
 from keelway.flow.plan import Plan, Step
 from keelway.flow.records import CachedStep, Nothing, RunView, StepEvent, StepEventKind
 from keelway.flow.runner import close_run, find_run, open_run, run_plan
-from keelway.flow.standard import train_plan
+from keelway.flow.standard import train_plan, tune_plan
 
 __all__ = [
     "CachedStep",
@@ -38,4 +38,5 @@ __all__ = [
     "step",
     "terms_of",
     "train_plan",
+    "tune_plan",
 ]

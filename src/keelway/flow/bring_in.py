@@ -8,6 +8,7 @@ moved on.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -15,13 +16,14 @@ from typing import TYPE_CHECKING
 
 from keelway.core import ArtifactStore, Digest, digest_of
 from keelway.errors import ContractError, IntegrityError, SourceError
+from keelway.privacy import WORK
 
 if TYPE_CHECKING:
     from keelway.contract import Against, CheckedBatch, Contract, Tokenizer
     from keelway.flow.context import Context
     from keelway.ingest import Batch, Pulled
     from keelway.project import Dataset
-    from keelway.snapshot import Snapshot
+    from keelway.snapshot import KnownFiles, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,14 @@ class Terms:
         artifacts: Where its files are kept; sealed where it has columns that name a person.
         tokenizer: Gives such columns their tokens; None where there are none.
         release: Removes the plain copies of sealed files, once a batch is in.
+        at_work: Keeps erasures out while a batch is brought in.
     """
 
     contract: Contract
     artifacts: ArtifactStore
     tokenizer: Tokenizer | None
     release: Callable[[], None] = lambda: None
+    at_work: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +97,27 @@ def bring_in_batches(
         SourceError: The object store cannot be read.
         ContractError: The contract does not parse, or stops the load.
     """
-    from keelway.ingest import pull
+    from keelway.ingest import Listing, pull
+    from keelway.snapshot import KnownFiles
 
-    terms = terms_of(dataset, ctx)
-    done: Batch | None = None
-    while True:
-        pulled = pull(
-            dataset, source=ctx.source, state=ctx.state, artifacts=terms.artifacts, now=ctx.now, actor=ctx.principal,
-            since=since, until=until,
-        )  # fmt: skip
-        if pulled.batch is None:
-            return pulled
-        if pulled.batch == done:  # a batch that is taken must not come back, or this would go on for ever
-            raise IntegrityError(f"Batch {done.number} of {dataset.name} comes back", found=digest_of(done))
-        done = pulled.batch
-        loaded = _load(done, dataset, terms, ctx, later=pulled.later)
-        terms.release()
-        if told is not None:
-            told(loaded)
-        nothing_left = not pulled.later and not pulled.unfinished
-        if nothing_left or (enough is not None and enough()):
-            return pulled
+    terms, known = terms_of(dataset, ctx), KnownFiles()
+    done: Loaded | None = None
+    with Listing() as listing:
+        while True:
+            with terms.at_work():
+                pulled = pull(
+                    dataset, source=ctx.source, state=ctx.state, artifacts=terms.artifacts, now=ctx.now,
+                    actor=ctx.principal, since=since, until=until, listing=listing, work=ctx.root / WORK,
+                )  # fmt: skip
+                if pulled.batch is not None:
+                    _must_be_new(pulled.batch, done)
+                    done = _load(pulled.batch, dataset, terms, ctx, later=pulled.later, known=known)
+                    terms.release()
+            if pulled.batch is not None and done is not None and told is not None:
+                told(done)
+            nothing_left = not pulled.later and not pulled.unfinished
+            if nothing_left or (enough is not None and enough()):
+                return pulled
 
 
 def terms_of(dataset: Dataset, ctx: Context) -> Terms:
@@ -135,11 +139,16 @@ def terms_of(dataset: Dataset, ctx: Context) -> Terms:
             fix="Open the project with `App.open`, which has its keys.",
         )
     personal = ctx.personal()
-    return Terms(contract, personal.artifacts, personal.tokens, personal.artifacts.release)
+    return Terms(contract, personal.artifacts, personal.tokens, personal.artifacts.release, personal.at_work)
 
 
-def comparison(contract: Contract, ctx: Context) -> tuple[Against, dict[str, Digest]]:
+def comparison(
+    contract: Contract, ctx: Context, *, known: KnownFiles | None = None
+) -> tuple[Against, dict[str, Digest]]:
     """Return the versions that a contract's rules look at, as files, and the digests of their snapshots.
+
+    Args:
+        known: Files that this run has checked before.
 
     Raises:
         ContractError: A rule refers to a dataset that has no version yet.
@@ -157,8 +166,8 @@ def comparison(contract: Contract, ctx: Context) -> tuple[Against, dict[str, Dig
             raise _no_version(name, contract)
     there = {name: found for name, found in referred.items() if found is not None}
     against = Against(
-        previous=_files(before, ctx),
-        references={name: _files(referred[name], ctx) for name in named},
+        previous=_files(before, ctx, known),
+        references={name: _files(referred[name], ctx, known) for name in named},
     )
     digests = {name: digest_of(found) for name, found in there.items()}
     return against, {**digests, **({"previous": digest_of(before)} if before else {})}
@@ -175,7 +184,7 @@ def no_data(dataset: Dataset) -> SourceError:
     )
 
 
-def _load(batch: Batch, dataset: Dataset, terms: Terms, ctx: Context, *, later: int) -> Loaded:
+def _load(batch: Batch, dataset: Dataset, terms: Terms, ctx: Context, *, later: int, known: KnownFiles) -> Loaded:
     """Check one batch and make it part of a new snapshot, where it brings rows."""
     from keelway.contract import check, pass_over
     from keelway.snapshot import take
@@ -187,11 +196,11 @@ def _load(batch: Batch, dataset: Dataset, terms: Terms, ctx: Context, *, later: 
     checked: CheckedBatch | None = None
     snapshot: Snapshot | None = None
     if batch.files:
-        against, compared = comparison(terms.contract, ctx)
+        against, compared = comparison(terms.contract, ctx, known=known)
         checked = check(
             batch, contract=terms.contract, checker=ctx.checker, artifacts=terms.artifacts, state=ctx.state, now=ctx.now,
             actor=ctx.principal, event_time=dataset.event_time, against=against, compared=compared,
-            tokenizer=terms.tokenizer,
+            tokenizer=terms.tokenizer, work=ctx.root / WORK,
         )  # fmt: skip
     if checked is not None and _makes_version(checked):
         snapshot = take(
@@ -202,6 +211,12 @@ def _load(batch: Batch, dataset: Dataset, terms: Terms, ctx: Context, *, later: 
     loaded = Loaded(batch, checked, snapshot, (ctx.wall.now() - begun).total_seconds())
     ctx.progress(f"{dataset.name}: {_told(loaded)}")
     return loaded
+
+
+def _must_be_new(batch: Batch, done: Loaded | None) -> None:
+    """Make sure that a batch that was taken does not come back, or this would go on for ever."""
+    if done is not None and batch == done.batch:
+        raise IntegrityError(f"Batch {batch.number} of {batch.dataset} comes back", found=digest_of(batch))
 
 
 def _makes_version(checked: CheckedBatch) -> bool:
@@ -219,12 +234,12 @@ def _told(loaded: Loaded) -> str:
     )
 
 
-def _files(snapshot: Snapshot | None, ctx: Context) -> tuple[Path, ...]:
+def _files(snapshot: Snapshot | None, ctx: Context, known: KnownFiles | None) -> tuple[Path, ...]:
     from keelway.snapshot import read
 
     if snapshot is None:
         return ()
-    return tuple(read(snapshot, tables=ctx.tables, artifacts=ctx.artifacts, state=ctx.state))
+    return tuple(read(snapshot, tables=ctx.tables, artifacts=ctx.artifacts, state=ctx.state, known=known))
 
 
 def _no_version(name: str, contract: Contract) -> ContractError:

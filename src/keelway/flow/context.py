@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from keelway.project import Project
     from keelway.snapshot import TableStore
     from keelway.train import Tracker
+    from keelway.train.tuning import Studies
 
 
 _NO_RUN = RunId("")
@@ -39,6 +40,7 @@ class Context:
         run_id: The run, set by the runner.
         root: The folder of the project.
         progress: Takes one line of progress for people.
+        studies: Keeps what a search over parameters tried; None where nothing is searched.
         personal: Returns what datasets with personal data are brought in with; None where there is no such thing.
         wall: The clock on the wall, only for how long things took; `now` is the time to compute with.
     """
@@ -59,5 +61,6 @@ class Context:
     root: Path
     run_id: RunId = _NO_RUN
     progress: Callable[[str], None] = _say_nothing
+    studies: Studies | None = None
     personal: Callable[[], PersonalData] | None = None
     wall: Clock = field(default_factory=SystemClock)

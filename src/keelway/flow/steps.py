@@ -5,9 +5,9 @@ The slices are imported inside the functions, so that a plan can be looked at wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from keelway.register import ModelVersion
     from keelway.snapshot import Snapshot
     from keelway.train import TrainedModel
+    from keelway.train.tuning import Tuning
+
+JUST_AFTER = timedelta(microseconds=1)  # what became known at a cut date itself is not seen at it
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,15 @@ def snapshot_step(ctx: Context, *, dataset: str) -> Snapshot:
 
 @step("cuts", cache=False)
 def cuts_step(ctx: Context, *, model: str, snapshots: list[Snapshot]) -> MaturedCuts:
-    """Return the cut dates of a model that can be learned from at the run's present."""
+    """Return the cut dates of a model that can be learned from at the run's present.
+
+    A model without cut dates has one, the moment after the youngest file of its data became known: it depends on the
+    data alone, so that a second run over the same files repeats nothing.
+    """
     declared = ctx.project.model(model)
+    if declared.cuts is None or declared.label.horizon is None:
+        present = max(snapshot.watermark for snapshot in snapshots) + JUST_AFTER
+        return MaturedCuts(model, (present,), present)
     [labels] = [snapshot for snapshot in snapshots if snapshot.dataset == declared.label.source.name]
     known_until = min(ctx.now, labels.watermark)
     return MaturedCuts(model, declared.cuts.until(known_until, declared.label.horizon), known_until)
@@ -72,9 +82,27 @@ def features_step(ctx: Context, *, model: str, snapshots: list[Snapshot], cuts: 
     )
 
 
+@step("tune", returns="keelway.train.tuning:Tuning")
+def tune_step(
+    ctx: Context, *, model: str, estimator: str, trials: int, timeout_s: float, table: FeatureTable
+) -> Tuning:
+    """Search for the best parameters of an estimator; 0 trials or seconds are as many as the model declares."""
+    from keelway.flow.search import search_parameters
+
+    return search_parameters(model, estimator, table, trials=trials, timeout_s=timeout_s, ctx=ctx)
+
+
 @step("train", returns="keelway.train:TrainedModel")
-def train_step(ctx: Context, *, model: str, estimator: str, table: FeatureTable) -> TrainedModel:
-    """Fit one estimator of a model."""
+def train_step(
+    ctx: Context,
+    *,
+    model: str,
+    estimator: str,
+    table: FeatureTable,
+    members: Sequence[TrainedModel] = (),  # noqa: ARG001 - only says that an ensemble waits for them
+    tunings: Sequence[Tuning] = (),
+) -> TrainedModel:
+    """Fit one estimator of a model, or an ensemble of some that were fitted before, with the best parameters found."""
     from keelway.train import fit
 
     declared = ctx.project.model(model)
@@ -88,6 +116,7 @@ def train_step(ctx: Context, *, model: str, estimator: str, table: FeatureTable)
         seed=ctx.seed,
         now=ctx.now,
         code=ctx.code,
+        tunings=tunings,
     )
 
 
@@ -113,7 +142,13 @@ def compare_step(ctx: Context, *, model: str, scorecards: list[Scorecard]) -> Ra
     """Rank the scorecards of one model by the first metric it declares."""
     from keelway.evaluate import compare
 
-    return compare(scorecards, metric=ctx.project.model(model).metrics[0], artifacts=ctx.artifacts)
+    declared = ctx.project.model(model)
+    return compare(
+        scorecards,
+        metric=declared.metrics[0],
+        artifacts=ctx.artifacts,
+        smallest_difference=declared.evaluation.smallest_difference,
+    )
 
 
 @step("register", returns="keelway.register:ModelVersion")

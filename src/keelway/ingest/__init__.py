@@ -3,7 +3,7 @@
 from keelway.ingest.batch import Batch, RawFile, SeenContent, SeenFile, SkippedFile, SkipReason
 from keelway.ingest.copy import copy_blocks, object_changed
 from keelway.ingest.glob import Glob, name_parts
-from keelway.ingest.look import MAX_FILES, Outlook, WaitingFile, WaitReason
+from keelway.ingest.look import MAX_FILES, Listing, Outlook, WaitingFile, WaitReason
 from keelway.ingest.partition import Partition, Span, partition_of
 from keelway.ingest.ports import ObjectInfo, ObjectSource
 from keelway.ingest.pull import Pulled, batch_key, last_batch, loaded_pointer, pending, pull
@@ -12,6 +12,7 @@ __all__ = [
     "MAX_FILES",
     "Batch",
     "Glob",
+    "Listing",
     "ObjectInfo",
     "ObjectSource",
     "Outlook",

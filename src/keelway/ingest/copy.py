@@ -75,7 +75,8 @@ def _unwritable(target: Path, error: OSError) -> StorageError:
         "An object cannot be copied to this machine",
         expected=f"a writable place at {target.parent}",
         found=error.strerror or str(error),
-        fix="Free some space, or set TMPDIR to a larger disk, then run the command again: nothing was taken."
+        fix="Free some space there (outside a project: set TMPDIR to a larger disk), then run the command again: "
+        "nothing was taken."
         if full
-        else "Check the folder for temporary files (TMPDIR), then run the command again: nothing was taken.",
+        else "Check that folder (outside a project: TMPDIR), then run the command again: nothing was taken.",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TypeVar
 from keelway.core import Digest
 from keelway.errors import ObjectChangedError
 from keelway.ingest.ports import ObjectInfo, ObjectSource
+from keelway.privacy import working_folder
 
 FETCHERS = 8
 """Objects fetched at once."""
@@ -44,12 +44,12 @@ class Fetcher:
 
     @classmethod
     @contextmanager
-    def open(cls, source: ObjectSource) -> Iterator[Fetcher]:
+    def open(cls, source: ObjectSource, work: Path | None = None) -> Iterator[Fetcher]:
         """Give a fetcher whose threads and files end with the block."""
-        with tempfile.TemporaryDirectory(prefix="keelway-pull-") as folder:
+        with working_folder(work, name="pull") as folder:
             pool = ThreadPoolExecutor(FETCHERS, thread_name_prefix="keelway-fetch")
             try:
-                yield cls(source, Path(folder), pool)
+                yield cls(source, folder, pool)
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 

@@ -7,23 +7,26 @@ The rules:
    have come would lose one that is written into an old folder. (A digest of each folder's listing would save the
    comparison of folders that did not change; measured on a million names, to compute it costs as much.)
 2. Of what is new, the oldest files come first, at most so many; the memory needed does not grow with the listing.
-3. A file waits while its folder has no marker (where the dataset asks for one) and while it is so young that it may
+3. One run looks once: what is too much for its first batch is kept (`Listing`) for those after it, so that a million
+   new files are not listed a hundred times. What comes meanwhile is found by the next run, which looks anew.
+4. A file waits while its folder has no marker (where the dataset asks for one) and while it is so young that it may
    still be growing.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from keelway.core import time_text
 from keelway.ingest.batch import SeenFile
 from keelway.ingest.glob import Glob, folder_of
+from keelway.ingest.oldest import OldestFirst
 from keelway.ingest.partition import Span
 from keelway.ingest.ports import ObjectInfo, ObjectSource
 
@@ -78,15 +81,42 @@ class Outlook:
     waits: dict[WaitReason, int]
 
 
-def look(
-    dataset: Dataset, *, source: ObjectSource, tx: Transaction, now: datetime, span: Span, max_files: int
-) -> Outlook:
-    """Return what a pull would take and what waits."""
-    waits = Waits()
-    marked = _marked_folders(dataset, source)  # before the files: a folder marked by now holds whole files only
-    ready = _Counted(_ready(_unseen(dataset, source, tx, span), dataset, marked, now, waits))
-    files = heapq.nsmallest(max_files, ready, key=lambda info: (info.modified_at, info.name))
-    return Outlook(tuple(files), ready.count - len(files), tuple(waits.named), dict(waits.counts))
+class Listing:
+    """What one look at a source found, handed out batch by batch; for one dataset, one moment and one thread."""
+
+    def __init__(self) -> None:
+        self._files = OldestFirst()
+        self._waits = Waits()
+        self._looked = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._files.__exit__(kind, error, at)
+
+    def next(
+        self, dataset: Dataset, *, source: ObjectSource, tx: Transaction, now: datetime, span: Span, max_files: int
+    ) -> Outlook:
+        """Return what the next batch would take and what waits; the first call looks, the others remember.
+
+        Raises:
+            SourceError: The source cannot be listed.
+            StorageError: There is no room for the listing.
+        """
+        if not self._looked:
+            marked = _marked_folders(dataset, source)  # before the files: a folder marked by now holds whole files only
+            self._files.fill(_ready(_unseen(dataset, source, tx, span), dataset, marked, now, self._waits))
+            self._looked = True
+        files: list[ObjectInfo] = []
+        while not files and self._files.left:  # another process may have taken some since
+            files = _not_seen(self._files.take(max_files), dataset.name, tx)
+        return Outlook(tuple(files), self._files.left, tuple(self._waits.named), dict(self._waits.counts))
+
+    def leave(self, files: Iterable[WaitingFile]) -> None:
+        """Note files that were handed out and could not be taken; the batches to come tell of them too."""
+        for file in files:
+            self._waits.add(file)
 
 
 def seen_key(dataset: str, info: ObjectInfo) -> str:
@@ -102,24 +132,11 @@ class Waits:
     named: list[WaitingFile] = field(default_factory=list)
     counts: dict[WaitReason, int] = field(default_factory=dict)
 
-    def add(self, info: ObjectInfo, reason: WaitReason) -> None:
+    def add(self, file: WaitingFile) -> None:
         """Note one more file."""
-        self.counts[reason] = self.counts.get(reason, 0) + 1
+        self.counts[file.reason] = self.counts.get(file.reason, 0) + 1
         if len(self.named) < TOLD:
-            self.named.append(WaitingFile(info.name, reason, info.modified_at))
-
-
-class _Counted:
-    """Passes objects on and counts them."""
-
-    def __init__(self, objects: Iterator[ObjectInfo]) -> None:
-        self._objects = objects
-        self.count = 0
-
-    def __iter__(self) -> Iterator[ObjectInfo]:
-        for info in self._objects:
-            self.count += 1
-            yield info
+            self.named.append(file)
 
 
 def _marked_folders(dataset: Dataset, source: ObjectSource) -> set[str] | None:
@@ -138,9 +155,13 @@ def _unseen(dataset: Dataset, source: ObjectSource, tx: Transaction, span: Span)
         if span.holds(info.name, info.modified_at) and not _is_marker(info.name, dataset.marker)
     )
     while page := list(islice(listing, LISTING_PAGE)):
-        keys = [seen_key(dataset.name, info) for info in page]
-        fresh = tx.missing(SeenFile, keys)
-        yield from (info for key, info in zip(keys, page, strict=True) if key in fresh)
+        yield from _not_seen(page, dataset.name, tx)
+
+
+def _not_seen(objects: Sequence[ObjectInfo], dataset: str, tx: Transaction) -> list[ObjectInfo]:
+    keys = [seen_key(dataset, info) for info in objects]
+    fresh = tx.missing(SeenFile, keys)
+    return [info for key, info in zip(keys, objects, strict=True) if key in fresh]
 
 
 def _is_marker(name: str, marker: str) -> bool:
@@ -154,8 +175,8 @@ def _ready(
     settled = now - timedelta(seconds=dataset.settle_s)
     for info in objects:
         if marked is not None and folder_of(info.name) not in marked:
-            waits.add(info, WaitReason.UNMARKED)
+            waits.add(WaitingFile(info.name, WaitReason.UNMARKED, info.modified_at))
         elif dataset.settle_s and settled < info.modified_at <= now + SKEW:
-            waits.add(info, WaitReason.SETTLING)
+            waits.add(WaitingFile(info.name, WaitReason.SETTLING, info.modified_at))
         else:
             yield info

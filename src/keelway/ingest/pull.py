@@ -5,7 +5,7 @@ The rules:
 1. Bytes go to the artifact store first. Then one transaction writes the batch, the appearances of its files and
    the ledger entry: a pull that is killed before it leaves nothing but unnamed artifacts.
 2. A file is read only when it was not seen before in this form, and no more of them than a batch may hold, oldest
-   first (`look`).
+   first (`Listing`).
 3. Content is taken once, under the name it was first written with (then by name); a name keeps the content it was
    first taken with.
 4. A file that changes or goes while it is read is left for the next pull and told; it never fails the pull.
@@ -15,15 +15,17 @@ The rules:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keelway.core import Action, ArtifactKind, ArtifactStore, Decision, Digest, PrincipalId, digest_of
 from keelway.errors import ConflictError, IntegrityError
 from keelway.ingest.batch import Batch, RawFile, SeenContent, SeenFile, SkippedFile, SkipReason
 from keelway.ingest.fetch import Fetched, Fetcher, windows
-from keelway.ingest.look import MAX_FILES, Outlook, WaitingFile, WaitReason, look, seen_key
+from keelway.ingest.look import MAX_FILES, Listing, Outlook, WaitingFile, WaitReason, seen_key
 from keelway.ingest.partition import Span, partition_of
 from keelway.ingest.ports import ObjectInfo, ObjectSource
 from keelway.ledger import record_decision
@@ -74,6 +76,8 @@ def pull(
     since: date | datetime | None = None,
     until: date | datetime | None = None,
     max_files: int = MAX_FILES,
+    listing: Listing | None = None,
+    work: Path | None = None,
 ) -> Pulled:
     """Return the batch to work on next (one left unfinished, or one of what is new), and which files wait and why.
 
@@ -81,6 +85,8 @@ def pull(
         since: Take only files whose partition (where they have none: whose time of writing) is not before this.
         until: Nor after this day; of a moment, not at or after it.
         max_files: How many files a batch holds at most.
+        listing: What the first pull of a run found, for those after it with the same arguments; None looks anew.
+        work: Where copies of objects lie meanwhile; None for the machine's place for temporary files.
 
     Raises:
         SourceError: The object store cannot be listed or read; nothing is recorded.
@@ -89,10 +95,12 @@ def pull(
     left = pending(dataset, state)
     if left is not None:
         return Pulled(left, unfinished=True)
-    with state.snapshot() as tx:
+    with Listing() if listing is None else nullcontext(listing) as seen, state.snapshot() as tx:
         parent = last_batch(dataset.name, tx)
-        outlook = look(dataset, source=source, tx=tx, now=now, span=Span.of(since, until), max_files=max_files)
-    found = _taken_in(outlook.files, dataset.name, source=source, state=state, artifacts=artifacts, now=now)
+        outlook = seen.next(dataset, source=source, tx=tx, now=now, span=Span.of(since, until), max_files=max_files)
+    found = _taken_in(outlook.files, dataset.name, source=source, state=state, artifacts=artifacts, now=now, work=work)
+    if listing is not None:
+        listing.leave(found.changed)
     if not found.seen:
         return _told(None, outlook, found)
     batch = Batch(
@@ -152,13 +160,14 @@ def _taken_in(
     state: StateStore,
     artifacts: ArtifactStore,
     now: datetime,
+    work: Path | None,
 ) -> _Found:
     """Fetch objects, say of each whether it is taken, and store the bytes that are new.
 
     What is said depends on the order of the objects only, not on which of them arrives first.
     """
     found = _Found()
-    with Fetcher.open(source) as fetcher:
+    with Fetcher.open(source, work) as fetcher:
         for window in windows(objects):
             fetched = fetcher.fetch(window)
             with state.snapshot() as tx:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from keelway.core import Digest, Pointers, Records
+from keelway.core import Digest, Pointers, Records, RunIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,11 @@ class Transaction(Records, Pointers, Protocol):
     @property
     def log(self) -> Log:
         """The log inside this transaction."""
+        ...
+
+    @property
+    def runs(self) -> RunIndex:
+        """The index over runs inside this transaction; storing a record of a run writes its line."""
         ...
 
 

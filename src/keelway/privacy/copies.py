@@ -1,26 +1,18 @@
-"""Plain copies of sealed files: in a folder of one process, gone with it.
-
-Each process has a folder of its own with a file that it keeps locked. A folder whose lock is free belongs to a
-process that was killed; whoever makes the next folder removes it.
-"""
+"""Plain copies of sealed files: in a folder of one process, gone with it."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from keelway.core import DIGEST_PREFIX, Digest
 from keelway.errors import StorageError
-
-_LOCK = "lock"
-_OWNER_ONLY = 0o600
+from keelway.privacy.folders import locked_folder, unwritable
 
 
 class PlainCopies:
@@ -43,8 +35,8 @@ class PlainCopies:
 
     def write(self, place: Path, blocks: Iterable[bytes]) -> Path:
         """Write a copy and return its place; nothing is left of one that fails half-way."""
+        place = self._opened() / place.name
         try:
-            place = self._opened() / place.name
             descriptor, temporary = tempfile.mkstemp(prefix=".part-", dir=place.parent)  # made with mode 0600
         except OSError as error:
             raise _unwritable(self._folder, error) from error
@@ -67,18 +59,10 @@ class PlainCopies:
         """Return this process's folder, made and locked; a child process makes its own."""
         with self._opening:
             if self._own is None or self._process != os.getpid():
-                self._own = self._made()
+                self._own, lock = locked_folder(self._folder)
+                self._process = os.getpid()
+                self._finalizer = weakref.finalize(self, _close, self._own, lock, self._process)
             return self._own
-
-    def _made(self) -> Path:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with _alone_in(self._folder):  # nobody sweeps a folder that is not locked yet
-            _sweep(self._folder)
-            own = Path(tempfile.mkdtemp(dir=self._folder))  # made with mode 0700
-            lock = _locked(own / _LOCK, fcntl.LOCK_EX)
-        self._process = os.getpid()
-        self._finalizer = weakref.finalize(self, _close, own, lock, self._process)
-        return own
 
 
 def _close(folder: Path, lock: int, process: int) -> None:
@@ -87,40 +71,6 @@ def _close(folder: Path, lock: int, process: int) -> None:
         os.close(lock)
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what killed processes left."""
-    for left in folder.iterdir():
-        if left.is_dir():
-            with contextlib.suppress(OSError):  # its process lives
-                lock = _locked(left / _LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left, ignore_errors=True)
-                os.close(lock)
-
-
-@contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    lock = _locked(folder / _LOCK, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        os.close(lock)
-
-
-def _locked(path: Path, how: int) -> int:
-    """Return a descriptor of a file that is locked until it is closed."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, _OWNER_ONLY)
-    try:
-        fcntl.flock(descriptor, how)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
 def _unwritable(folder: Path, error: OSError) -> StorageError:
-    return StorageError(
-        "A sealed file cannot be opened",
-        expected=f"space and the right to write in {folder}",
-        found=str(error),
-        fix="Free some space, or give this user the right to write there.",
-    )
+    found = unwritable(folder, error)
+    return StorageError("A sealed file cannot be opened", expected=found.expected, found=found.found, fix=found.fix)

@@ -1,18 +1,22 @@
 """Erasure: a decision that keys are destroyed, and the destroying.
 
 The order of things makes a kill harmless: one transaction writes what will be destroyed together with the decision;
-then the keys go; then a record says that they are gone. Whoever comes next finds an erasure that is not done and
-finishes it. Nothing in the records tells who was erased: keys are named by marks, which are HMACs of tokens that
+then the keys go; then a record says that they are gone. Whoever comes next, the next ingest too, finds an erasure that
+is not done and finishes it. That transaction also looks whether what was searched is still all there is, so what it
+lists is complete; and it marks each raw file, so that rows which were made of it and are in no version yet never get
+into one (`must_not_be_erased`). Nothing in the records tells who was erased: keys are named by marks, which are HMACs of tokens that
 nobody can link to a person any more, and files by their digests.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from keelway.core import Action, Decision, Digest, PrincipalId, digest_of
+from keelway.errors import ConflictError
 from keelway.ledger import record_decision
 from keelway.privacy.ports import KeyVault, Loss
 
@@ -89,11 +93,33 @@ class ErasureDone:
     done_at: datetime
 
 
-def order_erasure(erasure: Erasure, *, state: StateStore, comment: str = "") -> Erasure:
-    """Write an erasure and the decision for it, and return it with its number; the keys are still there."""
-    from dataclasses import replace
+@dataclass(frozen=True, slots=True)
+class ErasedFile:
+    """Says that a raw file, a quarantine or a log held an erased person; nothing is made of it any more."""
 
+    digest: Digest
+    erasure: int
+
+
+def order_erasure(
+    erasure: Erasure, *, state: StateStore, comment: str = "", holds: Callable[[Transaction], bool] = lambda _: True
+) -> Erasure:
+    """Write an erasure and the decision for it, and return it with its number; the keys are still there.
+
+    Args:
+        holds: Says in the same transaction whether what was searched is still all there is.
+
+    Raises:
+        ConflictError: It is not; nothing is recorded.
+    """
     with state.transaction() as tx:
+        if not holds(tx):
+            raise ConflictError(
+                "Data came in while it was searched",
+                expected="nothing new since the search began",
+                found="a batch or a version",
+                fix="Run the command again.",
+            )
         numbered = replace(erasure, number=tx.count(Erasure) + 1)
         digest = tx.insert(_key(numbered), numbered, at=numbered.ordered_at)
         decision = Decision(
@@ -105,8 +131,35 @@ def order_erasure(erasure: Erasure, *, state: StateStore, comment: str = "") -> 
             evidence={"erasure": digest},
             comment=comment or f"{len(numbered.values)} values, {len(numbered.artifacts)} files: {numbered.cause}",
         )
+        _mark(numbered, tx)
         record_decision(decision, tx=tx)
     return numbered
+
+
+def erased_files(digests: Iterable[Digest], tx: Transaction) -> set[Digest]:
+    """Return those files that held a person who was erased."""
+    wanted = set(digests)
+    absent = tx.missing(ErasedFile, wanted)
+    return {digest for digest in wanted if digest not in absent}
+
+
+def must_not_be_erased(digests: Iterable[Digest], tx: Transaction) -> None:
+    """Make sure that rows may be used, in the transaction that records what was made of them.
+
+    Args:
+        digests: The raw files that the rows came from.
+
+    Raises:
+        ConflictError: One of them held a person who was erased since.
+    """
+    gone = erased_files(digests, tx)
+    if gone:
+        raise ConflictError(
+            "A person in these rows was erased meanwhile",
+            expected="files of nobody who was erased",
+            found=", ".join(sorted(gone)),
+            fix="Run the command again: the batch is checked anew, without these files.",
+        )
 
 
 def carry_out(erasure: Erasure, *, vault: KeyVault, state: StateStore, now: datetime) -> ErasureDone:
@@ -130,6 +183,13 @@ def unfinished(tx: Transaction) -> list[Erasure]:
     ordered = {_key(erasure): erasure for erasure in tx.newest(Erasure)}
     waiting = tx.missing(ErasureDone, ordered)
     return [ordered[key] for key in sorted(waiting)]
+
+
+def _mark(erasure: Erasure, tx: Transaction) -> None:
+    """Mark the files of an erased person; what merely expired may come in again."""
+    if erasure.cause is Loss.ERASED:
+        for digest in sorted(tx.missing(ErasedFile, erasure.artifacts)):
+            tx.insert(digest, ErasedFile(Digest(digest), erasure.number), at=erasure.ordered_at)
 
 
 def _key(erasure: Erasure) -> str:

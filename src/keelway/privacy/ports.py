@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -91,6 +92,24 @@ class KeyVault(Protocol):
 
     def destroy_artifacts(self, digests: Iterable[Digest], *, loss: Loss) -> int:
         """Destroy the keys of these artifacts and return how many there were."""
+        ...
+
+    def live_artifacts(self) -> set[Digest]:
+        """Return the artifacts whose keys are there."""
+        ...
+
+    def using(self) -> AbstractContextManager[None]:
+        """Keep erasures out for the length of a block, as an ingest does from its first key to its version.
+
+        Several may at once. A thread must not ask for it, nor for `alone`, inside such a block.
+        """
+        ...
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep everybody else out for the length of a block, as an erasure does.
+
+        Waits for those who are at it; who comes later waits in turn. Whoever dies lets the others go on.
+        """
         ...
 
     def close(self) -> None:

@@ -118,6 +118,15 @@ class SealedArtifacts:
         held = self._key_of(digest)
         return held is not None and held.key is not None and held.sealed in self._inner
 
+    def size_of(self, digest: Digest) -> int | None:
+        """Return how many bytes an artifact takes in the store underneath, or None where it is not there."""
+        return self._inner.size_of(self._address_of(digest))
+
+    def delete(self, digest: Digest) -> None:
+        """Remove an artifact for good, sealed or plain, and the copy that may lie open; its key stays as it is."""
+        self._inner.delete(self._address_of(digest))
+        self._copies.place_of(digest).unlink(missing_ok=True)
+
     def seals_of(self, digest: Digest) -> ArtifactKey | None:
         """Return the key of a sealed artifact, also a destroyed one; None for a plain or unknown one."""
         return self._key_of(digest)
@@ -138,6 +147,10 @@ class SealedArtifacts:
     def _key_of(self, digest: object) -> ArtifactKey | None:
         keyring = self._keyring() if is_digest(digest) else None
         return keyring.vault.artifact_key(Digest(str(digest))) if keyring is not None else None
+
+    def _address_of(self, digest: Digest) -> Digest:
+        held = self._key_of(digest)
+        return digest if held is None else held.sealed
 
     def _held(self, digest: Digest) -> ArtifactKey | None:
         held = self._key_of(digest)

@@ -2,27 +2,50 @@
 
 from keelway.project.cuts import Cuts
 from keelway.project.dataset import Dataset
+from keelway.project.ensemble import Combination, Ensemble
 from keelway.project.estimator import Estimator
+from keelway.project.evaluation import Costs, Evaluation, Favourable
 from keelway.project.feature_set import FeatureSet, feature_set
-from keelway.project.label import Label
+from keelway.project.label import Label, LabelValue
 from keelway.project.load import load_project, project_digest
-from keelway.project.model import Model
+from keelway.project.model import Model, Task
 from keelway.project.monitor import ContingencyPlan, Monitor
-from keelway.project.preprocessing import Preprocessing
+from keelway.project.preprocessing import ColumnPreprocessing, Preprocessing
 from keelway.project.project import Project
+from keelway.project.search import Pruner, Sampler, Search
+from keelway.project.space import Choice, Range
+from keelway.project.split import PredefinedSplit, RandomSplit, Splitting, TimeSplit, split_columns
 
 __all__ = [
+    "Choice",
+    "ColumnPreprocessing",
+    "Combination",
     "ContingencyPlan",
+    "Costs",
     "Cuts",
     "Dataset",
+    "Ensemble",
     "Estimator",
+    "Evaluation",
+    "Favourable",
     "FeatureSet",
     "Label",
+    "LabelValue",
     "Model",
     "Monitor",
+    "PredefinedSplit",
     "Preprocessing",
     "Project",
+    "Pruner",
+    "RandomSplit",
+    "Range",
+    "Sampler",
+    "Search",
+    "Splitting",
+    "Task",
+    "TimeSplit",
     "feature_set",
     "load_project",
     "project_digest",
+    "split_columns",
 ]

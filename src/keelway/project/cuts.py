@@ -46,6 +46,11 @@ class Cuts:
             cuts.append(cut)
         return tuple(cuts)
 
+    def declared(self) -> dict[str, object]:
+        """Return what is declared here as plain values."""
+        every = self.every if isinstance(self.every, str) else self.every.total_seconds()
+        return {"first": self.first, "last": self.last, "every": every}
+
     def _cut(self, number: int) -> datetime:
         if isinstance(self.every, timedelta):
             return self.first + number * self.every

@@ -17,7 +17,8 @@ class Dataset:
         name: What people, tables and records call it.
         contract: Path of the data contract (ODCS), relative to the root of the project.
         source: Glob of the raw files, relative to the root of the object store.
-        event_time: The column that says when a row happened.
+        event_time: The column that says when a row happened; empty for a static table, whose rows carry no time: all
+            that became known before a cut date may be seen at it.
         keys: The columns that name a row; empty where rows have no key.
         marker: A file, such as `_SUCCESS`, without which the files of its folder are not taken yet; empty for none.
         settle_s: Files younger than this many seconds are left for the next pull: they may still be growing.
@@ -44,13 +45,10 @@ class Dataset:
         object.__setattr__(self, "keys", tuple(self.keys))
         checked_relative(self.contract, what=f"contract of dataset {self.name!r}")
         checked_relative(self.source, what=f"source of dataset {self.name!r}")
-        if not self.event_time:
-            raise ProjectError(f"Dataset {self.name!r} names no event time", expected="the name of a time column")
         if len(set(self.keys)) != len(self.keys) or not all(self.keys):
             raise ProjectError(
                 f"The keys of dataset {self.name!r} are wrong", expected="column names, each once", found=str(self.keys)
             )
-
         if self.settle_s < 0:
             found = str(self.settle_s)
             raise ProjectError(f"settle_s of dataset {self.name!r} is wrong", expected="0 or more", found=found)
@@ -58,6 +56,11 @@ class Dataset:
             raise ProjectError(
                 f"The marker of dataset {self.name!r} is wrong", expected="a file's name", found=self.marker
             )
+
+    @property
+    def is_static(self) -> bool:
+        """Whether rows carry no time."""
+        return not self.event_time
 
     def definition(self) -> Digest:
         """Return the digest of everything declared here."""

@@ -1,21 +1,32 @@
-"""Model: features, a label, the estimators that compete, and the cut dates they learn from."""
+"""Model: features, a label, the estimators that compete, the cut dates they learn from, and how rows are split."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from keelway.core import Digest, checked_name, digest_of
+from keelway.core import Digest, checked_name, digest_of, plain
 from keelway.errors import ProjectError, UsageError
 from keelway.project.choice import check_choice
 from keelway.project.cuts import Cuts
 from keelway.project.dataset import Dataset
+from keelway.project.ensemble import Ensemble
 from keelway.project.estimator import Estimator
+from keelway.project.evaluation import Evaluation
 from keelway.project.feature_set import FeatureSet
 from keelway.project.label import Label
 from keelway.project.preprocessing import Preprocessing
+from keelway.project.search import Search
+from keelway.project.split import RandomSplit, Splitting, TimeSplit, split_columns
 
 Overlap = Literal["never", "when_unavoidable"]
+Task = Literal["binary", "multiclass", "regression"]
+USUAL_METRICS: dict[Task, tuple[str, ...]] = {
+    "binary": ("roc_auc", "log_loss"),
+    "multiclass": ("log_loss", "accuracy"),
+    "regression": ("rmse", "mae"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,28 +37,38 @@ class Model:
         name: What versions are numbered under.
         features: Feature sets of one entity.
         label: What became of that entity.
-        estimators: What competes; the first one is the baseline.
-        cuts: The cut dates to learn from.
+        estimators: What competes, single estimators and ensembles of them; the first one is the baseline.
+        cuts: The cut dates to learn from; None for one cut, the present, where the label has no horizon.
+        task: What is predicted: a probability of 1, a probability for each class, or a number.
+        split: Which rows test, and how the others are folded.
         preprocessing: What is done to features before an estimator sees them.
-        metrics: What a scorecard measures; the first one decides.
+        metrics: What a scorecard measures; the first one decides. Empty takes what is usual for the task.
         trivial_rule: The feature that alone ranks entities; a leading minus turns the order round.
         overlap: Whether the horizons of training cuts may reach past the test cut.
+        evaluation: What a scorecard looks at besides its metrics, and which difference matters.
+        search: How parameters of estimators with a space are searched for before training; None trains as declared.
         onnx_tolerance: How far the exported model's probabilities may differ from the trained one's.
     """
 
     name: str
     features: tuple[FeatureSet, ...] = field(kw_only=True)
     label: Label = field(kw_only=True)
-    estimators: tuple[Estimator, ...] = field(kw_only=True)
-    cuts: Cuts = field(kw_only=True)
+    estimators: tuple[Estimator | Ensemble, ...] = field(kw_only=True)
+    cuts: Cuts | None = field(kw_only=True)
+    task: Task = field(default="binary", kw_only=True)
+    split: Splitting = field(default_factory=TimeSplit, kw_only=True)
     preprocessing: Preprocessing = field(default_factory=Preprocessing, kw_only=True)
-    metrics: tuple[str, ...] = field(default=("roc_auc", "log_loss"), kw_only=True)
+    metrics: tuple[str, ...] = field(default=(), kw_only=True)
     trivial_rule: str = field(default="", kw_only=True)
     overlap: Overlap = field(default="never", kw_only=True)
+    evaluation: Evaluation = field(default_factory=Evaluation, kw_only=True)
+    search: Search | None = field(default=None, kw_only=True)
     onnx_tolerance: float = field(default=1e-5, kw_only=True)
 
     def __post_init__(self) -> None:
         checked_name(self.name, what="model")
+        check_choice(self.task, get_args(Task), what="task")
+        object.__setattr__(self, "metrics", tuple(self.metrics) or USUAL_METRICS[self.task])
         for name in ("features", "estimators", "metrics"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
             if not getattr(self, name):
@@ -58,7 +79,14 @@ class Model:
         check_choice(self.overlap, get_args(Overlap), what="overlap")
         if not 0 < self.onnx_tolerance < 1:
             raise ProjectError("Wrong onnx_tolerance", expected="between 0 and 1", found=str(self.onnx_tolerance))
+        single = [each.name for each in self.estimators if isinstance(each, Estimator)]
+        for each in self.estimators:
+            if isinstance(each, Ensemble):
+                each.check_members(single)
+        _check_search(self)
         _check_entity(self)
+        _check_absent(self)
+        _check_split(self)
 
     @property
     def entity(self) -> str:
@@ -72,7 +100,14 @@ class Model:
         found[self.label.source.name] = self.label.source
         return tuple(found[name] for name in sorted(found))
 
-    def estimator(self, name: str) -> Estimator:
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The names of the estimators whose parameters are searched for."""
+        if self.search is None:
+            return ()
+        return tuple(each.name for each in self.estimators if isinstance(each, Estimator) and each.space)
+
+    def estimator(self, name: str) -> Estimator | Ensemble:
         """Return the estimator of that name. Raises UsageError where there is none."""
         for each in self.estimators:
             if each.name == name:
@@ -82,8 +117,15 @@ class Model:
         )
 
     def data_definition(self) -> Digest:
-        """Return the digest of features and label: what a feature table depends on."""
-        return digest_of({"features": [each.definition() for each in self.features], "label": self.label.definition()})
+        """Return the digest of features, label and task: what a feature table depends on."""
+        return digest_of(
+            {
+                "features": [each.definition() for each in self.features],
+                "label": self.label.definition(),
+                "task": self.task,
+                "split_columns": list(split_columns(self.split)),
+            }
+        )
 
     def definition(self) -> Digest:
         """Return the digest of everything declared here, the text of every function included."""
@@ -92,13 +134,14 @@ class Model:
                 "name": self.name,
                 "data": self.data_definition(),
                 "estimators": list(self.estimators),
-                "first_cut": self.cuts.first,
-                "last_cut": self.cuts.last,
-                "every": self.cuts.every if isinstance(self.cuts.every, str) else self.cuts.every.total_seconds(),
+                "cuts": None if self.cuts is None else self.cuts.declared(),
+                "split": {"kind": type(self.split).__name__, **plain(self.split)},
                 "preprocessing": self.preprocessing,
                 "metrics": list(self.metrics),
                 "trivial_rule": self.trivial_rule,
                 "overlap": self.overlap,
+                "evaluation": self.evaluation,
+                "search": self.search,
                 "onnx_tolerance": self.onnx_tolerance,
             }
         )
@@ -108,6 +151,17 @@ def _check_unique(names: list[str], *, what: str) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ProjectError(f"The same name for more than one {what}", expected="each name once", found=repr(name))
+
+
+def _check_search(model: Model) -> None:
+    """Refuse a search that has nothing to search."""
+    if model.search is not None and not model.searched:
+        raise ProjectError(
+            f"Model {model.name!r} declares a search, and no estimator has anything to search",
+            expected="an estimator with a space",
+            found="none",
+            fix="Declare Estimator(space={...}) with Range and Choice, or leave Model(search=...) out.",
+        )
 
 
 def _check_entity(model: Model) -> None:
@@ -122,3 +176,52 @@ def _check_entity(model: Model) -> None:
     for source in (*(source for each in model.features for source in each.sources), model.label.source):
         if by_name.setdefault(source.name, source) != source:
             raise ProjectError(f"Two different datasets are called {source.name!r}", expected="one declaration of each")
+
+
+def _check_absent(model: Model) -> None:
+    """Refuse a value for absent entities that no label of the task can have."""
+    absent = model.label.absent
+    fits = {
+        "binary": absent in (0, 1),
+        "multiclass": isinstance(absent, (str, int)),
+        "regression": isinstance(absent, (int, float)) and math.isfinite(absent),
+    }
+    if absent is not None and not fits[model.task]:
+        expected = {"binary": "0, 1", "multiclass": "the name of a class", "regression": "a finite number"}[model.task]
+        raise ProjectError(
+            f"Label {model.label.name!r} has an unknown value for absent entities",
+            expected=f"{expected} or None",
+            found=repr(absent),
+        )
+
+
+def _check_split(model: Model) -> None:
+    """Refuse cuts, horizon and split that do not go together."""
+    timed = [source.name for source in model.datasets if not source.is_static]
+    if model.cuts is None and model.label.horizon is not None:
+        raise ProjectError(
+            f"Model {model.name!r} needs cut dates, because label {model.label.name!r} has a horizon",
+            expected="Cuts(...)",
+            found="None",
+        )
+    if model.cuts is not None and model.label.horizon is None:
+        raise ProjectError(
+            f"Label {model.label.name!r} has no horizon, so that several cuts would show the same rows again",
+            expected="cuts=None",
+            found="cut dates",
+            fix="Declare cuts=None, or give the label a horizon.",
+        )
+    if isinstance(model.split, TimeSplit) and model.cuts is None:
+        raise ProjectError(
+            f"Model {model.name!r} has one cut only, so that no later one can test",
+            expected="RandomSplit(...) or PredefinedSplit(...)",
+            found="TimeSplit",
+            fix="Declare Model(split=...).",
+        )
+    if isinstance(model.split, RandomSplit) and timed and not model.split.despite_time:
+        raise ProjectError(
+            f"Model {model.name!r} would be tested on random rows, although its data has a time",
+            expected="TimeSplit, which tests on what came later",
+            found=f"RandomSplit over {', '.join(timed)}",
+            fix="Declare split=TimeSplit(), or RandomSplit(despite_time=True) and be warned on the scorecard.",
+        )

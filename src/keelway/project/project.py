@@ -23,6 +23,7 @@ class Project:
 
     Raises:
         ProjectError: A name is taken twice, a monitor watches an unknown model, or two datasets share a name.
+        NotImplementedError: A monitor watches a model that is not binary.
     """
 
     name: str
@@ -41,7 +42,9 @@ class Project:
             if twice:
                 raise ProjectError(f"More than one {what} {twice[0]!r}", expected="each name once")
         for monitor in self.monitors:
-            self.model(monitor.model)
+            watched = self.model(monitor.model)
+            if watched.task != "binary":
+                raise NotImplementedError(f"Monitoring is built for binary models; {watched.name} is {watched.task}.")
         self._check_datasets()
 
     @property

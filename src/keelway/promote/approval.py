@@ -60,21 +60,7 @@ def request_promotion(
             comment=comment,
         )
         digest = tx.insert(request.request_id, request, parent=parent, at=now)
-        evidence = {"request": digest, "version": request.version_digest}
-        record_decision(
-            Decision(
-                action=Action.REQUEST,
-                subject=version.name,
-                allowed=True,
-                principal=principal.id,
-                at=now,
-                evidence=evidence,
-                policy=policy,
-                environment=environment.name,
-                comment=comment,
-            ),
-            tx=tx,
-        )
+        record_decision(_asked(request, digest), tx=tx)
     return request
 
 
@@ -141,6 +127,21 @@ def valid_answers(version: ModelVersion, request: PromotionRequest, *, tx: Trans
     ]
 
 
+def _asked(request: PromotionRequest, digest: Digest) -> Decision:
+    """Return what the ledger says of a request."""
+    return Decision(
+        action=Action.REQUEST,
+        subject=request.version,
+        allowed=True,
+        principal=request.requested_by,
+        at=request.at,
+        evidence={"request": digest, "version": request.version_digest},
+        policy=request.policy_digest,
+        environment=request.environment,
+        comment=request.comment,
+    )
+
+
 def _involved(version: ModelVersion, request: PromotionRequest, tx: Transaction) -> dict[str, str]:
     """Return who may not approve, and as what they took part."""
     roles = {request.requested_by: "requester", trainer_of(version, tx=tx): "trainer", version.author: "author"}
@@ -160,28 +161,13 @@ def _answer(
     with state.transaction() as tx:
         request = open_request(version, environment=environment, tx=tx)
         if request is None:
-            raise MissingRecordError(
-                f"Nobody asked for {version.name} in {environment.name} under the present policy",
-                expected="an open request",
-                found="none, or one for another policy or other bytes",
-                fix=f"Ask for it first: `keelway request {version.name} --to {environment.name}`.",
-            )
-        asked = digest_of(request)
+            raise _nobody_asked(version, environment)
         reasons = _may_not(version, request, principal, tx)
-        answer = Approval(
-            asked,
-            request.version_digest,
-            request.environment,
-            request.policy_digest,
-            principal.id,
-            approved,
-            now,
-            comment,
-        )
+        answer = _bound(request, approved, principal, now, comment)
         before = next((one for one in answers(request, tx=tx) if one.principal == principal.id), None)
         if not reasons and before is not None and before.approved == approved:
             return before
-        evidence = {"request": asked, "version": request.version_digest}
+        evidence = {"request": answer.request, "version": request.version_digest}
         if not reasons:
             evidence["approval"] = _insert(answer, tx)
         record_decision(_decision(version, answer, evidence, reasons), tx=tx)
@@ -192,6 +178,29 @@ def _answer(
             fix="Ask an approver who has no part in this version.",
         )
     return answer
+
+
+def _nobody_asked(version: ModelVersion, environment: EnvironmentRules) -> MissingRecordError:
+    return MissingRecordError(
+        f"Nobody asked for {version.name} in {environment.name} under the present policy",
+        expected="an open request",
+        found="none, or one for another policy or other bytes",
+        fix=f"Ask for it first: `keelway request {version.name} --to {environment.name}`.",
+    )
+
+
+def _bound(request: PromotionRequest, approved: bool, principal: Principal, now: datetime, comment: str) -> Approval:
+    """Return an answer that is bound to what was asked: version, environment and policy."""
+    return Approval(
+        digest_of(request),
+        request.version_digest,
+        request.environment,
+        request.policy_digest,
+        principal.id,
+        approved,
+        now,
+        comment,
+    )
 
 
 def _may_not(

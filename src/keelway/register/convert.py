@@ -1,7 +1,8 @@
-"""Export a fitted pipeline as ONNX with one tensor of numbers and one of categories, which is the fastest form to call.
+"""Export a fitted pipeline, or an ensemble of them, as one ONNX graph, which is the fastest form to call.
 
-Two faults of the converter are mended here: it hands boolean attributes to gradient-boosted trees, which onnx refuses,
-and it rounds their thresholds to the nearest 32-bit float, where only rounding down keeps `x <= threshold` the same.
+The graph reads at most four tensors: numbers, categories, the columns that texts became, and arrays. How texts become columns
+stands in its metadata. Trees have their thresholds rounded down to 32-bit numbers, where only rounding down keeps
+`x <= threshold` the same.
 """
 
 from __future__ import annotations
@@ -11,49 +12,110 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from keelway.core import canonical_json
 from keelway.errors import TrainingError
 from keelway.features import FeatureColumn
-from keelway.register.onnx_model import CATEGORICAL, NUMERIC
+from keelway.register.combine import combined_graph
+from keelway.register.converters import own_converters
+from keelway.register.onnx_model import ARRAYS, CATEGORICAL, NUMERIC, TEXTS
+from keelway.train import vectors_told
 
 OPSET = {"": 18, "ai.onnx.ml": 3}
 
 
 def to_onnx(pipeline: Any, features: Sequence[FeatureColumn]) -> bytes:
-    """Return the ONNX form of a fitted pipeline; the same pipeline gives the same bytes.
+    """Return the ONNX form of a fitted pipeline or ensemble; the same pipeline gives the same bytes.
 
     Raises:
         TrainingError: The estimator has no ONNX form.
     """
-    from skl2onnx import convert_sklearn
-    from skl2onnx.common.data_types import FloatTensorType, StringTensorType
-    from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
+    if hasattr(pipeline, "manifest"):
+        graph = combined_graph(pipeline.manifest, [_graph(each, features) for each in pipeline.members])
+    else:
+        graph = _graph(pipeline, features)
+    data: bytes = graph.SerializeToString(deterministic=True)
+    return data
 
-    numeric = sum(each.kind == "numeric" for each in features)
-    inputs: list[tuple[str, Any]] = []
-    if numeric:
-        inputs.append((NUMERIC, FloatTensorType([None, numeric])))
-    if numeric < len(features):
-        inputs.append((CATEGORICAL, StringTensorType([None, len(features) - numeric])))
+
+def _graph(pipeline: Any, features: Sequence[FeatureColumn]) -> Any:
+    """Return the ONNX model of one fitted pipeline."""
+    from onnx.helper import set_model_props
+    from skl2onnx import convert_sklearn
+    from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
+    from sklearn.base import is_classifier
+
     exact = _with_exact_thresholds(pipeline)
+    texts = _read_by_column(exact, features)
+    last = exact[-1]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the converter's own deprecations
             made = convert_sklearn(
                 exact,
                 name="keelway",
-                initial_types=inputs,
-                options={id(exact[-1]): {"zipmap": False}},
+                initial_types=_inputs(features, sum(each["columns"] for each in texts)),
+                options={id(last): {"zipmap": False}} if is_classifier(last) else None,
                 target_opset=OPSET,
-                **_own_converters(),
+                **own_converters(),
             )
-    except (MissingConverter, MissingShapeCalculator, NotImplementedError, RuntimeError, ValueError) as error:
+    except (MissingConverter, MissingShapeCalculator, NotImplementedError, RuntimeError, ValueError, KeyError) as error:
         raise TrainingError(
             f"{type(pipeline[-1]).__name__} cannot be exported to ONNX",
-            found=str(error).strip().splitlines()[0][:200],
+            found=(str(error).strip() or repr(error)).splitlines()[0][:200],
             fix="Use an estimator that skl2onnx converts, such as LogisticRegression or HistGradientBoostingClassifier.",
         ) from error
-    data: bytes = made.SerializeToString(deterministic=True)
-    return data
+    if texts:
+        set_model_props(made, {TEXTS: canonical_json(texts).decode()})
+    return made
+
+
+def _inputs(features: Sequence[FeatureColumn], text_columns: int) -> list[tuple[str, Any]]:
+    """Return the tensors that the graph reads, in the order of a frame's columns."""
+    from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+
+    numeric = sum(each.kind == "numeric" for each in features)
+    categorical = sum(each.kind == "categorical" for each in features)
+    arrays = sum(each.length for each in features if each.kind == "array")
+    tensors = [
+        (NUMERIC, FloatTensorType, numeric),
+        (CATEGORICAL, StringTensorType, categorical),
+        (TEXTS, FloatTensorType, text_columns),
+        (ARRAYS, FloatTensorType, arrays),
+    ]
+    return [(name, kind([None, width])) for name, kind, width in tensors if width]
+
+
+def _read_by_column(pipeline: Any, features: Sequence[FeatureColumn]) -> list[dict[str, Any]]:
+    """Let a pipeline read the columns that texts became, and return how each text becomes them.
+
+    A text stands in one column of a frame, and in several of the graph's tensor, so the arrays behind move.
+    """
+    from sklearn.preprocessing import FunctionTransformer
+
+    prepare = pipeline[0]
+    start = sum(each.kind in ("numeric", "categorical") for each in features)
+    names = [each.name for each in features if each.kind == "text"]
+    told, place, moved = [], start, []
+    for name, stage, columns in prepare.transformers_:
+        if hasattr(stage, "vectors"):
+            vectors = stage.vectors()
+            told.append({"feature": names[columns[0] - start], **vectors_told(vectors)})
+            moved.append((name, FunctionTransformer(), list(range(place, place + vectors.columns))))
+            place += vectors.columns
+        else:
+            moved.append((name, stage, columns))
+    shift = place - start - len(names)
+    if told:
+        prepare.transformers_ = [
+            (name, stage, columns if name.startswith("text_") else _shifted(columns, start + len(names), shift))
+            for name, stage, columns in moved
+        ]
+    return told
+
+
+def _shifted(columns: Any, behind: int, shift: int) -> Any:
+    """Return positions of columns, those behind the texts moved."""
+    return [each + shift if each >= behind else each for each in columns]
 
 
 def _with_exact_thresholds(pipeline: Any) -> Any:
@@ -61,7 +123,8 @@ def _with_exact_thresholds(pipeline: Any) -> Any:
     import numpy as np
 
     exact = copy.deepcopy(pipeline)
-    for trees in getattr(exact[-1], "_predictors", ()):
+    fitted = [each.estimator for each in getattr(exact[-1], "calibrated_classifiers_", ())] or [exact[-1]]
+    for trees in (trees for each in fitted for trees in getattr(each, "_predictors", ())):
         for tree in trees:
             wide = tree.nodes["num_threshold"]
             with np.errstate(over="ignore"):
@@ -69,39 +132,3 @@ def _with_exact_thresholds(pipeline: Any) -> Any:
             above = narrow.astype(np.float64) > wide
             tree.nodes["num_threshold"] = np.where(above, np.nextafter(narrow, np.float32(-np.inf)), narrow)
     return exact
-
-
-def _own_converters() -> dict[str, Any]:
-    from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
-    from skl2onnx.operator_converters.random_forest import convert_sklearn_random_forest_classifier
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    def convert(scope: Any, operator: Any, container: Any) -> None:
-        convert_sklearn_random_forest_classifier(scope, operator, _IntegerAttributes(container), op_version=3)
-
-    return {
-        "custom_conversion_functions": {HistGradientBoostingClassifier: convert},
-        "custom_shape_calculators": {HistGradientBoostingClassifier: calculate_linear_classifier_output_shapes},
-    }
-
-
-class _IntegerAttributes:
-    """A converter's container that turns booleans and numpy integers in node attributes into integers."""
-
-    def __init__(self, container: Any) -> None:
-        self._container = container
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._container, name)
-
-    def add_node(self, *arguments: Any, **attributes: Any) -> None:
-        """Add a node as the container does."""
-        self._container.add_node(*arguments, **{name: _integers(value) for name, value in attributes.items()})
-
-
-def _integers(value: Any) -> Any:
-    import numpy as np
-
-    if isinstance(value, list) and all(isinstance(item, (bool, int, np.bool_, np.integer)) for item in value):
-        return [int(item) for item in value]
-    return value

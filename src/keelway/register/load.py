@@ -61,9 +61,10 @@ class ChampionScorer:
     name: VersionName
     model: OnnxModel
 
-    def __call__(self, columns: Mapping[str, Sequence[Any]]) -> list[float]:
-        """Return the probability of the outcome for each row."""
-        return self.model.probabilities(columns)
+    def __call__(self, columns: Mapping[str, Sequence[Any]]) -> list[Any]:
+        """Return a prediction for each row: a probability, a number, or a probability for each class."""
+        found: list[Any] = self.model.predictions(columns).tolist()
+        return found
 
 
 def champion_scorer(version: ModelVersion, *, artifacts: ArtifactStore, public_key: PublicKey) -> ChampionScorer:

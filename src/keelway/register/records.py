@@ -11,11 +11,11 @@ from keelway.features import FeatureColumn
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far the exported model's probabilities are from the trained one's.
+    """How far the exported model's answers are from the trained one's.
 
     Attributes:
         rows: How many rows were compared.
-        max_difference: The largest difference of two probabilities.
+        max_difference: The largest difference of two probabilities; of two numbers, in units of their size.
         tolerance: What the model allows.
         nulls_tested: Whether every feature was tried without a value.
         unseen_tested: Whether every categorical feature was tried with a value never seen; true where there is none.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from keelway.core import (
     Action,
@@ -30,10 +29,7 @@ from keelway.register.convert import to_onnx
 from keelway.register.load import newest_version
 from keelway.register.parity import check_parity
 from keelway.register.records import ModelVersion, Parity
-from keelway.train import Tracker, TrainedModel, load_pipeline
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from keelway.train import Tracker, TrainedModel, held_out_rows, load_pipeline, member_pipelines
 
 BUILD_TYPE = "https://keelway.dev/build/training/v1"
 BUILDER = "https://keelway.dev/principal/"
@@ -99,16 +95,10 @@ def _exported(
     """Return the exported model's digest and its parity on the held-out rows."""
     pipeline = load_pipeline(trained.pipeline, artifacts=artifacts)
     data = to_onnx(pipeline, trained.features)
-    columns = columns_for_scoring(_held_out(trained, rows_of(table, artifacts)), trained.features)
+    rows = held_out_rows(rows_of(table, artifacts), model, table)
+    columns = columns_for_scoring(rows, trained.features)
     parity = check_parity(pipeline, data, trained.features, columns, tolerance=model.onnx_tolerance)
     return artifacts.put(data, kind=ArtifactKind.MODEL, name=f"{trained.model}.onnx").digest, parity
-
-
-def _held_out(trained: TrainedModel, rows: pa.Table) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return rows.filter(pc.equal(rows["as_of"], pa.scalar(trained.test_as_of, type=rows.schema.field("as_of").type)))
 
 
 def _draft(
@@ -183,6 +173,7 @@ def _signed(
         dependencies={
             "trained": version.trained,
             "pipeline": version.pipeline,
+            **_members(version, artifacts),
             "scorecard": version.scorecard,
             "feature_table": version.feature_table,
             "project": trained.code.project_digest,
@@ -194,6 +185,12 @@ def _signed(
         finished=version.created_at,
     )
     return artifacts.put(sign_statement(told, key=key), kind=ArtifactKind.RECORD, name=f"{version.name}.dsse").digest
+
+
+def _members(version: ModelVersion, artifacts: ArtifactStore) -> dict[str, Digest]:
+    """Return the pipelines of an ensemble's members, by the name they have in the statement."""
+    found = member_pipelines(version.pipeline, artifacts=artifacts)
+    return {f"pipeline/{name}": digest for name, digest in found.items()}
 
 
 def _record(version: ModelVersion, *, state: StateStore) -> ModelVersion:

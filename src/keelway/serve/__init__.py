@@ -8,6 +8,7 @@ from keelway.serve.ports import Journal, Journals, LoadScorer, PredictionLog, Sc
 from keelway.serve.router import LoadedDeployment, LoadedVersion, Router
 from keelway.serve.schema import RequestSchema, Row
 from keelway.serve.segment import PredictionSegment, find_prediction, lines_of, predictions, seal, seal_journals
+from keelway.serve.servable import check_servable
 
 __all__ = [
     "Answer",
@@ -26,6 +27,7 @@ __all__ = [
     "ScoreReport",
     "Scorer",
     "answer_rows",
+    "check_servable",
     "find_prediction",
     "lines_of",
     "predictions",

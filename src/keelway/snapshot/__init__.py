@@ -4,6 +4,7 @@ from keelway.snapshot.compact import compact
 from keelway.snapshot.diff import RowDiff, SnapshotDiff, diff
 from keelway.snapshot.distribution import ColumnShift, Spread
 from keelway.snapshot.expire import DoomedFile, ExpiredSnapshot, must_be_kept
+from keelway.snapshot.known import KnownFiles
 from keelway.snapshot.manifest import Manifest, ManifestFile, Snapshot
 from keelway.snapshot.ports import StoredFile, TableContent, TableStore
 from keelway.snapshot.publish import dataset_pointer
@@ -18,6 +19,7 @@ __all__ = [
     "ColumnShift",
     "DoomedFile",
     "ExpiredSnapshot",
+    "KnownFiles",
     "Manifest",
     "ManifestFile",
     "RowDiff",

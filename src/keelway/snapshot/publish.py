@@ -3,23 +3,25 @@
 Files are staged first; no version lists them yet. Then, inside the transaction that holds the state's write lock:
 
 1. the dataset's pointer still stands where the work began, or somebody else was first;
-2. no new file was doomed by a vacuum meanwhile;
+2. no new file was doomed by a vacuum meanwhile, and nobody in the new rows was erased;
 3. the table is made to hold exactly the version's files: one small write;
 4. the snapshot, the moved pointers and the decision are written, and the transaction commits.
 
+What takes longer and need not be then, such as a checkpoint of the table's log, follows when the lock is free.
 Killed between 3 and 4, the table is one version ahead of the state. The same work done again finds that version;
 other work makes the table hold what it says and thereby mends it. No reader that goes by snapshots sees either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from keelway.core import Action, ArtifactKind, ArtifactStore, Decision, Digest, PointerMove, PrincipalId, canonical_json
 from keelway.errors import ConflictError
 from keelway.ledger import record_decision
+from keelway.privacy import must_not_be_erased
 from keelway.snapshot.expire import must_be_free
 from keelway.snapshot.manifest import Manifest, ManifestFile, Snapshot
 from keelway.snapshot.ports import TableContent, TableStore
@@ -64,6 +66,7 @@ def publish(
     action: Action,
     evidence: dict[str, Digest],
     moves: Sequence[PointerMove] = (),
+    raw: Iterable[Digest] = (),
     comment: str,
     tables: TableStore,
     state: StateStore,
@@ -73,14 +76,16 @@ def publish(
 
     Args:
         moves: Pointers that move besides the dataset's.
+        raw: The raw files that the new rows came from.
 
     Raises:
-        ConflictError: Somebody else was first; nothing is recorded.
+        ConflictError: Somebody else was first, or a person in the rows was erased meanwhile; nothing is recorded.
     """
     name, now = draft.dataset, draft.taken_at
     with state.transaction() as tx:
         _must_be_next(draft, tx)
         must_be_free(name, work.new_paths, tx)
+        must_not_be_erased(raw, tx)
         snapshot = replace(draft, table_version=_committed(draft, work, tables))
         digest = tx.insert(f"{name}/{snapshot.number:06d}", snapshot, parent=name, at=now)
         moved = (PointerMove(dataset_pointer(name), snapshot.parent, digest), *moves)
@@ -97,6 +102,7 @@ def publish(
             comment=f"snapshot {snapshot.number}: {comment}",
         )
         record_decision(decision, tx=tx)
+    tables.tidy(name, snapshot.table_version)
     return snapshot
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from keelway.core import ArtifactStore, Digest, digest_file, digest_of, parse_json, revive
 from keelway.errors import IntegrityError, StorageError
 from keelway.snapshot.expire import must_be_kept
+from keelway.snapshot.known import KnownFiles, Mark
 from keelway.snapshot.manifest import Manifest, ManifestFile, Snapshot
 from keelway.snapshot.ports import TableStore
 from keelway.snapshot.publish import dataset_pointer
@@ -45,12 +46,18 @@ def digests(every: Sequence[Snapshot], tx: Transaction) -> dict[Digest, Snapshot
 
 
 def read(
-    snapshot: Snapshot, *, tables: TableStore, artifacts: ArtifactStore, state: StateStore | None = None
+    snapshot: Snapshot,
+    *,
+    tables: TableStore,
+    artifacts: ArtifactStore,
+    state: StateStore | None = None,
+    known: KnownFiles | None = None,
 ) -> list[Path]:
     """Return the Parquet files of a snapshot, in the order they were added, with their bytes checked.
 
     Args:
         state: Tells whether the version is still kept; without it, one that is not looks like one with lost files.
+        known: Files that this run has checked before, and where those checked now are noted; None checks every file.
 
     Raises:
         IntegrityError: A file or the manifest is not what was written; the message names it.
@@ -59,7 +66,7 @@ def read(
     if state is not None:
         with state.snapshot() as tx:
             must_be_kept([digest_of(snapshot)], tx)
-    return checked_paths(snapshot.dataset, files_of(snapshot, artifacts), tables=tables)
+    return checked_paths(snapshot.dataset, files_of(snapshot, artifacts), tables=tables, known=known)
 
 
 def files_of(snapshot: Snapshot, artifacts: ArtifactStore) -> tuple[ManifestFile, ...]:
@@ -82,22 +89,33 @@ def manifest_at(digest: Digest, artifacts: ArtifactStore) -> Manifest:
     return revive(parse_json(artifacts.get(digest)), Manifest)
 
 
-def checked_paths(dataset: str, files: Sequence[ManifestFile], *, tables: TableStore) -> list[Path]:
+def checked_paths(
+    dataset: str, files: Sequence[ManifestFile], *, tables: TableStore, known: KnownFiles | None = None
+) -> list[Path]:
     """Return local paths of a table's files, in order, with their bytes checked.
 
     Raises:
         IntegrityError: One is not what was written.
         MissingRecordError: One is gone.
     """
+    known = known or KnownFiles()
 
     def checked(file: ManifestFile) -> Path:
-        return _checked(file, tables.path_of(dataset, file.path, digest=file.digest))
+        path = tables.path_of(dataset, file.path, digest=file.digest)
+        mark = Mark.of(path)
+        _check(file, path)
+        if mark is not None:
+            known.note(dataset, file, path, mark)
+        return path
 
+    found = {file: path for file in files if (path := known.path(dataset, file)) is not None}
+    unknown = [file for file in files if file not in found]
     with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(checked, files))
+        found.update(zip(unknown, pool.map(checked, unknown), strict=True))
+    return [found[file] for file in files]
 
 
-def _checked(file: ManifestFile, path: Path) -> Path:
+def _check(file: ManifestFile, path: Path) -> None:
     fix = "Restore the file from a backup; nothing that used it can be repeated until then."
     try:
         size = path.stat().st_size
@@ -110,4 +128,3 @@ def _checked(file: ManifestFile, path: Path) -> Path:
         raise StorageError(f"{file.path} cannot be read", found=error.strerror or str(error)) from error
     if found != file.digest:
         raise IntegrityError(f"{file.path} was altered", expected=file.digest, found=found, fix=fix)
-    return path

@@ -43,7 +43,8 @@ def take(
     """Return the snapshot that holds a checked batch, taking it where it was not taken yet.
 
     Raises:
-        ConflictError: An earlier batch is not taken yet, or another process took this one meanwhile.
+        ConflictError: An earlier batch is not taken yet, another process took this one meanwhile, or a person in it was
+            erased since it was checked.
         ContractError: The batch lacks a column of the earlier versions, or has another type in one.
     """
     with state.snapshot() as tx:
@@ -62,6 +63,7 @@ def take(
         work,
         action=Action.SNAPSHOT,
         evidence={"checked": draft.checked},
+        raw=[file.digest for file in checked.files],
         moves=[PointerMove(loaded_pointer(checked.dataset), loaded.target if loaded else None, checked.batch)],
         comment=f"{draft.rows} rows, {draft.rows_added} new",
         tables=tables,

@@ -1,4 +1,4 @@
-"""Vacuum: deletes the files of versions that nobody refers to, and what killed writers left behind.
+"""Vacuum: deletes the files of versions that nobody refers to, copies of their rows, and what killed writers left.
 
 What is kept, always: the newest version; a version that any record refers to (a run, a model, a feature table, a tag,
 a decision), by its record's or its manifest's digest; a version that has not been out of date for the time asked; the
@@ -16,24 +16,27 @@ Why nothing can slip in between. The order is: look, record, delete.
    (`free_path`). So it does not matter when a file goes, or who deletes it: killed in between, the next vacuum does.
 3. A file that no version lists belongs to a writer that is still at work, or was killed. It is doomed when it is
    older than a day. A writer that took longer is refused by the same rule, and puts its file in under a new name.
+4. Copies of rows in the artifact store have no other name to come back under: they go inside a transaction of their
+   own, after the decision and another look (`row_copies`).
 
 A reader of an old version may lose its files under its hands; it is told so, by `read` or by `must_be_kept`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from keelway.core import Action, ArtifactStore, Decision, Digest, PrincipalId, parse_json, references
+from keelway.core import Action, ArtifactStore, Decision, Digest, PrincipalId
 from keelway.ledger import record_decision
 from keelway.snapshot.expire import DoomedFile, ExpiredSnapshot, doomed_key
-from keelway.snapshot.manifest import Manifest, Snapshot
+from keelway.snapshot.manifest import Manifest, ManifestFile, Snapshot
 from keelway.snapshot.ports import TableStore
 from keelway.snapshot.read import digests, manifest_at, snapshots
+from keelway.snapshot.referred import referred
+from keelway.snapshot.row_copies import remove_copies, spare_copies
 
 if TYPE_CHECKING:
     from keelway.ledger.ports import StateStore, Transaction
@@ -42,10 +45,6 @@ GRACE = timedelta(days=1)
 """How old a file that no version lists has to be: a writer is given so long."""
 KEEP = timedelta(days=30)
 """How long a version is kept after the next one was taken, unless said otherwise."""
-
-_MAKING = ("CheckedBatch", DoomedFile.__name__, ExpiredSnapshot.__name__, Snapshot.__name__, "Vacuum")
-"""Records that name versions because they are, or made, or ended versions."""
-_MAKING_ACTIONS = (Action.SNAPSHOT, Action.COMPACT, Action.VACUUM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,8 @@ class Vacuum:
         snapshots: Digests of their records.
         files: Paths of the files that no kept version lists.
         orphans: Paths of files that no version ever listed.
-        freed_bytes: Of all those files.
+        copies: Digests of the rows in the artifact store that no kept version holds and nothing can ask for.
+        freed_bytes: Of all those files and copies.
         referred: Numbers of the versions that are old enough, but kept because something refers to them.
     """
 
@@ -70,6 +70,12 @@ class Vacuum:
     referred: tuple[int, ...]
     keep_s: int
     at: datetime
+    copies: tuple[Digest, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.expired or self.orphans or self.copies)
 
 
 def vacuum(
@@ -94,13 +100,17 @@ def vacuum(
         plan = look.plan(tx)
     if dry_run:
         return plan
-    if plan.expired or plan.orphans:
+    if not plan.is_empty:
         with state.transaction() as tx:
             plan = look.plan(tx)
             _record(plan, actor=actor, tx=tx)
     with state.snapshot() as tx:
         doomed = _doomed(dataset, [file.path for file in tables.stored(dataset)], tx)
     tables.remove(dataset, sorted(doomed))
+    if plan.copies:
+        with state.transaction() as tx:
+            spare = look.plan(tx).copies
+            remove_copies(dataset, set(plan.copies).intersection(spare), artifacts=artifacts, now=now, tx=tx)
     return plan
 
 
@@ -125,29 +135,31 @@ class _Look:
             for each, after in zip(every[1:], every, strict=False)
             if each.number not in gone and self.now - after.taken_at >= self.keep
         }
-        referred = _referred({digest: each for digest, each in named.items() if each.number in old}, tx)
-        ending = {digest: each for digest, each in reversed(named.items()) if each.number in old - referred}
-        leaving = gone | (old - referred)
-        listed = self._listed(each for each in every if each.number not in leaving)
-        listed |= dict.fromkeys(self.tables.files(self.dataset), 0)
+        held = _held({digest: each for digest, each in named.items() if each.number in old}, tx)
+        ending = {digest: each for digest, each in reversed(named.items()) if each.number in old - held}
+        leaving = gone | (old - held)
+        kept = self._listed(each for each in every if each.number not in leaving)
+        listed = kept.keys() | set(self.tables.files(self.dataset))
         ended = self._listed(each for each in every if each.number in leaving)
-        files = {path: size for path, size in self._listed(ending.values()).items() if path not in listed}
-        orphans = self._orphans(listed.keys() | ended.keys(), tx)
+        files = {path: file.size_bytes for path, file in self._listed(ending.values()).items() if path not in listed}
+        orphans = self._orphans(listed | ended.keys(), tx)
+        copies = spare_copies(self.dataset, {file.digest for file in kept.values()}, artifacts=self.artifacts, tx=tx)
         return Vacuum(
             dataset=self.dataset,
             expired=tuple(each.number for each in ending.values()),
             snapshots=tuple(ending),
             files=tuple(sorted(files)),
             orphans=tuple(sorted(orphans)),
-            freed_bytes=sum(files.values()) + sum(orphans.values()),
-            referred=tuple(sorted(referred)),
+            copies=tuple(copies),
+            freed_bytes=sum(files.values()) + sum(orphans.values()) + sum(copies.values()),
+            referred=tuple(sorted(held)),
             keep_s=int(self.keep / timedelta(seconds=1)),
             at=self.now,
         )
 
-    def _listed(self, versions: Iterable[Snapshot]) -> dict[str, int]:
-        """Return every file that some versions list, path to size."""
-        found: dict[str, int] = {}
+    def _listed(self, versions: Iterable[Snapshot]) -> dict[str, ManifestFile]:
+        """Return every file that some versions list, by path."""
+        found: dict[str, ManifestFile] = {}
         walked: set[Digest] = set()
         for version in versions:
             following: Digest | None = version.snapshot_id
@@ -156,7 +168,7 @@ class _Look:
                 if following not in self.manifests:
                     self.manifests[following] = manifest_at(following, self.artifacts)
                 manifest = self.manifests[following]
-                found |= {file.path: file.size_bytes for file in manifest.files}
+                found |= {file.path: file for file in manifest.files}
                 following = manifest.after
         return found
 
@@ -178,27 +190,15 @@ def _doomed(dataset: str, paths: Iterable[str], tx: Transaction) -> set[str]:
     return {path for key, path in keys.items() if key not in free}
 
 
-def _referred(versions: Mapping[Digest, Snapshot], tx: Transaction) -> set[int]:
-    """Return the numbers of the versions that a record refers to, other than by making them."""
-    numbers: dict[str, set[int]] = defaultdict(set)
-    for record, each in versions.items():
-        numbers[record].add(each.number)
-        numbers[each.snapshot_id].add(each.number)
-    found: set[int] = set()
-    if not numbers:
-        return found
-    for kind, text in tx.naming([Digest(digest) for digest in numbers], besides=_MAKING):
-        value = parse_json(text.encode())
-        if kind == Decision.__name__ and value["action"] in _MAKING_ACTIONS:
-            continue
-        for digest in references(value):
-            found |= numbers.get(digest, set())
-    return found
+def _held(versions: Mapping[Digest, Snapshot], tx: Transaction) -> set[int]:
+    """Return the numbers of the versions that something refers to, by their record or by their manifest."""
+    named = referred({*versions, *(each.snapshot_id for each in versions.values())}, tx)
+    return {each.number for record, each in versions.items() if named & {record, each.snapshot_id}}
 
 
 def _record(plan: Vacuum, *, actor: PrincipalId, tx: Transaction) -> None:
     """Write down what goes, before it goes."""
-    if not (plan.expired or plan.orphans):
+    if plan.is_empty:
         return
     name, now = plan.dataset, plan.at
     for number, digest in zip(plan.expired, plan.snapshots, strict=True):
@@ -215,6 +215,7 @@ def _record(plan: Vacuum, *, actor: PrincipalId, tx: Transaction) -> None:
         principal=actor,
         at=now,
         evidence={"vacuum": record},
-        comment=f"{len(plan.expired)} versions expired, {len(plan.files) + len(plan.orphans)} files deleted",
+        comment=f"{len(plan.expired)} versions expired, {len(plan.files) + len(plan.orphans)} files and "
+        f"{len(plan.copies)} copies of rows deleted",
     )
     record_decision(decision, tx=tx)

@@ -92,3 +92,39 @@ class ArtifactConformance:
             stored = list(pool.map(lambda n: store.put(b"%d" % (n % 3), kind=KIND), range(60)))
         assert len({artifact.digest for artifact in stored}) == 3
         assert all(store.get(artifact.digest) for artifact in stored)
+
+    def test_what_is_deleted_is_gone_and_the_rest_stays(self, store: ArtifactStore) -> None:
+        gone, kept = store.put(b"gone", kind=KIND).digest, store.put(b"kept", kind=KIND).digest
+        store.path_of(gone)
+        store.delete(gone)
+        assert gone not in store
+        assert store.size_of(gone) is None
+        for read in (store.get, store.path_of):
+            with pytest.raises(MissingRecordError):
+                read(gone)
+        assert store.get(kept) == b"kept"
+
+    def test_deleting_twice_is_deleting_once(self, store: ArtifactStore) -> None:
+        digest = store.put(b"x", kind=KIND).digest
+        store.delete(digest)
+        store.delete(digest)
+        store.delete(digest_bytes(b"never there"))
+        assert digest not in store
+
+    def test_what_was_deleted_may_be_stored_again(self, store: ArtifactStore) -> None:
+        digest = store.put(b"x", kind=KIND).digest
+        store.delete(digest)
+        assert store.put(b"x", kind=KIND).digest == digest
+        assert store.get(digest) == b"x"
+
+    def test_the_size_is_told(self, store: ArtifactStore) -> None:
+        digest = store.put(b"x" * 1000, kind=KIND).digest
+        size = store.size_of(digest)
+        assert size is not None
+        assert size >= 1000  # sealed bytes are a few more
+        assert store.size_of(digest_bytes(b"y")) is None
+
+    def test_what_is_no_digest_is_never_deleted(self, store: ArtifactStore) -> None:
+        for ask in (store.delete, store.size_of):
+            with pytest.raises(UsageError):
+                ask(Digest("sha256:../../etc/passwd"))

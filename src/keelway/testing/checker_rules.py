@@ -221,6 +221,22 @@ class CheckerBatches:
         assert room.check(orders(fresh), {"a.csv": HEAD}).warnings == {}
 
     @pytest.mark.parametrize("keep", [True, False])
+    @pytest.mark.parametrize("later", ["2026-03-03", "2099-01-01"])
+    def test_a_row_from_the_future_does_not_make_old_rows_fresh(self, room: CheckRoom, later: str, keep: bool) -> None:
+        fresh = Rule(RuleKind.FRESHNESS, (), "stale", maximum="97199", severity=Severity.STOP)
+        rows = body("1,x,1", "2,x,1") + f"3,x,1,{later}\n"
+        assert room.check(orders(fresh), {"a.csv": rows}, keep=keep).stops == ("stale: 97200, at most 97199 expected",)
+        assert room.check(orders(replace(fresh, maximum="97200")), {"a.csv": rows}, keep=keep).stops == ()
+
+    def test_where_all_rows_are_from_the_future_freshness_says_so(self, room: CheckRoom) -> None:
+        fresh = Rule(RuleKind.FRESHNESS, (), "stale", maximum="97200", severity=Severity.STOP)
+        told = "stale: every row is dated after 2026-03-02T03:00:00Z"
+        rows = HEAD + "1,x,1,2099-01-01\n"
+        assert room.check(orders(fresh), {"a.csv": rows}).stops == (told,)
+        warned = room.check(orders(replace(fresh, severity=Severity.WARN)), {"a.csv": rows})
+        assert (warned.warnings, warned.stops) == ({told: 1}, ())
+
+    @pytest.mark.parametrize("keep", [True, False])
     @pytest.mark.parametrize(
         ("column", "same"), [("amount", [float(n) for n in range(100)]), ("shop", ["x", "y"] * 50)]
     )

@@ -17,6 +17,19 @@ from keelway.ledger.ports import StateStore, Transaction
 from keelway.snapshot import ManifestFile, StoredFile, TableContent, TableStore
 
 EXIT_CODE = 9
+EVERY = "KEELWAY_SWEEP_EVERY"
+"""The variable that says how far apart the instants of a long sweep lie; 1 tries all of them."""
+STRIDE = 4
+
+
+def swept(count: int) -> list[int]:
+    """Return the instants of a long sweep: the first, the last, and those between that the machine has time for.
+
+    >>> swept(10)
+    [1, 5, 9, 10]
+    """
+    stride = int(os.environ.get(EVERY, STRIDE))
+    return sorted({*range(1, count + 1, stride), count})
 
 
 class CrashPoint:
@@ -95,6 +108,16 @@ class CrashingArtifacts:
         """Say whether an artifact is there."""
         return digest in self._inner
 
+    def size_of(self, digest: Digest) -> int | None:
+        """Return how many bytes an artifact takes."""
+        return self._inner.size_of(digest)
+
+    def delete(self, digest: Digest) -> None:
+        """Remove an artifact."""
+        self._crash.pass_by()
+        self._inner.delete(digest)
+        self._crash.pass_by()
+
 
 class CrashingTables:
     """A table store that may die before and after each write."""
@@ -124,6 +147,12 @@ class CrashingTables:
         version = self._inner.commit(table, files, columns=columns, after=after, rewritten=rewritten, at=at)
         self._crash.pass_by()
         return version
+
+    def tidy(self, table: str, version: int) -> None:
+        """Do what a version makes worthwhile."""
+        self._crash.pass_by()
+        self._inner.tidy(table, version)
+        self._crash.pass_by()
 
     def path_of(self, table: str, path: str, *, digest: Digest) -> Path:
         """Return the local path of a table's file."""

@@ -75,3 +75,35 @@ class OrderBook:
     def paths_of(self, snapshot: Any) -> list[Path]:
         """Return the Parquet files of a snapshot."""
         return sorted((self.folder / str(snapshot.number)).glob("*.parquet"))
+
+
+@dataclass(slots=True)
+class StaticTable:
+    """Rows without a time, all in one file that became known at one moment.
+
+    PEOPLE = Dataset("people", contract="people.yaml", source="people/*.csv", event_time="")
+    table = StaticTable(tmp_path, "people", {"person": ["a", "b"], "age": [30, 40]})
+    build_features(model, {"people": table.snapshot()}, paths_of=table.paths_of, ...)
+    """
+
+    folder: Path
+    name: str
+    columns: dict[str, Any]
+    known_at: datetime = field(default_factory=lambda: parse_time("2025-01-01"))
+
+    def snapshot(self) -> ShopSnapshot:
+        """Write the rows into a Parquet file and return the record of them."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        rows = pa.table(self.columns)
+        utc = pa.timestamp("us", tz="UTC")
+        rows = rows.append_column("_known_at", pa.array([self.known_at] * rows.num_rows, utc))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        pq.write_table(rows, self.folder / f"{self.name}.parquet")
+        columns = {field.name: str(field.type) for field in rows.schema}
+        return ShopSnapshot(self.name, 1, self.known_at, columns)
+
+    def paths_of(self, snapshot: Any) -> list[Path]:
+        """Return the Parquet file of a snapshot."""
+        return [self.folder / f"{snapshot.dataset}.parquet"]

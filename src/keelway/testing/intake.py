@@ -12,7 +12,7 @@ from keelway.contract import Against, CheckedBatch, Contract, IngestAlert, RuleK
 from keelway.core import ArtifactStore, PrincipalId, digest_of
 from keelway.engines.local.checker import DuckDbChecker
 from keelway.engines.local.objects import LocalObjects
-from keelway.ingest import Batch, pull
+from keelway.ingest import Batch, Listing, pull
 from keelway.project import Dataset
 from keelway.snapshot import Snapshot, TableStore, newest, read, take
 
@@ -50,7 +50,7 @@ class Intake:
         path.write_bytes(body)
         os.utime(path, (written_at.timestamp(), written_at.timestamp()))
 
-    def pull(self, now: datetime) -> Batch | None:
+    def pull(self, now: datetime, *, listing: Listing | None = None) -> Batch | None:
         """Return the batch to work on next, or None."""
         return pull(
             self.dataset,
@@ -59,6 +59,7 @@ class Intake:
             artifacts=self.artifacts,
             now=now,
             actor=ACTOR,
+            listing=listing,
         ).batch
 
     def check(self, batch: Batch, *, contract: Contract | None = None) -> CheckedBatch:
@@ -110,6 +111,7 @@ class Intake:
     def ingest(self, now: datetime) -> Snapshot | None:
         """Take in everything new; return the last snapshot that was taken, or None."""
         taken = None
-        while (batch := self.pull(now)) is not None:
-            taken = self.take(self.check(batch))
+        with Listing() as listing:
+            while (batch := self.pull(now, listing=listing)) is not None:
+                taken = self.take(self.check(batch))
         return taken

@@ -27,6 +27,11 @@ def artifact_key(name: str) -> ArtifactKey:
     return ArtifactKey(digest_bytes(name.encode()), digest_bytes(os.urandom(8)), os.urandom(32))
 
 
+def _use(vault: KeyVault) -> str:
+    with vault.using():
+        return "used"
+
+
 def _wide(name: str) -> bytes:
     return bytes.fromhex(digest_bytes(name.encode()).removeprefix("sha256:"))
 
@@ -144,3 +149,20 @@ class KeyVaultConformance:
             found = list(pool.map(lambda key: vault.value_keys([key.lookup])[key.lookup], rivals))
         assert len(set(found)) == 1
         assert found[0] in {key.key for key in rivals}
+
+    def test_the_artifacts_that_can_be_opened_are_told(self, vault: KeyVault) -> None:
+        assert vault.live_artifacts() == set()
+        one, other = (vault.add_artifact_key(artifact_key(name)).digest for name in ("one", "other"))
+        vault.destroy_artifacts([one], loss=Loss.EXPIRED)
+        assert vault.live_artifacts() == {other}
+
+    def test_several_use_a_vault_at_once(self, vault: KeyVault) -> None:
+        with vault.using(), ThreadPoolExecutor(1) as pool:
+            assert pool.submit(_use, vault).result(timeout=60) == "used"
+
+    def test_who_is_alone_with_a_vault_shares_with_nobody(self, vault: KeyVault) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            with vault.alone():
+                waiting = pool.submit(_use, vault)
+                assert not waiting.done()
+            assert waiting.result(timeout=60) == "used"

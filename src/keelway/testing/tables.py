@@ -50,6 +50,7 @@ class Orders:
         version = self.tables.commit(
             self.name, files, columns=self.columns, after=self.seen, rewritten=rewritten, at=NOW
         )
+        self.tables.tidy(self.name, version)
         self.seen = TableContent(version, files, dict(self.columns))
         return version
 
@@ -76,6 +77,15 @@ class TableStoreConformance:
         assert orders.tables.files("orders") == []
         orders.commit(file)
         assert orders.tables.files("orders") == [file.path]
+
+    def test_a_table_that_is_tidied_or_not_says_the_same(self, orders: Orders) -> None:
+        first = orders.append(1)
+        before = orders.tables.files("orders", first)
+        orders.tables.tidy("orders", -1)
+        orders.tables.tidy("orders", first)
+        orders.tables.tidy("orders", first)
+        assert orders.tables.files("orders") == before
+        assert orders.append(2) == first + 1
 
     def test_versions_count_up_and_each_holds_the_files_it_was_given(self, orders: Orders) -> None:
         versions = [orders.append(1), orders.append(2), orders.append(3)]

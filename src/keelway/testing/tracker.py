@@ -11,7 +11,9 @@ import pytest
 
 from keelway.core import digest_bytes
 from keelway.errors import MissingRecordError
+from keelway.testing.run_index import tracked
 from keelway.train import Tracker
+from keelway.train.tracking import MetricPoint
 
 
 class TrackerConformance:
@@ -53,3 +55,10 @@ class TrackerConformance:
             assert tracker.alias_of("churn", "prod") == number
         with pytest.raises(MissingRecordError):
             tracker.set_alias("churn", "prod", 9)
+
+    def test_a_tracked_run_is_shown_once(self, tracker: Tracker) -> None:
+        run = tracked(1)
+        points = [MetricPoint("loss", 0.5, 0, run.started_at), MetricPoint("loss", float("nan"), 1, run.ended_at)]
+        link = tracker.mirror(run, points, {}, metrics={"auc": 0.5})
+        assert tracker.mirror(run, points, {}, metrics={"auc": 0.5}) == link
+        assert tracker.mirror(tracked(2), [], {}, metrics={}) != link

@@ -1,14 +1,15 @@
-"""Fit a model on the cuts before its test cut, and keep everything needed to do it again.
+"""Fit a model on its training rows, and keep everything needed to do it again.
 
 Training is idempotent: its key is the digest of the feature table, what was declared, the seed and the environment. A
-second call with the same key returns the first one's record and fits nothing.
+second call with the same key returns the first one's record and fits nothing. An ensemble trains its members first, each
+under its own key, and then learns how their answers go together.
 """
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from keelway.core import (
@@ -16,62 +17,86 @@ from keelway.core import (
     ArtifactStore,
     CodeState,
     Digest,
+    Scalar,
     canonical_json,
     digest_of,
     plain,
     time_text,
 )
-from keelway.errors import TrainingError
-from keelway.features import FeatureColumn, FeatureTable, Profile, columns_for_scoring, profile_of, rows_of
+from keelway.features import FeatureColumn, FeatureTable, Profile, profile_of, rows_of
 from keelway.ledger import StateStore
-from keelway.project import Estimator, Model, Preprocessing
-from keelway.train.frame import frame_of, labels_of, ordered
+from keelway.project import Ensemble, Estimator, Model, Preprocessing
+from keelway.train.ensemble import fitted_ensemble
+from keelway.train.folds import folds
+from keelway.train.frame import encoded, frame_of
+from keelway.train.lesson import Lesson, fitted_pipeline
+from keelway.train.manifest import manifest_bytes
+from keelway.train.parts import Parts, parts_of
 from keelway.train.ports import Tracker
-from keelway.train.preprocess import make_estimator, make_preprocessor, make_selector, needs_scale
 from keelway.train.record import TrainedModel
-from keelway.train.split import Split, forward_split
 from keelway.train.stored import pipeline_bytes
+from keelway.train.suitable import check_features, class_warnings, level_warnings, suitable_labels
+from keelway.train.tracking.described import typical_row
+from keelway.train.tuning.apply import tuned
+from keelway.train.tuning.record import Tuning
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
     import pyarrow as pa
     from numpy.typing import NDArray
 
-MIN_ROWS = 20
+ENSEMBLE_FACTORY = "keelway.Ensemble"
 
 
 def fit(
     model: Model,
     feature_table: FeatureTable,
     *,
-    estimator: Estimator,
+    estimator: Estimator | Ensemble,
     artifacts: ArtifactStore,
     state: StateStore,
     tracker: Tracker,
     seed: int,
     now: datetime,
     code: CodeState,
+    tunings: Sequence[Tuning] = (),
 ) -> TrainedModel:
-    """Fit one estimator on the training cuts of a feature table.
+    """Fit one estimator, or an ensemble and its members, on the training rows of a feature table.
+
+    Parameters that were searched for, as `tunings` tell, take the place of declared ones.
 
     Raises:
         TrainingError: The data or the estimator cannot be used; the message says what to change.
     """
-    key = training_key(model, feature_table, estimator=estimator, seed=seed, code=code)
+    model = tuned(model, tunings)
+    estimator = model.estimator(estimator.name) if tunings else estimator
+    studies = _studies(tunings, {estimator.name, *(each.name for each in _members(model, estimator))})
+    key = training_key(model, feature_table, estimator=estimator, seed=seed, code=code, studies=studies)
     with state.snapshot() as tx:
         known = tx.find(TrainedModel, key)
     if known is not None:
         return known
-    trained, profile, positive_rate = _learnt(
-        model, feature_table, estimator=estimator, artifacts=artifacts, seed=seed, code=code
+    members: dict[str, Digest] = {}
+    for member in _members(model, estimator):
+        trained = fit(
+            model, feature_table, estimator=member, artifacts=artifacts, state=state, tracker=tracker, seed=seed,
+            now=now, code=code, tunings=tunings,
+        )  # fmt: skip
+        members[member.name] = trained.pipeline
+    trained, profile, told = _learnt(
+        model, feature_table, estimator=estimator, members=members, artifacts=artifacts, seed=seed, code=code
     )
-    run = _shown(trained, model.preprocessing, key=key, positive_rate=positive_rate, tracker=tracker)
-    return _recorded(replace(trained, tracking_run=run), profile, key=key, state=state, now=now)
+    run = _shown(trained, model.preprocessing, profile, key=key, figures=told, tracker=tracker)
+    return _recorded(replace(trained, tracking_run=run, studies=studies), profile, key=key, state=state, now=now)
 
 
 def training_key(
-    model: Model, feature_table: FeatureTable, *, estimator: Estimator, seed: int, code: CodeState
+    model: Model,
+    feature_table: FeatureTable,
+    *,
+    estimator: Estimator | Ensemble,
+    seed: int,
+    code: CodeState,
+    studies: Mapping[str, Digest] | None = None,
 ) -> Digest:
     """Return the digest of everything that decides how a training ends."""
     return digest_of(
@@ -80,164 +105,155 @@ def training_key(
             "environment": code.environment_digest,
             "feature_table": digest_of(feature_table),
             "overlap": model.overlap,
+            "split": {"kind": type(model.split).__name__, **plain(model.split)},
             "seed": seed,
+            **({"studies": dict(studies)} if studies else {}),
         }
     )
 
 
-def model_definition(model: Model, estimator: Estimator, feature_table: FeatureTable) -> Digest:
+def model_definition(model: Model, estimator: Estimator | Ensemble, feature_table: FeatureTable) -> Digest:
     """Return the digest of features, label, preprocessing, estimator and parameters, whatever the data."""
     return digest_of(
-        {"data": feature_table.definition, "estimator": plain(estimator), "preprocessing": plain(model.preprocessing)}
+        {
+            "data": feature_table.definition,
+            "estimator": plain(estimator),
+            "members": [plain(member) for member in _members(model, estimator)],
+            "preprocessing": plain(model.preprocessing),
+            "task": model.task,
+        }
     )
 
 
-def training_rows(rows: pa.Table, split: Split) -> pa.Table:
-    """Return the rows of the training cuts; where the split is clean, only those whose label was known by the test."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def _studies(tunings: Sequence[Tuning], names: set[str]) -> dict[str, Digest]:
+    """Return the tunings of some estimators, by the name of the study."""
+    return {each.study: digest_of(each) for each in tunings if each.estimator in names}
 
-    kept = pc.is_in(rows["as_of"], pa.array(split.train, type=rows.schema.field("as_of").type))
-    if split.overlap_days == 0 and "label_known_at" in rows.column_names:
-        moment = pa.scalar(split.test, type=rows.schema.field("label_known_at").type)
-        kept = pc.and_(kept, pc.less_equal(rows["label_known_at"], moment))
-    return rows.filter(kept)
+
+def _members(model: Model, estimator: Estimator | Ensemble) -> list[Estimator]:
+    """Return the members of an ensemble; a single estimator has none."""
+    if isinstance(estimator, Estimator):
+        return []
+    found = (model.estimator(name) for name in estimator.members)
+    return [member for member in found if isinstance(member, Estimator)]
 
 
 def _learnt(
     model: Model,
     feature_table: FeatureTable,
     *,
-    estimator: Estimator,
+    estimator: Estimator | Ensemble,
+    members: dict[str, Digest],
     artifacts: ArtifactStore,
     seed: int,
     code: CodeState,
-) -> tuple[TrainedModel, Profile, float]:
-    """Return what was learnt, the profile of the rows it was learnt from, and the share of positives among them."""
-    split = forward_split(feature_table.as_ofs, timedelta(seconds=feature_table.horizon_s), model.overlap)
-    rows = training_rows(rows_of(feature_table, artifacts), split)
-    frame, labels = _checked(rows, feature_table.features)
-    pipeline = _fitted(model, feature_table.features, frame, labels, estimator=estimator, seed=seed)
-    stored = artifacts.put(pipeline_bytes(pipeline), kind=ArtifactKind.MODEL, name=f"{model.name}-{estimator.name}")
-    profile = profile_of(rows, feature_table.features)
+) -> tuple[TrainedModel, Profile, dict[str, float]]:
+    """Return what was learnt, the profile of the rows it was learnt from, and figures of them."""
+    rows = rows_of(feature_table, artifacts)
+    parts = parts_of(rows, model, feature_table)
+    learnt = rows.filter(parts.train)
+    labels = suitable_labels(learnt, model)
+    classes = tuple(sorted(set(labels.tolist()))) if model.task == "multiclass" else ()
+    lesson = _lesson(learnt, labels, classes, model=model, table=feature_table, estimator=estimator, seed=seed)
+    data, profile = _fitted(lesson, estimator, model, members, classes), profile_of(learnt, feature_table.features)
     trained = TrainedModel(
         model=model.name,
         estimator=estimator.name,
-        factory=estimator.factory,
-        parameters=dict(estimator.parameters),
-        pipeline=stored.digest,
+        factory=ENSEMBLE_FACTORY if isinstance(estimator, Ensemble) else estimator.factory,
+        parameters=_parameters(estimator),
+        pipeline=artifacts.put(data, kind=ArtifactKind.MODEL, name=f"{model.name}-{estimator.name}").digest,
         features=feature_table.features,
         feature_table=digest_of(feature_table),
-        train_as_ofs=split.train,
-        test_as_of=split.test,
+        train_as_ofs=parts.split.train,
+        test_as_of=parts.split.test,
         train_rows=len(labels),
-        overlap_days=split.overlap_days,
+        overlap_days=parts.split.overlap_days,
         seed=seed,
         definition=model_definition(model, estimator, feature_table),
         tracking_run="",
         profile=digest_of(profile),
         code=code,
+        task=model.task,
+        classes=classes,
+        warnings=_warnings(rows, parts, labels, model=model, features=feature_table.features),
     )
-    return trained, profile, float(labels.mean())
+    return trained, profile, _figures(labels, model)
 
 
-def _checked(rows: pa.Table, features: tuple[FeatureColumn, ...]) -> tuple[pd.DataFrame, NDArray[np.int8]]:
-    """Return frame and labels of rows that a model can learn from."""
-    import numpy as np
+def _lesson(
+    learnt: pa.Table,
+    labels: NDArray[Any],
+    classes: tuple[str, ...],
+    *,
+    model: Model,
+    table: FeatureTable,
+    estimator: Estimator | Ensemble,
+    seed: int,
+) -> Lesson:
+    """Return the rows to learn from; classes are numbers in it, in the order of their names."""
+    check_features(learnt, table.features)
+    return Lesson(
+        features=table.features,
+        frame=frame_of({each.name: learnt[each.name] for each in table.features}, table.features),
+        labels=encoded(labels, classes) if classes else labels,
+        preprocessing=model.preprocessing,
+        task=model.task,
+        seed=seed,
+        folds=folds(learnt, model, table) if _needs_folds(estimator) else (),
+    )
 
-    if rows.num_rows < MIN_ROWS:
-        raise TrainingError(
-            "There are too few rows to train on",
-            expected=f"at least {MIN_ROWS} whose labels were known by the test cut",
-            found=str(rows.num_rows),
-            fix="Start `cuts` earlier, or check that the snapshot holds the expected period.",
-        )
-    labels = labels_of(rows)
-    if len(np.unique(labels)) < 2:
-        raise TrainingError(
-            "Every training label is the same",
-            expected="rows of both classes",
-            found=f"{len(labels)} times {labels[0]}",
-            fix="Check the label's function and its horizon.",
-        )
-    if not features:
-        raise TrainingError("There is no feature to learn from", expected="one or more features")
-    frame = frame_of(columns_for_scoring(rows, features), features)
-    for each in ordered(features):
-        if each.kind == "numeric" and bool(np.isnan(frame[each.name].to_numpy()).all()):
-            raise TrainingError(
-                f"Feature {each.name!r} is null in every training row",
-                expected="at least one value",
-                found=f"{len(frame)} nulls",
-                fix="Remove the feature, or check the column it is made from.",
-            )
-    return frame, labels
+
+def _needs_folds(estimator: Estimator | Ensemble) -> bool:
+    if isinstance(estimator, Ensemble):
+        return estimator.method != "voting"
+    return estimator.calibrate is not None
 
 
 def _fitted(
+    lesson: Lesson,
+    estimator: Estimator | Ensemble,
     model: Model,
-    features: tuple[FeatureColumn, ...],
-    frame: pd.DataFrame,
-    labels: NDArray[np.int8],
-    *,
-    estimator: Estimator,
-    seed: int,
-) -> Any:
-    """Return the fitted pipeline; the estimator learns in 64 bits from 32-bit inputs."""
-    import numpy as np
-    from sklearn.pipeline import Pipeline
-
-    last = make_estimator(estimator, seed)
-    chosen = model.preprocessing
-    first = make_preprocessor(features, frame, chosen=chosen, scale=needs_scale(last, chosen))
-    stages: list[tuple[str, Any]] = [("prepare", first)]
-    selector = make_selector(chosen, seed)
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        try:
-            matrix = first.fit_transform(frame).astype(np.float64)
-            if selector is not None:
-                matrix = _selected(selector, matrix, labels)
-                stages.append(("select", selector))
-            last.fit(matrix, labels)
-        except ValueError as error:
-            raise TrainingError(
-                f"Estimator {estimator.name!r} cannot be fitted", found=str(error).splitlines()[0]
-            ) from error
-    _refuse_unfinished(told, estimator)
-    return Pipeline([*stages, ("estimate", last)])
+    members: dict[str, Digest],
+    classes: tuple[str, ...],
+) -> bytes:
+    """Return the bytes of a fitted pipeline, or of the manifest of an ensemble."""
+    if isinstance(estimator, Estimator):
+        return pipeline_bytes(fitted_pipeline(lesson, estimator))
+    single = {each.name: each for each in _members(model, estimator)}
+    manifest = fitted_ensemble(estimator, lesson, estimators=single, pipelines=members)
+    return manifest_bytes(replace(manifest, classes=classes))
 
 
-def _selected(selector: Any, matrix: NDArray[np.float64], labels: NDArray[np.int8]) -> NDArray[np.float64]:
-    """Return the columns that a fitted selector keeps, at least one."""
-    kept = selector.fit(matrix, labels).get_support()
-    if not kept.any():
-        raise TrainingError(
-            "No column is left after selection",
-            expected="one or more that tell something about the label",
-            found=f"0 of {len(kept)}",
-            fix="Declare Preprocessing(select=None), or add features.",
-        )
-    chosen: NDArray[np.float64] = matrix[:, kept]
-    return chosen
+def _parameters(estimator: Estimator | Ensemble) -> dict[str, Scalar]:
+    if isinstance(estimator, Ensemble):
+        return {"method": estimator.method, "members": ", ".join(estimator.members)}
+    return dict(estimator.parameters)
 
 
-def _refuse_unfinished(told: list[warnings.WarningMessage], estimator: Estimator) -> None:
-    """Refuse a fit that stopped before it converged; other warnings are passed on."""
-    from sklearn.exceptions import ConvergenceWarning
+def _warnings(
+    rows: pa.Table, parts: Parts, labels: NDArray[Any], *, model: Model, features: tuple[FeatureColumn, ...]
+) -> tuple[str, ...]:
+    levels = level_warnings(rows.filter(parts.train), features, model)
+    return (*parts.warnings, *class_warnings(labels, rows.filter(parts.test), model), *levels)
 
-    for each in told:
-        if issubclass(each.category, ConvergenceWarning):
-            raise TrainingError(
-                f"Estimator {estimator.name!r} did not converge",
-                found=str(each.message).splitlines()[0],
-                fix="Raise max_iter in the estimator's parameters, or keep Preprocessing(scale=True).",
-            )
-        warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+
+def _figures(labels: NDArray[Any], model: Model) -> dict[str, float]:
+    """Return what a tracker shows of the training rows."""
+    figures = {"train_rows": float(len(labels))}
+    if model.task == "multiclass":
+        return {**figures, "train_classes": float(len(set(labels.tolist())))}
+    name = "train_positive_rate" if model.task == "binary" else "train_label_mean"
+    return {**figures, name: float(labels.mean())}
 
 
 def _shown(
-    trained: TrainedModel, preprocessing: Preprocessing, *, key: Digest, positive_rate: float, tracker: Tracker
+    trained: TrainedModel,
+    preprocessing: Preprocessing,
+    profile: Profile,
+    *,
+    key: Digest,
+    figures: dict[str, float],
+    tracker: Tracker,
 ) -> str:
     """Show a training in the tracker and return the run's id."""
     return tracker.record_training(
@@ -247,9 +263,9 @@ def _shown(
             "estimator": trained.factory,
             "seed": trained.seed,
             **trained.parameters,
-            **plain(preprocessing),
+            **preprocessing.flat(),
         },
-        metrics={"train_rows": float(trained.train_rows), "train_positive_rate": positive_rate},
+        metrics=figures,
         tags={
             "keelway.key": key,
             "keelway.project": trained.code.project_digest,
@@ -257,7 +273,8 @@ def _shown(
             "keelway.commit": trained.code.commit,
         },
         dataset_digest=trained.feature_table,
-        signature_json=_signature(trained.features),
+        signature_json=signature_of(trained),
+        example_json=typical_row(trained.features, profile),
         artifacts={"pipeline": trained.pipeline, "profile": trained.profile},
     )
 
@@ -274,9 +291,15 @@ def _recorded(
     return trained
 
 
-def _signature(features: tuple[FeatureColumn, ...]) -> str:
+def signature_of(trained: TrainedModel) -> str:
     """Return inputs and outputs as JSON, in the layout MLflow's users know."""
-    types = {"numeric": "double", "categorical": "string"}
-    inputs = [{"name": each.name, "type": types[each.kind], "required": False} for each in features]
-    outputs = [{"name": "probability", "type": "double", "required": True}]
+    types: dict[str, dict[str, Any]] = {
+        "numeric": {"type": "double"},
+        "categorical": {"type": "string"},
+        "text": {"type": "string"},
+        "array": {"type": "array", "items": {"type": "float"}},
+    }
+    inputs = [{**types[each.kind], "name": each.name, "required": False} for each in trained.features]
+    names = {"binary": ("probability",), "multiclass": trained.classes, "regression": ("value",)}[trained.task]
+    outputs = [{"name": name, "type": "double", "required": True} for name in names]
     return canonical_json({"inputs": inputs, "outputs": outputs}).decode()

@@ -5,18 +5,20 @@ The tracker is a mirror. Nothing Keelway decides is read from it, so `NoTracker`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from keelway.core import Digest, Scalar
+from keelway.train.tracking.record import MetricPoint, TrackedRun
 
 
 class Tracker(Protocol):
     """Shows training runs and model versions to people and tools that know an experiment tracker.
 
     Promises: `record_training` and `register_version` are idempotent by the tag `keelway.key`: called again with the same
-    key they return what the first call made, so that a step can be repeated after a crash. A failure of the
-    service raises `EngineError`, chained with the vendor's error. Safe to use from several threads.
+    key they return what the first call made, so that a step can be repeated after a crash; so is `mirror` by the id of
+    the run. A failure of the service raises `EngineError`, chained with the vendor's error. Safe to use from several threads.
     """
 
     def record_training(
@@ -30,6 +32,7 @@ class Tracker(Protocol):
         dataset_digest: Digest,
         signature_json: str,
         artifacts: Mapping[str, Digest],
+        example_json: str = "",
     ) -> str:
         """Record one finished training and return the run's id (empty where nothing is kept).
 
@@ -42,6 +45,22 @@ class Tracker(Protocol):
             dataset_digest: The feature table's record.
             signature_json: Inputs and outputs as JSON, given by the caller; nothing is inferred.
             artifacts: Role to digest of what the training made.
+            example_json: An example of the inputs, in the layout of a pandas frame that is split, or empty.
+        """
+        ...
+
+    def mirror(
+        self, run: TrackedRun, points: Sequence[MetricPoint], files: Mapping[str, Path], *, metrics: Mapping[str, float]
+    ) -> str:
+        """Show a run that ended, whole, and return its id there (empty where nothing is kept).
+
+        A run that was shown in part, because something died meanwhile, is completed and not shown twice.
+
+        Args:
+            run: The run.
+            points: Every value of its figures, in order.
+            files: Name to file of what it left.
+            metrics: Figures that became known after its end.
         """
         ...
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from keelway.core import CodeState, Digest, Scalar
 from keelway.features import FeatureColumn
+from keelway.project import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,10 @@ class TrainedModel:
         tracking_run: The tracker's run id, or empty.
         profile: The `Profile` record of the training rows.
         code: What was executed.
+        task: What is predicted: `binary`, `multiclass` or `regression`.
+        classes: The names of a multiclass label, sorted, in the order of the probabilities; empty otherwise.
+        warnings: What a reader of the figures must know, in sentences.
+        studies: Name of each study whose best parameters it has, to the record of the tuning.
     """
 
     model: str
@@ -48,3 +53,7 @@ class TrainedModel:
     tracking_run: str
     profile: Digest
     code: CodeState
+    task: Task = "binary"
+    classes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    studies: dict[str, Digest] = field(default_factory=dict)

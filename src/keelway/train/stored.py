@@ -1,4 +1,8 @@
-"""Keep a fitted pipeline as skops bytes, which hold no executable code, and load it with an allow list."""
+"""Keep a fitted pipeline as skops bytes, which hold no executable code, and load it with an allow list.
+
+Every type beyond those skops trusts by itself stands in `TRUSTED_TYPES`, or was added by `trust_type` in the project's own
+code. A model of LightGBM or XGBoost is kept in its library's own text form. An ensemble is a small JSON artifact that names its members' pipelines; it is loaded as one, each member checked.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,10 @@ import zipfile
 from typing import Any
 
 from keelway.core import ArtifactStore, Digest
-from keelway.errors import IntegrityError, TrainingError
+from keelway.errors import IntegrityError, TrainingError, UsageError
+from keelway.train.boosters import booster_text, library_of
+from keelway.train.manifest import is_manifest, loaded, read_manifest
+from keelway.train.same_bytes import same_bytes
 
 TRUSTED_TYPES = frozenset(
     {
@@ -18,10 +25,42 @@ TRUSTED_TYPES = frozenset(
         "sklearn._loss.link.LogitLink",
         "sklearn._loss.link.Interval",
         "sklearn._loss._loss.CyHalfBinomialLoss",
+        "sklearn.calibration._CalibratedClassifier",
+        "sklearn.calibration._SigmoidCalibration",
         "sklearn.compose._column_transformer._RemainderColsList",
+        "sklearn.model_selection._split.KFold",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "keelway.train.stages.BoosterText",
+        "keelway.train.stages.ColumnSelector",
+        "keelway.train.stages.KnownLevels",
+        "keelway.train.stages.TextColumns",
+        "keelway.train.stages.To32Bits",
     }
 )
-"""Types beyond those skops trusts by itself; all are plain data of scikit-learn and numpy."""
+"""Types beyond those skops trusts by itself; all are plain data of scikit-learn, numpy and Keelway."""
+
+_trusted_by_project: set[str] = set()
+
+
+def trust_type(kind: type) -> None:
+    """Let fitted pipelines hold objects of a class of your own, in this process.
+
+    Call it in the project's code, beside the class: whoever loads the project then trusts the class as much as the project. An
+    object of it is rebuilt from its attributes; the class must not act on them when it is made.
+
+        class Scorecard(ClassifierMixin, BaseEstimator): ...
+        trust_type(Scorecard)
+
+    Raises:
+        UsageError: It is no class that can be imported by name.
+    """
+    if not isinstance(kind, type) or "<locals>" in kind.__qualname__ or kind.__module__ in ("builtins", "__main__"):
+        raise UsageError(
+            "This cannot be trusted by name",
+            expected="a class at the top level of a module of the project",
+            found=repr(kind),
+        )
+    _trusted_by_project.add(f"{kind.__module__}.{kind.__qualname__}")
 
 
 def pipeline_bytes(pipeline: Any) -> bytes:
@@ -32,27 +71,46 @@ def pipeline_bytes(pipeline: Any) -> bytes:
     """
     import skops.io
 
-    data: bytes = skops.io.dumps(pipeline, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
+    data = same_bytes(skops.io.dumps(_without_objects(pipeline), compression=zipfile.ZIP_STORED))
     if strange := _strange_types(data):
         raise TrainingError(
             f"{type(pipeline[-1]).__name__} cannot be stored without code",
             expected="types on the allow list",
             found=", ".join(strange[:5]),
-            fix="Use a linear model, trees or a boosted ensemble of scikit-learn.",
+            fix="Use a linear model, trees or a boosted ensemble of scikit-learn, or trust_type(...) a class of your own.",
         )
     return data
 
 
 def load_pipeline(digest: Digest, *, artifacts: ArtifactStore) -> Any:
-    """Return the fitted pipeline that an artifact holds.
+    """Return the fitted pipeline, or the ensemble of them, that an artifact holds.
 
     Raises:
-        IntegrityError: The bytes are altered, no pipeline, or hold types that are not on the allow list.
+        IntegrityError: The bytes, or those of a member, are altered, no pipeline, or hold types that are not on the allow list.
+        MissingRecordError: A member is gone.
     """
+    data = artifacts.get(digest)
+    if not is_manifest(data):
+        return _pipeline(data)
+    manifest = read_manifest(data)
+    members = {each.pipeline: _pipeline(artifacts.get(each.pipeline)) for each in manifest.members}
+    return loaded(manifest, members)
+
+
+def member_pipelines(digest: Digest, *, artifacts: ArtifactStore) -> dict[str, Digest]:
+    """Return the artifacts of an ensemble's members by their names; a single pipeline has none.
+
+    Raises:
+        IntegrityError: The bytes are altered, or no ensemble although they look like one.
+    """
+    data = artifacts.get(digest)
+    return {each.name: each.pipeline for each in read_manifest(data).members} if is_manifest(data) else {}
+
+
+def _pipeline(data: bytes) -> Any:
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 
-    data = artifacts.get(digest)
     try:
         if strange := _strange_types(data):
             raise IntegrityError(
@@ -61,13 +119,27 @@ def load_pipeline(digest: Digest, *, artifacts: ArtifactStore) -> Any:
                 found=", ".join(strange[:5]),
                 fix="Do not use these bytes: training stores no such pipeline. Train again.",
             )
-        return skops.io.loads(data, trusted=sorted(TRUSTED_TYPES))
+        return skops.io.loads(data, trusted=sorted(TRUSTED_TYPES | _trusted_by_project))
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, UntrustedTypesFoundException) as error:
         raise IntegrityError("A stored pipeline cannot be read", expected="skops bytes", found=str(error)) from error
+
+
+def _without_objects(pipeline: Any) -> Any:
+    """Return a pipeline whose last stage is written in its library's own text form where that is not scikit-learn's."""
+    library = library_of(pipeline[-1])
+    if not library:
+        return pipeline
+    from sklearn.pipeline import Pipeline
+
+    from keelway.train.stages import BoosterText
+
+    *stages, (name, last) = pipeline.steps
+    classes = [each.item() if hasattr(each, "item") else each for each in getattr(last, "classes_", ())]
+    return Pipeline([*stages, (name, BoosterText(library, booster_text(last), classes or None))])
 
 
 def _strange_types(data: bytes) -> list[str]:
     """Return the names of types in skops bytes that are not on the allow list."""
     import skops.io
 
-    return sorted(set(skops.io.get_untrusted_types(data=data)) - TRUSTED_TYPES)
+    return sorted(set(skops.io.get_untrusted_types(data=data)) - TRUSTED_TYPES - _trusted_by_project)

@@ -20,6 +20,8 @@ from keelway.core import ArtifactStore, Digest, PrincipalId, digest_of, time_tex
 from keelway.ingest import Batch, SkipReason, batch_key, loaded_pointer
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from keelway.ledger.ports import StateStore, Transaction
     from keelway.project import Dataset
 
@@ -45,7 +47,8 @@ class Arrival:
         batch: Digest of the batch.
         slots: The volume by due time, the newest of many; empty for a release.
         newest_file: When its youngest file was written; None where none was taken.
-        newest_event: When its youngest row happened; None where none was kept.
+        newest_event: When its youngest row happened that is not dated after the youngest file; the date of the
+            earliest where all are, and None where none was kept.
     """
 
     dataset: str
@@ -54,6 +57,12 @@ class Arrival:
     slots: tuple[SlotVolume, ...]
     newest_file: datetime | None
     newest_event: datetime | None
+
+    @property
+    def is_undated(self) -> bool:
+        """Whether all its rows are dated after its youngest file, so that none says how old the data is."""
+        event, written = self.newest_event, self.newest_file
+        return event is not None and written is not None and event > written
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +86,9 @@ class Account:
 
     @property
     def newest_event(self) -> datetime | None:
-        """When the youngest row of the dataset happened; None while there is none."""
-        return max((item.newest_event for item in self.arrivals if item.newest_event), default=None)
+        """When the youngest row happened that is not dated after the file it came in; None while there is none."""
+        dated = (item.newest_event for item in self.arrivals if item.newest_event and not item.is_undated)
+        return max(dated, default=None)
 
 
 def take_account(
@@ -107,7 +117,7 @@ def take_account(
         judged = [] if past else _judged(dataset, brought, arrivals)
         volumes += judged
         alerts += _alerts(batch, judged, arrivals, now)
-        event = newest_event(checked, dataset.event_time, artifacts) if checked else None
+        event = _event(batch, checked, dataset.event_time, artifacts) if checked else None
         arrivals.append(_arrival(batch, brought, judged, event))
     fresh: tuple[IngestAlert, ...] = ()
     if batches:
@@ -207,17 +217,52 @@ def _arrival(
     )
 
 
-def newest_event(checked: CheckedBatch, event_time: str, artifacts: ArtifactStore) -> datetime | None:
-    """Return when the youngest kept row of a batch happened (a date: its first moment), from the file's own statistics."""
-    if not checked.rows_ok:
+def _event(batch: Batch, checked: CheckedBatch, event_time: str, artifacts: ArtifactStore) -> datetime | None:
+    """Return the `newest_event` of a batch; a release of rows that are dated after it says nothing."""
+    written = max((file.known_at for file in batch.files), default=batch.pulled_at)
+    event = newest_event(checked, event_time, artifacts, written=written)
+    return None if event is not None and event > written and batch.released is not None else event
+
+
+def newest_event(
+    checked: CheckedBatch, event_time: str, artifacts: ArtifactStore, *, written: datetime
+) -> datetime | None:
+    """Return when the youngest kept row of a batch happened (a date: its first moment), None without rows.
+
+    A row that is dated after the batch was written does not count: one wrong date would make a feed look fresh for
+    years. Where all rows are, the earliest of their dates is returned. The file's own statistics are asked first.
+    """
+    if not checked.rows_ok or not event_time or checked.rows not in artifacts:  # a vacuum may have taken old rows
         return None
     import pyarrow.parquet as pq
 
+    earlier: list[datetime] = []
+    later: list[datetime] = []
     with pq.ParquetFile(artifacts.path_of(checked.rows)) as stored:
         column = stored.schema_arrow.names.index(event_time)
-        groups = (stored.metadata.row_group(number).column(column) for number in range(stored.num_row_groups))
-        found = [group.statistics.max for group in groups if group.statistics and group.statistics.has_min_max]
-    return max(map(_moment, found), default=None)
+        for number in range(stored.num_row_groups):
+            statistics = stored.metadata.row_group(number).column(column).statistics
+            if not statistics or not statistics.has_min_max:
+                continue
+            low, high = _moment(statistics.min), _moment(statistics.max)
+            if low > written:
+                later.append(low)
+            elif high <= written:
+                earlier.append(high)
+            else:
+                earlier.append(_youngest(stored.read_row_group(number, columns=[event_time])[event_time], written))
+    return max(earlier, default=min(later, default=None))
+
+
+def _youngest(dates: pa.ChunkedArray, written: datetime) -> datetime:
+    """Return the youngest of dates or times of which at least one is not later than a moment."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    moments = dates.cast(pa.timestamp("us")) if pa.types.is_date(dates.type) else dates
+    zone = moments.type.tz
+    limit = pa.scalar(written if zone else written.astimezone(UTC).replace(tzinfo=None), moments.type)
+    return _moment(pc.max(moments.filter(pc.less_equal(moments, limit))).as_py())
 
 
 def _moment(value: date | datetime) -> datetime:

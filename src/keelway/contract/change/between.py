@@ -22,6 +22,7 @@ def changes_between(old: Contract, new: Contract) -> ContractDiff:
         *column_changes(old, new, renamed),
         *rule_changes(old, new, renamed),
         *_reading_changes(old, new),
+        *_header_changes(old, new, renamed),
         *_promise_changes(old, new),
     )
     levels = [change.level for change in changes]
@@ -42,6 +43,22 @@ def _reading_changes(old: Contract, new: Contract) -> Iterator[ContractChange]:
     if before != after:
         kind = ChangeKind.FILES_REFUSED if after > before else ChangeKind.FILES_ADMITTED
         yield change_of(kind, "", f"unknown columns: {old.unknown_columns}", f"unknown columns: {new.unknown_columns}")
+
+
+def _header_changes(old: Contract, new: Contract, renamed: dict[str, str]) -> Iterator[ContractChange]:
+    """Yield what changes about the lines above the rows; without a header the order of the columns says it."""
+    if old.has_header != new.has_header:
+        words = {True: "header in the first line", False: "no header"}
+        yield change_of(ChangeKind.READING_CHANGED, "", words[old.has_header], words[new.has_header])
+    elif not new.has_header:
+        before = [renamed.get(column.name, column.name) for column in old.columns]
+        after = [column.name for column in new.columns]
+        if before != after:
+            told = (f"no header, columns {', '.join(names)}" for names in (before, after))
+            yield change_of(ChangeKind.READING_CHANGED, "", *told)
+    if old.skip_lines != new.skip_lines:
+        told = (f"lines above that are passed over: {each.skip_lines}" for each in (old, new))
+        yield change_of(ChangeKind.READING_CHANGED, "", *told)
 
 
 def _promise_changes(old: Contract, new: Contract) -> Iterator[ContractChange]:

@@ -66,7 +66,7 @@ class ChangeKind(StrEnum):
     DEFAULT_CHANGED = "default changed"
     UNIT_CHANGED = "unit conversion changed"
     TIME_ZONE_CHANGED = "time zone changed"
-    READING_CHANGED = "format, delimiter, quote or encoding changed"
+    READING_CHANGED = "format, delimiter, quote, encoding or header changed"
     FILES_REFUSED = "more files refused"
     FILES_ADMITTED = "fewer files refused"
     STOP_SHARE_LOWERED = "stop share lowered"

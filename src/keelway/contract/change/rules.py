@@ -43,6 +43,8 @@ def rule_text(rule: Rule | None) -> str:
     """
     if rule is None:
         return ""
+    if rule.kind is RuleKind.FUNCTIONAL_DEPENDENCY:
+        return f"{rule.columns[-1]} follows from {', '.join(rule.columns[:-1])} ({rule.severity})"
     bounds = [text for text in (rule.minimum, rule.maximum) if text is not None]
     parts = [_WORDS.get(rule.kind, rule.kind.value), rule.text, rule.dataset, " to ".join(bounds)]
     parts += [", ".join(rule.allowed), "itself excluded" if rule.exclusive else "", f"({rule.severity})"]
@@ -51,11 +53,16 @@ def rule_text(rule: Rule | None) -> str:
 
 def _comparable(contract: Contract, keys: tuple[tuple[str, ...], ...], renamed: dict[str, str]) -> list[Rule]:
     """Return the rules in the new names and without their reasons; the key is compared by itself."""
-    rules = [
-        replace(rule, columns=tuple(renamed.get(name, name) for name in rule.columns), reason="")
-        for rule in contract.rules
-    ]
+    rules = [_in_new_names(rule, renamed) for rule in contract.rules]
     return [rule for rule in rules if rule.kind is not RuleKind.UNIQUE or rule.columns not in keys]
+
+
+def _in_new_names(rule: Rule, renamed: dict[str, str]) -> Rule:
+    """Return a rule in the new names, without its reason; in which order a determinant is written says nothing."""
+    columns = tuple(renamed.get(name, name) for name in rule.columns)
+    if rule.kind is RuleKind.FUNCTIONAL_DEPENDENCY:
+        columns = (*sorted(columns[:-1]), columns[-1])
+    return replace(rule, columns=columns, reason="")
 
 
 def _told_by_columns(old: Contract, new: Contract, renamed: dict[str, str]) -> set[tuple[str, RuleKind | None]]:

@@ -124,6 +124,8 @@ def _layout(layout: SampleLayout) -> Iterator[str]:
         yield from _own("quote", layout.quote, 6)
     if layout.encoding != "utf-8":
         yield from _own("encoding", layout.encoding, 6, "guessed from the bytes")
+    if layout.header == "none":
+        yield from _own("header", "none", 6, "the first line looks like a row: name the columns, and keep their order")
     ending = "required" if layout.final_newline else "optional"
     yield from _own("finalNewline", ending, 6, "a file without it may be cut off in its last line")
 

@@ -29,6 +29,8 @@ DATE_FORMATS = (
 )  # fmt: skip
 TIMES = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M:%S %p", "%I:%M %p")
 LARGEST = 2**63 - 1
+WIDER = {"integer": "number", "date": "timestamp"}
+"""The type that values of another one also have."""
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _PADDED = re.compile(r"[+-]?0[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -75,6 +77,21 @@ def guess_reading(texts: Collection[str]) -> Reading:
             return replace(found, trim=trim, missing=tuple(sorted(trimmed - set(bare))))
     plain = sorted(trimmed - PLAIN_TOKENS)
     return Reading("string", dict(zip(plain, plain, strict=True)), trim, missing=tuple(sorted(trimmed & PLAIN_TOKENS)))
+
+
+def is_value_of(text: str, texts: Collection[str]) -> bool:
+    """Return whether a text is read like other texts of a column; of a column of texts any text is.
+
+    >>> is_value_of("2.5", {"1", "2"}), is_value_of("amount", {"1", "2"}), is_value_of("n/a", {"1", "2"})
+    (True, False, False)
+    """
+    bare = text.strip(SPACE)
+    if any(other.strip(SPACE) == bare for other in texts):
+        return True
+    before, after = guess_reading(texts), guess_reading({*texts, text})
+    if before.kind == "string":
+        return bool(bare)
+    return bare in after.values and after.kind in (before.kind, WIDER.get(before.kind))
 
 
 def is_padded(text: str) -> bool:

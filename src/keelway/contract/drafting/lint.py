@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keelway.contract.contract import Column, Contract, Rule, RuleKind, Severity
+from keelway.contract.contract import Column, Contract, Rule, RuleKind, Severity, UnknownColumns
 from keelway.contract.drafting.guess_pii import may_name_person
 from keelway.contract.odcs.document import Place, document_of, text_of
 from keelway.contract.odcs.load import load_contract
@@ -123,9 +123,38 @@ def _about_whole(contract: Contract) -> Iterator[LintFinding]:
     if not any(rule.kind is RuleKind.UNIQUE for rule in contract.rules):
         fix = "Mark the columns that name a row with `primaryKey: true`."
         yield _warning("primaryKey", "Rows that come twice are loaded twice", fix)
+    yield from _about_dependencies(contract)
+    yield from _about_header(contract)
     keeping = [rule for rule in contract.rules if rule.severity is not Severity.WARN]
     if contract.rules and not keeping:
         yield _warning("quality", "Every rule only warns, so nothing is ever kept out", "Raise the severity of some.")
+
+
+def _about_dependencies(contract: Contract) -> Iterator[LintFinding]:
+    """Yield the functional dependencies that a key says already: no two rows that are kept share it."""
+    keys = [
+        rule.columns for rule in contract.rules if rule.kind is RuleKind.UNIQUE and rule.severity is not Severity.WARN
+    ]
+    for rule in contract.rules:
+        if rule.kind is not RuleKind.FUNCTIONAL_DEPENDENCY:
+            continue
+        *determinant, dependent = rule.columns
+        if any(set(key) <= set(determinant) for key in keys):
+            named = ", ".join(determinant)
+            what = f"It follows from {named}, which no two rows share, so only rows that come twice can break it"
+            yield _warning(dependent, what, "Take it out, or name columns that rows do share.")
+
+
+def _about_header(contract: Contract) -> Iterator[LintFinding]:
+    """Yield what is said about the names in files that have none."""
+    if contract.has_header or contract.format != "csv":
+        return
+    fix = "Take it out, or let the files name their columns."
+    if contract.unknown_columns is not UnknownColumns.IGNORE:
+        yield _warning("unknownColumns", "Files without a header have no column that is unknown", fix)
+    for column in contract.columns:
+        if column.aliases:
+            yield _warning(column.name, "Files without a header never use its aliases", fix)
 
 
 def _about_rules(column: Column, rules: list[Rule]) -> Iterator[LintFinding]:

@@ -77,6 +77,8 @@ def _facts(contract: Contract) -> str:
     written = [contract.format or "by the file's name", f"encoding {contract.encoding}"]
     if contract.format in ("", "csv"):
         written += [f"delimiter {contract.delimiter!r}", f"quote {contract.quote!r}" if contract.quote else "no quote"]
+        written += [] if contract.has_header else ["no header: columns in this order"]
+        written += [f"{contract.skip_lines} lines above are passed over"] if contract.skip_lines else []
     facts = [
         ("Version", contract.version),
         ("Owner", contract.owner or "nobody yet"),

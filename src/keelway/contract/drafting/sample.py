@@ -1,7 +1,8 @@
 """Reads sample files of which nobody said how they are written, to draft a contract from them.
 
 Format and compression go by the file's name. A CSV file's encoding is UTF-8 where its bytes are, else the likeliest;
-its delimiter and quote are those under which the most lines have the same number of fields.
+its delimiter and quote are those under which the most lines have the same number of fields. Its first line is its
+header, unless every field of it is plainly a value of its column.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from keelway.contract.drafting.guess_reading import guess_reading, is_value_of
 from keelway.errors import ContractError, StorageError
 
 MAX_ROWS = 1_000_000
@@ -27,6 +29,10 @@ MULTILINE = 0.8
 """Records a line below which a quote is not believed: it swallows line ends."""
 TELLING_BYTES = 50
 """Bytes beyond ASCII below which nothing but the commonest encoding is guessed."""
+ROWS_BELOW = 1_000
+"""Rows that the first line is compared with, to tell whether it is one of them."""
+YEARS = range(1900, 2101)
+"""Whole numbers that may be the names of columns."""
 DELIMITERS = (",", ";", "\t", "|", "^", ":")
 QUOTES = ('"', "'", "")
 _Columns = list[tuple[str, list[Any]]]
@@ -36,13 +42,14 @@ _NUMBER_OR_DATE = re.compile(r"[+-]?[0-9]+([.,][0-9]+)?|[0-9]{1,4}[-./][0-9]{1,2
 
 @dataclass(frozen=True, slots=True)
 class SampleLayout:
-    """How a sample is written: `csv`, `jsonl` or `parquet`, and for CSV the rest."""
+    """How a sample is written: `csv`, `jsonl` or `parquet`, and for CSV the rest; `header` as the contract has it."""
 
     format: str
     delimiter: str = ","
     quote: str = '"'
     encoding: str = "utf-8"
     final_newline: bool = True
+    header: str = "first line"
 
 
 @dataclass(slots=True)
@@ -103,7 +110,7 @@ def read_sample(paths: Sequence[Path]) -> Sample:
         raise ContractError("The samples hold no rows", expected="one row or more", found="none")
     ends = all(layout.final_newline for layout in layouts)
     first = layouts[0]
-    whole = SampleLayout(first.format, first.delimiter, first.quote, _shared_encoding(layouts), ends)
+    whole = replace(first, encoding=_shared_encoding(layouts), final_newline=ends)
     return Sample(whole, tuple(columns.values()), rows, nameless, cut_short)
 
 
@@ -118,7 +125,7 @@ def _take(columns: dict[str, SampledColumn], found: dict[str, list[Any]], *, bef
 
 
 def _must_be_alike(first: SampleLayout, other: SampleLayout, path: Path) -> None:
-    for name in ("format", "delimiter", "quote"):
+    for name in ("format", "delimiter", "quote", "header"):
         expected, found = getattr(first, name), getattr(other, name)
         if expected != found:
             raise ContractError(
@@ -211,13 +218,43 @@ def _csv(path: Path, data: bytes) -> tuple[SampleLayout, _Columns]:
     text = data.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     delimiter, quote = sniff_delimiter(text)
     records = _records(io.StringIO(text, newline=""), delimiter, quote)
-    names = [name.strip() for name in next(records, [])]
+    first: list[str] = next(records, [])
+    names = [name.strip() for name in first]
     if not any(names):
         raise ContractError(f"{path.name} has no header", expected="names in its first line", found="an empty line")
     rows = [record for record in records if record]
-    _must_be_header(names, rows, path)
+    header = "first line"
+    if _is_row(names, rows):
+        rows, names = [first, *rows], [f"column_{number}" for number in range(1, len(names) + 1)]
+        header = "none"
+    else:
+        _must_be_header(names, rows, path)
     found = [(name, [row[at] if at < len(row) else None for row in rows]) for at, name in enumerate(names)]
-    return SampleLayout("csv", delimiter, quote, encoding, text.endswith("\n")), found
+    return SampleLayout("csv", delimiter, quote, encoding, text.endswith("\n"), header), found
+
+
+def _is_row(first: list[str], rows: list[list[str]]) -> bool:
+    """Return whether the first line is plainly one of the rows: each field is read like those below it.
+
+    Texts fit below any name, so at least one field must be a number, a date or the like. Numbers that count columns or
+    years (`0,1,2` or `country,1990,2000`) are taken for names.
+    """
+    below = [row for row in rows[:ROWS_BELOW] if len(row) == len(first)]
+    if not below or 2 * len(below) <= len(rows[:ROWS_BELOW]):
+        return False
+    columns = [{row[at] for row in below} for at in range(len(first))]
+    if not all(is_value_of(text, texts) for text, texts in zip(first, columns, strict=True)):
+        return False
+    typed = [text for text, texts in zip(first, columns, strict=True) if text and guess_reading(texts).kind != "string"]
+    return bool(typed) and not _may_count(typed, len(first))
+
+
+def _may_count(typed: list[str], width: int) -> bool:
+    """Return whether several different fields may be the numbers of columns, from 0, or years."""
+    if len(typed) < 2 or len(set(typed)) < len(typed) or not all(text.isdecimal() for text in typed):
+        return False
+    numbers = [int(text) for text in typed]
+    return numbers == list(range(width)) or all(number in YEARS for number in numbers)
 
 
 def _records(lines: Iterable[str], delimiter: str, quote: str) -> Any:
@@ -238,7 +275,7 @@ def _must_be_header(names: list[str], rows: list[list[str]], path: Path) -> None
             f"{path.name} has no header",
             expected="names in its first line",
             found=f"what looks like values: {', '.join(values[:5])}",
-            fix="Write a line with the names of the columns on top of the file.",
+            fix="Put a line with the names on top, or write a contract that says `header: none`.",
         )
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:

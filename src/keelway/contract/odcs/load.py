@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 API_VERSIONS = ("v3.0.", "v3.1.")
 DATASET_PROPERTIES = (
     "unknownColumns", "stopAtQuarantinedShare", "format", "delimiter", "quote", "encoding", "finalNewline",
+    "header", "skipLines",
 )  # fmt: skip
+MOST_SKIPPED_LINES = 100_000
 FORMATS = ("", "csv", "jsonl", "parquet")
 IBIS_TYPES = {"integer": "int64", "number": "float64"}
 """Ibis type by kind of column, where it is not of the same name."""
@@ -82,6 +84,8 @@ def _how_files_are_read(own: Properties) -> dict[str, Any]:
         "quote": _character(own, "quote", '"'),
         "encoding": _encoding(own),
         "final_newline": own.one_of("finalNewline", ("required", "optional"), "required") == "required",
+        "has_header": own.one_of("header", ("first line", "none"), "first line") == "first line",
+        "skip_lines": _lines(own),
     }
 
 
@@ -212,6 +216,15 @@ def _character(own: Properties, name: str, default: str) -> str:
     if len(value) > 1 or any(each in refused for each in value) or (name == "delimiter" and not value):
         raise own.wrong(name, "one character")
     return value
+
+
+def _lines(own: Properties) -> int:
+    count = own.value("skipLines")
+    if count is None:
+        return 0
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MOST_SKIPPED_LINES:
+        raise own.wrong("skipLines", f"a whole number of lines from 0 to {MOST_SKIPPED_LINES}")
+    return count
 
 
 def _encoding(own: Properties) -> str:

@@ -2,7 +2,8 @@
 
 A library metric that must be 0 is a rule on each row, or on each set of rows; with any other bound it is a rule on
 the batch, counted by a query. `type: sql` is a query over the batch. `type: custom` with `engine: keelway` is a
-condition over a row (a text) or the distribution of a column (`metric: psi`). Everything else is refused.
+condition over a row (a text), the distribution of a column (`metric: psi`) or a functional dependency between
+columns (`dependency: {determinant: [...], dependent: [...]}`). Everything else is refused.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 METRICS = ("nullValues", "missingValues", "invalidValues", "duplicateValues")
 DISTRIBUTION_KINDS = ("string", "integer", "number", "boolean")
+SIDES = ("determinant", "dependent")
+"""The two sides of a functional dependency: rows that are equal in the first are equal in the second."""
 
 
 def column_quality(rules: list[DataQuality], column: Column, place: Place) -> Iterator[Rule]:
@@ -57,6 +60,8 @@ def schema_quality(rules: list[DataQuality], columns: tuple[Column, ...], place:
             yield _schema_metric(rule, columns, at)
         elif kind == "sql":
             yield _query(rule, (), at)
+        elif isinstance(rule.implementation, dict):
+            yield from _dependency(rule, columns, at)
         else:
             yield _condition(rule, at)
 
@@ -225,6 +230,34 @@ def _custom(rule: DataQuality, column: Column, place: Place) -> Rule:
     reason = rule.name or f"{column.name}: PSI against the version before is {bounds.broken}"
     asked = Rule(RuleKind.DISTRIBUTION, (column.name,), reason, severity=batch_severity(rule.severity, place))
     return bounds.on(asked)
+
+
+def _dependency(rule: DataQuality, columns: tuple[Column, ...], place: Place) -> Iterator[Rule]:
+    """Yield a rule for each dependent column: rows with the same determinant have the same value of it."""
+    implementation = rule.implementation if isinstance(rule.implementation, dict) else {}
+    sides = implementation.get("dependency")
+    if set(implementation) != {"dependency"} or not isinstance(sides, dict) or set(sides) != set(SIDES):
+        wanted = f"a condition in SQL, or dependency: {{{SIDES[0]}: [...], {SIDES[1]}: [...]}}"
+        raise place.wrong("implementation", wanted, f"{implementation!r:.80}", NOT_CHECKED)
+    known = [column.name for column in columns]
+    determinant, dependents = (_side(sides, side, known, place) for side in SIDES)
+    if both := [name for name in dependents if name in determinant]:
+        raise place.wrong("dependent", "other columns than those of the determinant", ", ".join(both))
+    bounds_of(rule, place, none=True)
+    severity = row_severity(rule.severity, place)
+    told = rule.name or f"does not follow from {', '.join(determinant)}"
+    for dependent in dependents:
+        reason = told if rule.name and len(dependents) == 1 else f"{dependent}: {told}"
+        yield Rule(RuleKind.FUNCTIONAL_DEPENDENCY, (*determinant, dependent), reason, severity=severity)
+
+
+def _side(sides: dict[str, Any], side: str, known: list[str], place: Place) -> tuple[str, ...]:
+    names = sides[side]
+    if not isinstance(names, list) or not names or any(name not in known for name in names):
+        raise place.wrong(side, f"some of {', '.join(known)}", f"{names!r:.80}")
+    if len(set(names)) < len(names):
+        raise place.wrong(side, "each column once", f"{names!r:.80}")
+    return tuple(names)
 
 
 def _condition(rule: DataQuality, place: Place) -> Rule:

@@ -1,6 +1,6 @@
 """Cuts single rows out of a raw file, byte by byte as they stood, into a smaller file of the same kind.
 
-A CSV file keeps its header, and its last row stays without a line end where it had none: what was wrong with the
+A CSV file keeps its header and the lines above it, and its last row stays without a line end where it had none: what was wrong with the
 file's form is still wrong with the part, so that a check of the part says the same of each row.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -77,13 +78,13 @@ def cut_out(name: str, source: Path, rows: Sequence[RowPlace], target: Path, *, 
         return _cut_parquet(source, rows, target)
     encoding = contract.encoding if contract.encoding.startswith(WIDE) else "latin-1"  # each byte one character
     with _text(source, encoding) as lines, target.open("w", encoding=encoding, newline="") as out:
-        return _cut_lines(lines, rows, out, quote=contract.quote, header=kind == "csv")
+        return _cut_lines(lines, rows, out, above=contract if kind == "csv" else None)
 
 
-def _cut_lines(lines: TextIO, rows: Sequence[RowPlace], out: TextIO, *, quote: str, header: bool) -> dict[int, int]:
-    """Copy the header, where there is one, and the lines of rows."""
+def _cut_lines(lines: TextIO, rows: Sequence[RowPlace], out: TextIO, *, above: Contract | None) -> dict[int, int]:
+    """Copy what the contract says stands above the rows (None: nothing), and the lines of rows."""
     numbered = enumerate(lines, start=1)
-    head = _header(_until(numbered, rows[0].line - 1), quote) if header else []
+    head = _above(_until(numbered, rows[0].line - 1), above) if above else []
     out.writelines(head)
     written = len(head)
     places: dict[int, int] = {}
@@ -97,10 +98,16 @@ def _cut_lines(lines: TextIO, rows: Sequence[RowPlace], out: TextIO, *, quote: s
     return places
 
 
+def _above(lines: Iterator[tuple[int, str]], contract: Contract) -> list[str]:
+    """Return the lines that are passed over, and those of the header where there is one."""
+    passed = [line for _, line in islice(lines, contract.skip_lines)]
+    return passed + (_header(lines, contract.quote) if contract.has_header else [])
+
+
 def _header(lines: Iterable[tuple[int, str]], quote: str) -> list[str]:
     """Return the lines of the first record that is not blank: more than one where a quoted name holds a line end."""
     head: list[str] = []
-    for number, line in lines:
+    for number, (_, line) in enumerate(lines, start=1):
         if number <= HEADER_LINES and (head or line.strip("\r\n")) and not _is_whole(head, quote):
             head.append(line)
     return head if _is_whole(head, quote) else head[:1]

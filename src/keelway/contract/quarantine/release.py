@@ -15,7 +15,6 @@ contract as it is now, before anything is written:
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +30,7 @@ from keelway.errors import ConflictError, ContractError, MissingRecordError, Usa
 from keelway.identity import Principal, require_role
 from keelway.ingest import Batch, SeenContent, SkipReason, batch_key, last_batch
 from keelway.ledger import record_decision
+from keelway.privacy import working_folder
 
 if TYPE_CHECKING:
     from keelway.ledger.ports import StateStore, Transaction
@@ -73,6 +73,7 @@ def release(
     state: StateStore,
     now: datetime,
     actor: Principal,
+    work: Path | None = None,
 ) -> Released:
     """Make a batch of the chosen rows and files that are open and keep the contract; the next ingest loads it.
 
@@ -80,6 +81,7 @@ def release(
 
     Args:
         waive: Reasons not to hold against them, as they are told; `all` for every one that may be waived.
+        work: Where rows lie meanwhile; None for the machine's place for temporary files.
 
     Raises:
         IdentityError: The actor is no data-scientist or approver; only an approver may waive a rule.
@@ -102,10 +104,10 @@ def release(
     assert parent is not None, "what is quarantined came in a batch"
     waived = _waived(waive, recheck, chosen)
     prefix = f"released/{parent.number + 1:06d}"
-    with tempfile.TemporaryDirectory(prefix="keelway-release-") as folder:
+    with working_folder(work, name="release") as folder:
         found = files_to_release(
             chosen, contracts=contracts, recheck=recheck, waived=waived, prefix=prefix, artifacts=artifacts,
-            folder=Path(folder), now=now,
+            folder=folder, now=now,
         )  # fmt: skip
     if not found.files:
         raise _nothing_passes(dataset, found)

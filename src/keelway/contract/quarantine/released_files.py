@@ -111,9 +111,10 @@ def files_to_release(
         prefix: Stands before the names of the files.
 
     Raises:
-        ContractError: What is left would stop the load.
+        ContractError: What is left would stop the load, or single rows stand below another header than the contract
+            now asks for.
     """
-    parts = [part for item in chosen for part in _parts(item, contracts, prefix)]
+    parts = [part for item in chosen for part in _parts(item, contracts, recheck.contract, prefix)]
     kept_back: dict[str, int] = {}
     files_kept_back: dict[str, tuple[str, ...]] = {}
     for number in range(ROUNDS):
@@ -131,7 +132,7 @@ def files_to_release(
     return ReleasedFiles((), (), (), 0, kept_back, files_kept_back)
 
 
-def _parts(item: HeldBatch, contracts: Mapping[Digest, Contract], prefix: str) -> list[_Part]:
+def _parts(item: HeldBatch, contracts: Mapping[Digest, Contract], now: Contract, prefix: str) -> list[_Part]:
     """Return a part for each whole file of a batch, and for the chosen rows of each other one."""
     number = item.batch.number
     untouched = (file for file, _, _ in item.files if not item.is_touched(file.name))
@@ -144,6 +145,7 @@ def _parts(item: HeldBatch, contracts: Mapping[Digest, Contract], prefix: str) -
         if name not in rows:
             assert item.checked is not None
             by = contracts[item.checked.contract]
+            _must_have_one_header(name, by, now)
             plain = name if format_of(name, by) == "parquet" else unpacked_name(name)
             rows[name] = _Part(item, f"{prefix}/{number:06d}/{plain}", name, digest, None)
         rows[name].places.append(place)
@@ -176,6 +178,23 @@ def _made(
     by = contracts[part.held.checked.contract]
     part.lines = cut_out(part.origin, source, part.places, target, contract=by)
     return RawFile(part.name, digest_file(target), target.stat().st_size, now, None), target
+
+
+def _must_have_one_header(name: str, before: Contract, now: Contract) -> None:
+    """Refuse rows of a CSV file whose header, or lack of one, the contract of today would take for something else."""
+    if format_of(name, before) != "csv":
+        return
+    told = [
+        f"{'a header' if each.has_header else 'no header'} below {each.skip_lines} lines that are passed over"
+        for each in (now, before)
+    ]
+    if told[0] != told[1]:
+        raise ContractError(
+            f"Single rows of {name} cannot be released",
+            expected=f"files with {told[0]}, as the contract now says",
+            found=told[1],
+            fix="Discard them, or release them while a contract with that header is in force.",
+        )
 
 
 def _without_failures(

@@ -6,6 +6,7 @@ A node that is not listed in `NODES` is refused, and so is a listed one with a p
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from keelway.contract.rules.conditions import Reader
 
 INTERVALS = ("day", "hour", "minute", "second")
+A_MONDAY = date(1900, 1, 1)
+"""The Monday from which the days of the week are counted."""
 
 
 def double(number: float) -> ir.FloatingScalar:
@@ -188,12 +191,46 @@ def _cast(at: Reader, node: Expr) -> ir.Value:
 
 def _part(name: str) -> Callable[[Reader, Expr], ir.Value]:
     def build(at: Reader, node: Expr) -> ir.Value:
-        value = at.read(node.this)
-        if not (value.type().is_date() or value.type().is_timestamp()):
-            raise at.refused(f"a date in {name}()", node.this.sql("duckdb"))
-        return getattr(value, name)()
+        return getattr(_dated(at, node.this, name), name)()
 
     return build
+
+
+def _dated(at: Reader, node: Expr, name: str) -> ir.Value:
+    """Return an operand that is a date or a time."""
+    value = at.read(node)
+    if not (value.type().is_date() or value.type().is_timestamp()):
+        raise at.refused(f"a date or a time in {name}()", f"{node.sql('duckdb')}, a {value.type()}")
+    return value
+
+
+def _hour(at: Reader, node: Expr) -> ir.Value:
+    value = _dated(at, node.this, "hour")
+    if value.type().is_date():
+        raise at.refused("a time in hour(), as a date has no hours", f"{node.this.sql('duckdb')}, a date")
+    return value.hour()
+
+
+def _called(at: Reader, node: Expr) -> ir.Value:
+    """Return the value of a function that the parser has no node for."""
+    if node.name.lower() != "weekday":
+        raise at.refused("what the documentation lists", node.sql("duckdb"))
+    if len(node.expressions) != 1:
+        raise at.refused("one date or time in weekday()", node.sql("duckdb"))
+    return _weekday(_dated(at, node.expressions[0], "weekday"))
+
+
+def _weekday(value: ir.Value) -> ir.Value:
+    """Return the day of the week as ISO 8601 counts it, Monday 1 to Sunday 7.
+
+    It is counted from a Monday: what engines call the day of the week begins where they, or on Snowflake the session
+    (WEEK_START), say.
+    """
+    import ibis
+
+    day = value.date() if value.type().is_timestamp() else value
+    days = day.delta(ibis.literal(A_MONDAY), unit="day")
+    return (days % 7 + 7) % 7 + 1  # days before that Monday are negative, and so is their rest
 
 
 def _null(at: Reader, node: Expr) -> ir.Value:
@@ -244,6 +281,8 @@ NODES: dict[str, tuple[Callable[[Reader, Expr], Any], tuple[str, ...]]] = {
     "Year": (_part("year"), ("this",)),
     "Month": (_part("month"), ("this",)),
     "Day": (_part("day"), ("this",)),
+    "Hour": (_hour, ("this",)),
+    "Anonymous": (_called, ("this", "expressions")),
     "DateDiff": (_difference, ("this", "expression", "unit")),
     "Cast": (_cast, ("this", "to")),
 }

@@ -1,7 +1,8 @@
 """Runs a contract on a table where it stands: the same rules on DuckDB, Snowflake, Databricks and Spark.
 
-One pass answers all row rules; each rule on several rows or on the batch is one more. As with files, a reference is
-asked of every row, a key of the rows that break nothing else, and rules on the batch of the rows that would be kept.
+One pass answers all row rules; each rule on several rows or on the batch is one more. As with files, a reference and
+a functional dependency are asked of every row, a key of the rows that break nothing else, and rules on the batch of
+the rows that would be kept.
 Nothing is repaired and nothing is moved: the answer is how many rows break which rule.
 
     found = judge(connection.table("orders"), contract, previous=connection.table("orders_before"))
@@ -9,6 +10,7 @@ Nothing is repaired and nothing is moved: the answer is how many rows break whic
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -107,7 +109,7 @@ def _counts(case: _TableCase) -> dict[str, int]:
     counts = _of_rows(case.table, broken)
     rows = _without(case.table, broken)
     for rule in case.contract.rules:
-        if rule.kind is RuleKind.REFERENCE:
+        if rule.kind in (RuleKind.REFERENCE, RuleKind.FUNCTIONAL_DEPENDENCY):
             counts[rule.reason] = _count(_strangers(case.table, rule, case))
             rows = rows if rule.severity is Severity.WARN else _at_home(rows, rule, case)
     for rule in case.contract.rules:
@@ -145,14 +147,27 @@ def _without(table: ir.Table, broken: list[tuple[Rule, ir.BooleanValue]]) -> ir.
 
 def _known(rule: Rule, case: _TableCase) -> tuple[ir.Table, list[tuple[str, str]]]:
     """Return the values that a rule refers to, and which columns must be equal."""
+    if rule.kind is RuleKind.FUNCTIONAL_DEPENDENCY:
+        return _usual(rule, case.table), [(name, name) for name in rule.columns]
     there = case.references.get(rule.dataset)
     if there is None:
         raise UsageError("A rule refers to a table that is not given", expected=rule.dataset, found="none")
     return there.select(list(rule.references)).distinct(), list(zip(rule.columns, rule.references, strict=True))
 
 
+def _usual(rule: Rule, table: ir.Table) -> ir.Table:
+    """Return each determinant with its most frequent value; one with several has none, as none of them is right."""
+    import ibis
+
+    names, same = list(rule.columns), ibis.window(group_by=list(rule.columns[:-1]))
+    counted = table.drop_null(names).group_by(names).agg(keelway_n=lambda each: each.count())
+    ranked = counted.mutate(keelway_most=counted.keelway_n.max().over(same))
+    first = ranked.filter(ranked.keelway_n == ranked.keelway_most)
+    return first.mutate(keelway_firsts=first.count().over(same)).filter(lambda each: each.keelway_firsts == 1)[names]
+
+
 def _strangers(rows: ir.Table, rule: Rule, case: _TableCase) -> ir.Table:
-    """Return the rows that refer to values which are not there; a row without a value refers to nothing."""
+    """Return the rows whose values are not there; a row without a value refers to nothing, and follows from nothing."""
     known, pairs = _known(rule, case)
     return rows.drop_null(list(rule.columns)).anti_join(known, pairs)
 
@@ -226,15 +241,31 @@ def _figures(rows: ir.Table, case: _TableCase) -> Iterator[tuple[Rule, float | N
 
 
 def _age(rule: Rule, rows: ir.Table, case: _TableCase) -> float | None:
-    """Return how old the youngest row was, in seconds, when it became known."""
+    """Return how old the youngest row was, in seconds, when the rows became known.
+
+    A row that is dated later says nothing about age; where all rows are, the age is infinite.
+    """
     name = rule.columns[0] if rule.columns else case.event_time
     if not name or (case.at is None and "_known_at" not in rows.columns):
         raise UsageError("Freshness cannot be judged", expected="an event time and a moment", found="neither")
-    asked = {"youngest": rows[name].max()} | ({} if case.at else {"known": rows["_known_at"].max()})
-    found = _answered(rows, asked)
-    if found["youngest"] is None:
+    known = case.at or _answered(rows, {"known": rows["_known_at"].max()})["known"]
+    if known is None:
         return None
-    return (_moment(case.at or found["known"]) - _moment(found["youngest"])).total_seconds()
+    dated = rows[name]
+    found = _answered(rows, {"youngest": dated.max(where=dated <= _beside(dated, _moment(known))), "last": dated.max()})
+    if found["youngest"] is None:
+        return None if found["last"] is None else math.inf
+    return (_moment(known) - _moment(found["youngest"])).total_seconds()
+
+
+def _beside(column: ir.Column, moment: datetime) -> ir.Scalar:
+    """Return a moment as a column of dates or times compares with it."""
+    import ibis
+
+    in_utc = moment.astimezone(UTC)
+    if column.type().is_date():
+        return ibis.literal(in_utc.date())
+    return ibis.literal(in_utc if column.type().timezone else in_utc.replace(tzinfo=None))
 
 
 def _moment(value: date | datetime) -> datetime:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PART_BYTES = 8 << 20
 COMMIT_RETRIES = 3
 COMMIT_PAUSE_S = 0.1
+COMMIT_WITHIN_S = 20.0
+"""After that a commit is not tried again: it holds the state's write lock, for which others wait 30 s."""
 
 
 class Folder(Protocol):
@@ -178,6 +180,7 @@ class ObjectFolder:
         import obstore
         from obstore.exceptions import AlreadyExistsError, GenericError
 
+        begun = time.monotonic()
         for tries in count(1):
             try:
                 with _reached(name):
@@ -185,7 +188,8 @@ class ObjectFolder:
             except StorageError as error:
                 if isinstance(error.__cause__, AlreadyExistsError):
                     return False
-                if tries > COMMIT_RETRIES or not isinstance(error.__cause__, GenericError):
+                spent = tries > COMMIT_RETRIES or time.monotonic() - begun > COMMIT_WITHIN_S
+                if spent or not isinstance(error.__cause__, GenericError):
                     raise
                 time.sleep(COMMIT_PAUSE_S * tries)
             else:

@@ -85,8 +85,14 @@ class DeltaTables:
                 if not actions:
                     return after.version
                 if folder.put_new(commit_name(after.version + 1), commit_text(actions, at=at)):
-                    return _checkpointed(folder, after.version + 1)
+                    return after.version + 1
             return _commit_after_newest(folder, files, columns=columns, rewritten=rewritten, at=at)
+
+    def tidy(self, table: str, version: int) -> None:
+        """Write a checkpoint now and then."""
+        if version > 0 and version % CHECKPOINT_EVERY == 0:
+            with _translated(table):
+                _opened(self._folder(table), version).create_checkpoint()
 
     def path_of(self, table: str, path: str, *, digest: Digest) -> Path:
         """Return a local path of a table's file."""
@@ -136,13 +142,6 @@ def _commit_after_newest(
             found="a version of another process",
             fix="Run the command again.",
         )
-    return _checkpointed(folder, version)
-
-
-def _checkpointed(folder: Folder, version: int) -> int:
-    """Write a checkpoint now and then, and return the version."""
-    if version and version % CHECKPOINT_EVERY == 0:
-        _opened(folder, version).create_checkpoint()
     return version
 
 

@@ -27,6 +27,7 @@ _COMPARISON = re.compile(r"\s*(\w+)\s*(>=|>|<=|<)\s*(\w+)\s*")
 _UNASKED = {
     RuleKind.TYPE: "a version has its types; texts are read before",
     RuleKind.REFERENCE: "it needs another dataset",
+    RuleKind.FUNCTIONAL_DEPENDENCY: "it compares a row with the rows that share a value",
     RuleKind.FRESHNESS: "it is about one batch and the time it came",
     RuleKind.DISTRIBUTION: "it is about one batch and the version before",
     RuleKind.SQL: "it is about one batch in Keelway's SQL",

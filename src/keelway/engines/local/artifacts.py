@@ -95,6 +95,25 @@ class LocalArtifacts:
         """Say whether an artifact is there (its bytes are not checked)."""
         return is_digest(digest) and self._place(Digest(str(digest))).is_file()
 
+    def size_of(self, digest: Digest) -> int | None:
+        """Return how many bytes an artifact takes, or None where it is not there."""
+        try:
+            return self._place(digest).stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise _unreadable(digest, error) from error
+
+    def delete(self, digest: Digest) -> None:
+        """Remove an artifact for good; one that is gone already is no error."""
+        try:
+            self._place(digest).unlink(missing_ok=True)
+        except NotADirectoryError:
+            return
+        except OSError as error:
+            fix = _FIXES.get(error.errno or 0, "Check the disk, then run the command again.")
+            raise StorageError("An artifact cannot be deleted", expected=digest, found=str(error), fix=fix) from error
+
     def _place(self, digest: Digest) -> Path:
         return self._root / artifact_key(digest)
 

@@ -1,4 +1,4 @@
-"""Journals as files: lines reach the kernel before they are acknowledged, so that `kill -9` loses none.
+"""Journals of predictions and runs as files: what is acknowledged has reached the kernel, so `kill -9` loses none of it.
 
 A journal is locked by the process that writes it. The kernel lets go of the lock when the process dies, however it
 dies; whoever gets the lock then may seal what is left, and nobody else.
@@ -24,11 +24,18 @@ _FIX = "Free some space, or give this user the right to write there."
 
 
 class FileJournal:
-    """One open journal file, locked by this process."""
+    """One open journal file, locked by this process.
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    Args:
+        path: The file.
+        descriptor: It, opened for appending and locked.
+        what: What its lines are, for the words of an error.
+    """
+
+    def __init__(self, path: Path, descriptor: int, *, what: str = "prediction") -> None:
         self._path = path
         self._descriptor = descriptor
+        self._what = what
         self._size = os.fstat(descriptor).st_size
         self._lines = 0
 
@@ -58,14 +65,16 @@ class FileJournal:
         try:
             return self._path.read_bytes()
         except OSError as error:
-            raise StorageError("A prediction journal cannot be read", found=str(error), fix=_FIX) from error
+            raise StorageError(f"A {self._what} journal cannot be read", found=str(error), fix=_FIX) from error
 
     def remove(self) -> None:
         """Delete the journal."""
         try:
             self._path.unlink(missing_ok=True)
         except OSError as error:
-            raise StorageError("A sealed journal cannot be deleted", found=str(error), fix=_FIX) from error
+            raise StorageError(
+                f"A sealed {self._what} journal cannot be deleted", found=str(error), fix=_FIX
+            ) from error
         finally:
             self.close()
 
@@ -78,7 +87,7 @@ class FileJournal:
     def _undone(self, error: OSError) -> StorageError:
         if self._descriptor >= 0:
             os.ftruncate(self._descriptor, self._size)
-        return StorageError("A prediction cannot be logged", found=str(error), fix=_FIX)
+        return StorageError(f"A {self._what} cannot be logged", found=str(error), fix=_FIX)
 
 
 class FileJournals:
@@ -91,16 +100,7 @@ class FileJournals:
         """Open a new journal."""
         checked_name(model, what="model")
         checked_name(environment, what="environment")
-        path = self._folder / f"{model}.{environment}.{sortable_id()}{SUFFIX}"
-        fresh = path.with_suffix(".new")  # locked before anybody can see it under its name
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            fresh.rename(path)
-        except OSError as error:
-            raise StorageError("A prediction journal cannot be opened", found=str(error), fix=_FIX) from error
-        return FileJournal(path, descriptor)
+        return new_journal(self._folder / f"{model}.{environment}.{sortable_id()}{SUFFIX}", what="prediction")
 
     @contextmanager
     def leftovers(self) -> Iterator[list[tuple[str, str, Journal]]]:
@@ -108,7 +108,7 @@ class FileJournals:
         held: list[tuple[str, str, Journal]] = []
         try:
             for path in sorted(self._folder.glob(f"*{SUFFIX}")):
-                descriptor = _locked(path)
+                descriptor = lock_if_free(path, what="prediction")
                 if descriptor is not None:
                     model, environment, _ = path.name.split(".", 2)
                     held.append((model, environment, FileJournal(path, descriptor)))
@@ -118,14 +118,31 @@ class FileJournals:
                 journal.close()
 
 
-def _locked(path: Path) -> int | None:
+def new_journal(path: Path, *, what: str) -> FileJournal:
+    """Open a new journal at a path.
+
+    Raises:
+        StorageError: That cannot be.
+    """
+    fresh = path.with_suffix(".new")  # locked before anybody can see it under its name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fresh.rename(path)
+    except OSError as error:
+        raise StorageError(f"A {what} journal cannot be opened", found=str(error), fix=_FIX) from error
+    return FileJournal(path, descriptor, what=what)
+
+
+def lock_if_free(path: Path, *, what: str) -> int | None:
     """Return a locked descriptor of a journal that nobody holds and nobody deleted meanwhile."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StorageError("A prediction journal cannot be opened", found=str(error), fix=_FIX) from error
+        raise StorageError(f"A {what} journal cannot be opened", found=str(error), fix=_FIX) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

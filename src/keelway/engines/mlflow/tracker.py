@@ -8,25 +8,24 @@ A new SQLite store takes MLflow a few seconds to create; it is opened at the fir
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import threading
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelway.core import Digest, Scalar
+from keelway.engines.mlflow.mirror import KEY_TAG, log_all, log_dataset, log_model, metrics_now, mirror_run
 from keelway.errors import EngineError, MissingExtraError, MissingRecordError
+from keelway.train.tracking import requirements
 
 if TYPE_CHECKING:
     from keelway.train import Tracker
+    from keelway.train.tracking import MetricPoint, TrackedRun
 
-KEY_TAG = "keelway.key"
 NUMBER_TAG = "keelway.version"
-MAX_TEXT = 5000  # MLflow's limit for tags is higher, for params 6000
 SQLITE = "sqlite:///"
 _QUIET = ("alembic", "mlflow.store.db.utils", "mlflow.store.tracking.sqlalchemy_store", "mlflow.tracking")
 _OFF = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
@@ -37,7 +36,7 @@ class MlflowTracker:
 
     Args:
         uri: MLflow's tracking URI, such as `sqlite:////path/mlflow.db` or `https://host`; also its registry's.
-        artifact_root: Where MLflow believes artifacts to be; beside a SQLite file by default. Nothing is written there.
+        artifact_root: Where MLflow believes artifacts to be; beside a SQLite file by default.
     """
 
     def __init__(self, uri: str, *, artifact_root: Path | None = None) -> None:
@@ -57,14 +56,13 @@ class MlflowTracker:
         dataset_digest: Digest,
         signature_json: str,
         artifacts: Mapping[str, Digest],
+        example_json: str = "",
     ) -> str:
         """Record one finished training, or return the run that has its key."""
         with self._client() as client:
             place = self._experiment(client, experiment)
             if known := self._run_of(client, place, tags.get(KEY_TAG, "")):
                 return known
-            from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
-
             texts = {
                 **tags,
                 "keelway.dataset": dataset_digest,
@@ -73,24 +71,29 @@ class MlflowTracker:
             }
             key = texts.pop(KEY_TAG, "")
             made: str = client.create_run(place, run_name=name).info.run_id
-            client.log_batch(
-                made,
-                metrics=_metrics(metrics),
-                params=[Param(each, str(value)) for each, value in parameters.items()],
-                tags=[RunTag(each, value[:MAX_TEXT]) for each, value in texts.items()],
+            log_all(client, made, metrics=metrics_now(metrics), parameters=parameters, tags=texts)
+            log_dataset(client, made, name="feature_table", digest=dataset_digest, signature_json=signature_json)
+            log_model(
+                client, made, signature_json=signature_json, example_json=example_json, requirements=requirements()
             )
-            dataset = Dataset("feature_table", dataset_digest[7:43], "keelway", json.dumps({"digest": dataset_digest}))
-            client.log_inputs(made, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
             client.set_terminated(made, "FINISHED")
             if key:  # last, so that a run cut short is never taken for a whole one
                 client.set_tag(made, KEY_TAG, key)
             return made
 
+    def mirror(
+        self, run: TrackedRun, points: Sequence[MetricPoint], files: Mapping[str, Path], *, metrics: Mapping[str, float]
+    ) -> str:
+        """Show a run that ended, whole, and return its id; one that was shown in part is completed."""
+        with self._client() as client:
+            place = self._experiment(client, run.experiment)
+            return mirror_run(client, place, run, points, files, metrics=metrics)
+
     def log_metrics(self, run: str, metrics: Mapping[str, float]) -> None:
         """Add figures to a run in one call."""
         if run:
             with self._client() as client:
-                client.log_batch(run, metrics=_metrics(metrics))
+                client.log_batch(run, metrics=metrics_now(metrics))
 
     def register_version(self, model: str, number: int, run: str, tags: Mapping[str, str]) -> str:
         """Show a version, linked to its run, or return the link of the one that has its key."""
@@ -207,13 +210,6 @@ def translated() -> Iterator[None]:
             found=str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__,
             fix="Check engines.tracking in keelway.toml and that the store can be written.",
         ) from error
-
-
-def _metrics(metrics: Mapping[str, float]) -> list[Any]:
-    from mlflow.entities import Metric
-
-    stamp = int(time.time() * 1000)
-    return [Metric(name, float(value), stamp, 0) for name, value in metrics.items()]
 
 
 if TYPE_CHECKING:

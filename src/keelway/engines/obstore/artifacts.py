@@ -104,16 +104,34 @@ class ObjectArtifacts:
 
     def __contains__(self, digest: object) -> bool:
         """Say whether an artifact is there (its bytes are not checked)."""
+        return is_digest(digest) and self.size_of(Digest(str(digest))) is not None
+
+    def size_of(self, digest: Digest) -> int | None:
+        """Return how many bytes an artifact takes, or None where it is not there."""
         import obstore
 
-        if not is_digest(digest):
-            return False
         try:
-            with _translated(Digest(str(digest))):
-                obstore.head(self._store.client, artifact_key(Digest(str(digest))))
+            with _translated(digest):
+                return int(obstore.head(self._store.client, artifact_key(digest))["size"])
         except MissingRecordError:
-            return False
-        return True
+            return None
+
+    def delete(self, digest: Digest) -> None:
+        """Remove an artifact for good, first the copy on this machine; one that is gone already is no error."""
+        import obstore
+
+        place = artifact_key(digest)
+        try:
+            (self._cache / place).unlink(missing_ok=True)
+        except NotADirectoryError:
+            pass
+        except OSError as error:
+            raise StorageError("A copy of an artifact cannot be deleted", expected=digest, found=str(error)) from error
+        try:
+            with _translated(digest):
+                again(lambda: obstore.delete(self._store.client, place), self._store)
+        except MissingRecordError:
+            return
 
     def _create(self, digest: Digest, data: bytes) -> None:
         """Write an object that is not there yet; one that is there and damaged is written anew."""

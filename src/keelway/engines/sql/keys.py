@@ -13,14 +13,14 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keelway.core import Digest
 from keelway.errors import EngineError, IntegrityError, KeelwayError, SettingsError, StorageError
-from keelway.privacy import ArtifactKey, Loss, ValueKey
+from keelway.privacy import ArtifactKey, FileTurns, Loss, ValueKey
 
 if TYPE_CHECKING:
     from keelway.privacy import KeyVault
@@ -66,6 +66,7 @@ class SqliteKeyVault:
 
     def __init__(self, path: Path) -> None:
         self._path = Path(path)
+        self._turns = FileTurns(self._path.parent)
         self._lock = threading.RLock()
         self._held: tuple[int, sqlite3.Connection] | None = None
         self._inherited: list[tuple[int, sqlite3.Connection]] = []  # a parent's: never used, never closed here
@@ -137,6 +138,20 @@ class SqliteKeyVault:
                     cursor.execute("UPDATE artifact_keys SET loss = ? WHERE digest = ?", (loss, digest))
         self._wipe()
         return count
+
+    def live_artifacts(self) -> set[Digest]:
+        """Return the artifacts whose keys are there."""
+        with self._connected() as connection:
+            rows = connection.execute("SELECT digest FROM artifact_keys WHERE key IS NOT NULL").fetchall()
+        return {Digest(digest) for (digest,) in rows}
+
+    def using(self) -> AbstractContextManager[None]:
+        """Keep erasures out for the length of a block."""
+        return self._turns.using()
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep everybody else out for the length of a block."""
+        return self._turns.alone()
 
     def close(self) -> None:
         """Release the file."""

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
+    Double,
+    ForeignKey,
     Index,
     Integer,
     LargeBinary,
@@ -19,7 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a database that holds it is opened without loading Alembic."""
 
 metadata = MetaData()
@@ -67,5 +70,52 @@ log_nodes = Table(
     Column("level", Integer, primary_key=True, autoincrement=False),
     Column("index", BigInteger, primary_key=True, autoincrement=False),
     Column("hash", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("seq", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("run_id", String(64), nullable=False, unique=True),
+    Column("kind", String(20), nullable=False),
+    Column("name", String(400), nullable=False),
+    Column("model", String(100), nullable=False),
+    Column("estimator", String(200), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("principal", String(200), nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("commit", String(64), nullable=False),
+    Column("dirty", Boolean, nullable=False),
+    Column("parent", String(64), nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("seconds", Double),
+    Column("record", String(71), nullable=False),
+    Column("mirror", String(200), nullable=False),
+    Index("runs_newest", "started_at", "seq"),
+    Index("runs_record", "record"),
+    Index("runs_unmirrored", "mirror", "seq"),
+)
+
+run_metrics = Table(
+    "run_metrics",
+    metadata,
+    Column("run", _SEQUENCE, ForeignKey("runs.seq"), primary_key=True, autoincrement=False),
+    Column("name", String(250), primary_key=True),
+    Column("value", Double),  # null where the figure is no finite number; `told` says which
+    Column("told", String(10), nullable=False),
+    Index("run_metrics_best", "name", "value", "run"),
+    sqlite_with_rowid=False,
+)
+
+run_parameters = Table(
+    "run_parameters",
+    metadata,
+    Column("run", _SEQUENCE, ForeignKey("runs.seq"), primary_key=True, autoincrement=False),
+    Column("name", String(250), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("number", Double),
+    Index("run_parameters_numbers", "name", "number", "run"),
     sqlite_with_rowid=False,
 )

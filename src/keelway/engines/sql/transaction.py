@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -14,15 +14,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from keelway.core import DIGEST_PREFIX, Digest, Pointer, canonical_json, digest_bytes, in_utc, parse_json, revive
 from keelway.engines.sql.failures import translated
 from keelway.engines.sql.log import SqlLog
+from keelway.engines.sql.run_index import INDEXED, SqlRunIndex
+from keelway.engines.sql.stamps import moment_of, stamp
 from keelway.engines.sql.tables import pointers, records
 from keelway.errors import IntegrityError, MissingRecordError, PointerMovedError, RecordExistsError, UsageError
 
 T = TypeVar("T")
 CHUNK = 500
 """Keys asked for in one statement."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 _INSERT = {
     "sqlite": sqlite.insert(records).on_conflict_do_nothing(index_elements=["kind", "key"]),
@@ -80,11 +79,17 @@ class SqlTransaction:
         self._connection = connection
         self._writable = writable
         self._log = SqlLog(connection, writable=writable)
+        self._runs = SqlRunIndex(connection)
 
     @property
     def log(self) -> SqlLog:
         """The log inside this transaction."""
         return self._log
+
+    @property
+    def runs(self) -> SqlRunIndex:
+        """The index over runs inside this transaction."""
+        return self._runs
 
     def insert(self, key: str, record: object, *, parent: str = "", at: datetime) -> Digest:
         """Store a record under its class and a key; storing the same content again does nothing."""
@@ -92,11 +97,13 @@ class SqlTransaction:
         body = canonical_json(record)
         digest = digest_bytes(body)
         kind = type(record).__name__
-        row = {"kind": kind, "key": key, "parent": parent, "at": _stamp(at), "digest": digest, "body": body.decode()}
+        row = {"kind": kind, "key": key, "parent": parent, "at": stamp(at), "digest": digest, "body": body.decode()}
         with translated():
             written = self._connection.execute(_INSERT[self._connection.dialect.name], row).rowcount
         if not written:
             self._must_be_same(kind, key, digest)
+        elif kind in INDEXED:
+            self._runs.note(kind, key, parse_json(body), digest, stamp(at))
         return digest
 
     def get(self, kind: type[T], key: str) -> T:
@@ -184,11 +191,11 @@ class SqlTransaction:
             )
         moved = Pointer(name, after, held.revision + 1 if held else 1, in_utc(at))
         if held is None:
-            row = {"name": name, "target": after, "revision": moved.revision, "moved_at": _stamp(at)}
+            row = {"name": name, "target": after, "revision": moved.revision, "moved_at": stamp(at)}
             with translated():
                 self._connection.execute(_SET_POINTER, row)
             return moved
-        change = {"wanted": name, "before": before, "after": after, "next": moved.revision, "moment": _stamp(at)}
+        change = {"wanted": name, "before": before, "after": after, "next": moved.revision, "moment": stamp(at)}
         with translated():
             self._connection.execute(_MOVE_POINTER, change)
         return moved
@@ -227,11 +234,7 @@ def _checked(row: Any) -> bytes:
 
 
 def _pointer(row: Row[Any]) -> Pointer:
-    return Pointer(row.name, Digest(row.target), row.revision, _EPOCH + row.moved_at * _MICROSECOND)
-
-
-def _stamp(moment: datetime) -> int:
-    return (in_utc(moment) - _EPOCH) // _MICROSECOND
+    return Pointer(row.name, Digest(row.target), row.revision, moment_of(row.moved_at))
 
 
 def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:

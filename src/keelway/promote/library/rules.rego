@@ -39,7 +39,7 @@ _champion_reasons(live) := {reason |
 	reason := sprintf("the champion is %s, but the version was compared with %s", [_named(live), _named(compared)])
 } | {reason |
 	verdict := object.get(input, ["versus_champion", "verdict"], "missing")
-	not verdict in {"better", "no difference"}
+	not verdict in {"better", "equivalent", "no difference shown", "no difference"}
 	reason := sprintf("compared with the champion it is: %s", [verdict])
 }
 
@@ -54,7 +54,7 @@ _admitted_here if {
 # The version must not be worse than the trivial rule (one feature's value alone).
 not_worse_than_trivial := {reason |
 	verdict := object.get(input, ["versus_trivial", "verdict"], "missing")
-	not verdict in {"better", "no difference"}
+	not verdict in {"better", "equivalent", "no difference shown", "no difference"}
 	reason := sprintf("compared with the trivial rule it is: %s", [verdict])
 }
 

@@ -182,9 +182,9 @@ class Demo:
         line = next(line for line in app.lab.models(MODEL) if line.name == version.name)
         self.tell(
             chapter,
-            f"{version.name} ({line.estimator}): forward ROC AUC {line.auc:.4f} ({line.auc_low:.4f}-{line.auc_high:.4f}), "
-            f"recency alone {_figure(line.trivial_auc)}; ONNX differs from Python by {version.parity.max_difference:.1e} at most",
-            **{f"{chapter}_auc": line.auc, f"{chapter}_auc_trivial": line.trivial_auc},
+            f"{version.name} ({line.estimator}): forward ROC AUC {line.value:.4f} ({line.low:.4f}-{line.high:.4f}), "
+            f"recency alone {_figure(line.trivial)}; ONNX differs from Python by {version.parity.max_difference:.1e} at most",
+            **{f"{chapter}_auc": line.value, f"{chapter}_auc_trivial": line.trivial},
         )
         return version.name
 
@@ -253,13 +253,13 @@ class Demo:
         line = next(line for line in app.lab.models(MODEL) if line.name == answer.version)
         self.tell(
             "retrain",
-            f"{answer.version} because {_shortened(answer.because)}: forward ROC AUC {line.auc:.4f} "
-            f"({line.auc_low:.4f}-{line.auc_high:.4f}), recency alone {_figure(line.trivial_auc)}, "
+            f"{answer.version} because {_shortened(answer.because)}: forward ROC AUC {line.value:.4f} "
+            f"({line.low:.4f}-{line.high:.4f}), recency alone {_figure(line.trivial)}, "
             f"champion on the same rows: {line.versus_champion or 'none'}",
-            retrain_auc=line.auc,
-            retrain_auc_low=line.auc_low,
-            retrain_auc_high=line.auc_high,
-            retrain_auc_trivial=line.trivial_auc,
+            retrain_auc=line.value,
+            retrain_auc_low=line.low,
+            retrain_auc_high=line.high,
+            retrain_auc_trivial=line.trivial,
         )
         return str(answer.version)
 

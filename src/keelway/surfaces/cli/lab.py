@@ -1,4 +1,4 @@
-"""Commands on models: run, runs, step, show, compare, models."""
+"""Commands on models: run, step, show, compare, models."""
 
 from __future__ import annotations
 
@@ -27,30 +27,6 @@ def run(session: Session, model: str | None, seed: int, resume: str | None, refr
             click.echo(f"  {metric:<40} {value:.4f}")
 
     session.show({"run": view.run, "version": version}, human)
-
-
-@command(name="runs")
-@click.option("--limit", default=20, show_default=True, help="Show so many.")
-def runs(session: Session, limit: int) -> None:
-    """List runs, newest first; `open` ones were interrupted or are running now."""
-    lines = session.app.lab.runs(limit=limit)
-    session.show(
-        lines,
-        lambda: table(
-            ["run", "plan", "status", "by", "for the moment", "metrics"],
-            [
-                [
-                    line.run_id,
-                    line.plan,
-                    line.status,
-                    line.principal,
-                    time_text(line.now),
-                    " ".join(f"{name.rpartition(':')[2]}={value:.3f}" for name, value in sorted(line.metrics.items())),
-                ]
-                for line in lines
-            ],
-        ),
-    )
 
 
 @command(name="step")
@@ -116,13 +92,13 @@ def models(session: Session, model: str | None) -> None:
     session.show(
         lines,
         lambda: table(
-            ["version", "semantic", "estimator", "ROC AUC (95 %)", "admitted to", "author", "made"],
+            ["version", "semantic", "estimator", "figure (95 %)", "admitted to", "author", "made"],
             [
                 [
                     line.name,
                     line.semver,
                     line.estimator,
-                    f"{line.auc:.4f} ({line.auc_low:.4f}-{line.auc_high:.4f})",
+                    f"{line.metric} {line.value:.4f} ({line.low:.4f}-{line.high:.4f})",
                     ", ".join(line.admitted_to) or "-",
                     line.author,
                     time_text(line.created_at),

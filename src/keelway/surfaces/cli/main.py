@@ -22,8 +22,11 @@ COMMANDS: dict[str, dict[str, str]] = {
         "keys": "privacy.keys|Check or make the keys behind tokens and sealed files.",
     },
     "Models": {
+        "features": "features.features|Serve features and put them to the test; show them as the SQL of an engine, or propose them.",
         "run": "lab.run|Run the training plan: snapshots, features, training, evaluation, registration.",
-        "runs": "lab.runs|List runs, newest first.",
+        "tune": "tune.tune|Search for the best parameters of a model's estimators, and look at what was tried.",
+        "runs": "runs.runs|List, rank, show and compare runs; mirror them to MLflow.",
+        "reproduce": "runs.reproduce|Train again what a run trained, and say where it comes out differently.",
         "step": "lab.step|Execute one step of a stored run; the unit every engine calls.",
         "show": "lab.show|Show a run, model version, snapshot or any record by name or digest.",
         "compare": "lab.compare|Compare model versions on the same held-out rows.",

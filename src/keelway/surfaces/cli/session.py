@@ -83,6 +83,8 @@ def command(**settings: Any) -> Callable[[Callable[..., None]], click.Command]:
                     function(session, **arguments)
             except KeelwayError as error:
                 fail(error, as_json=as_json)
+            except NotImplementedError as error:
+                _not_built(error, as_json=as_json)
 
         made: click.Command = click.command(**settings)(_common(call))
         return made
@@ -137,6 +139,16 @@ def fail(error: KeelwayError, *, as_json: bool) -> NoReturn:
     if isinstance(error, RefusedError):
         sys.exit(REFUSED_EXIT)
     sys.exit(USAGE_EXIT if isinstance(error, UsageError) else FAILURE_EXIT)
+
+
+def _not_built(error: NotImplementedError, *, as_json: bool) -> NoReturn:
+    """Tell what is not built, as plainly as a wrong use, and exit."""
+    from keelway.privacy import scrub
+
+    told = {"error": "NotImplementedError", "what": scrub(str(error))}
+    line = json.dumps(told, ensure_ascii=False) if as_json else f"Not built yet: {told['what']}"
+    click.echo(line, err=True)
+    sys.exit(FAILURE_EXIT)
 
 
 def table(headings: list[str], rows: list[list[str]]) -> None:

@@ -111,6 +111,7 @@ def vacuum(session: Session, dataset: str, keep_days: float, *, dry_run: bool) -
         versions = ", ".join(str(number) for number in done.expired) or "none"
         click.echo(f"versions that {verb} expired: {versions}")
         click.echo(f"files that {verb} deleted: {len(done.files)}, and {len(done.orphans)} that no version lists")
+        click.echo(f"copies of rows that {verb} deleted: {len(done.copies)}")
         click.echo(f"space: {done.freed_bytes / _MEGABYTE:.1f} MB")
         if done.referred:
             click.echo(f"kept because something refers to them: {', '.join(str(each) for each in done.referred)}")

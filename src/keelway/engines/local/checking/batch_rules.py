@@ -7,11 +7,14 @@ as in a batch without rows or without a version before, it is not broken.
 # ruff: noqa: S608 - the SQL is made of numbers and of names and literals that `quoted` and `literal` quote.
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from keelway.contract import NUMBER, Against, Rule, RuleKind, Severity, bins_of, number_of, psi, within
+from keelway.core import time_text
 from keelway.engines.local.checking.repairs import quoted
 from keelway.engines.local.checking.segments import version_files
 from keelway.engines.local.checking.work import Work
@@ -35,10 +38,12 @@ def ask_batch_rules(work: Work, against: Against, *, kept: str) -> None:
         found = question(work, rule, against)
         if within(found, rule):
             continue
+        undated = rule.kind is RuleKind.FRESHNESS and found == math.inf
+        why = f"every row is dated after {time_text(_known_at(work))}" if undated else ""
         if rule.severity is Severity.WARN:
-            work.warnings[rule.reason] = 1
+            work.warnings[f"{rule.reason}: {why}" if why else rule.reason] = 1
         else:
-            work.stops.append(f"{rule.reason}: {found:.6g}{_bounds(rule)}")
+            work.stops.append(f"{rule.reason}: {why or f'{found:.6g}{_bounds(rule)}'}")
 
 
 def _bounds(rule: Rule) -> str:
@@ -53,12 +58,23 @@ def _row_count(work: Work, rule: Rule, against: Against) -> float:  # noqa: ARG0
 
 
 def _age(work: Work, rule: Rule, against: Against) -> float | None:  # noqa: ARG001 - every question is asked alike
-    """Return how old the youngest row was, in seconds, when the youngest file became known."""
-    column = quoted(rule.columns[0] if rule.columns else work.event_time)
-    youngest = work.connection.execute(f"SELECT epoch(max(CAST({column} AS TIMESTAMP))) FROM kept").fetchall()[0][0]
+    """Return how old the youngest row was, in seconds, when the youngest file became known.
+
+    A row that is dated later says nothing about age, or one wrong date would make a feed look fresh for years; where
+    all rows are, the age is infinite.
+    """
+    moment = f"CAST({quoted(rule.columns[0] if rule.columns else work.event_time)} AS TIMESTAMP)"
+    known_at = _known_at(work)
+    asked = f"SELECT epoch(max({moment}) FILTER (WHERE {moment} <= $known)), count({moment}) FROM kept"
+    youngest, dated = work.connection.execute(asked, {"known": known_at.replace(tzinfo=None)}).fetchall()[0]
     if youngest is None:
-        return None
-    return float(max(layout.file.known_at for layout in work.layouts).timestamp() - youngest)
+        return math.inf if dated else None
+    return float(known_at.timestamp() - youngest)
+
+
+def _known_at(work: Work) -> datetime:
+    """Return when the youngest file became known, in UTC."""
+    return max(layout.file.known_at for layout in work.layouts).astimezone(UTC)
 
 
 def _read_before(work: Work, rules: Sequence[Rule], against: Against) -> None:

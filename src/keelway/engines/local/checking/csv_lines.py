@@ -55,14 +55,18 @@ class Record:
 
 def header_of(path: Path, compression: str, contract: Contract, told: Told) -> list[str]:
     """Return the names in the first line that is not blank; none for a file without one."""
-    return _Reader(lines_of(path, compression, contract.encoding, told), contract, told).header()
+    reader = _Reader(lines_of(path, compression, contract.encoding, told), contract, told)
+    reader.skip(contract.skip_lines)
+    return reader.header()
 
 
 def csv_rows(layout: Layout, contract: Contract, told: Told) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a CSV file below its header, in order; blank lines are left out."""
+    """Yield the rows of a CSV file below what stands above them, in order; blank lines are left out."""
     blocks = lines_of(layout.path, layout.compression, contract.encoding, told)
     reader = _Reader(blocks, contract, told)
-    reader.header()
+    reader.skip(contract.skip_lines)
+    if contract.has_header:
+        reader.header()
     for batch in reader.batches(layout.number):
         if batch.num_rows:
             told.rows += batch.num_rows
@@ -87,6 +91,16 @@ class _Reader:
         quotes = {"quotechar": contract.quote} if contract.quote else {"quoting": csv.QUOTE_NONE, "quotechar": None}
         self._how: dict[str, Any] = {"delimiter": contract.delimiter, **quotes}
         self._csv = csv.reader(self._feed(), strict=True, **self._how)
+
+    def skip(self, count: int) -> None:
+        """Pass over the lines above, whatever stands in them; quotes mean nothing there."""
+        left = count
+        while left and (block := self._next_block()):
+            step = min(left, len(block) - self._at)
+            self._at += step
+            left -= step
+        if left:
+            self._told.problems.append(f"the file ends within the {count} lines that are passed over")
 
     def header(self) -> list[str]:
         """Return the names in the first line that is not blank, and go on behind it."""

@@ -1,7 +1,8 @@
-"""Asks the rules that look at several rows at once: nothing comes twice, and what is referred to exists.
+"""Asks the rules that look at several rows at once: keys, references to other datasets, functional dependencies.
 
-Each is a query of its own on the columns it needs. A reference is asked of every row that can be read; a key only
-of rows that break nothing else: the first of them by file and line keeps it, unless an earlier version has it.
+Each is a query of its own on the columns it needs. A reference and a functional dependency are asked of every row
+that can be read; a key only of rows that break nothing else: the first of them by file and line keeps it, unless an
+earlier version has it.
 """
 
 # ruff: noqa: S608 - the SQL is made of numbers and of names and literals that `quoted` and `literal` quote.
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keelway.contract import Against, Rule, RuleKind, Severity
-from keelway.engines.local.checking.repairs import literal, quoted
+from keelway.engines.local.checking.repairs import listed, literal, quoted
 from keelway.engines.local.checking.segments import version_files
 from keelway.engines.local.checking.work import Work
 from keelway.errors import ContractError
@@ -26,6 +27,8 @@ def ask_set_rules(work: Work, against: Against) -> None:
     for nth, rule in rules:
         if rule.kind is RuleKind.REFERENCE:
             _told(work, rule, nth, _without_counterpart(work, rule, against))
+        elif rule.kind is RuleKind.FUNCTIONAL_DEPENDENCY:
+            _told(work, rule, nth, _of_another_value(work, rule))
     for nth, rule in rules:
         if rule.kind is RuleKind.UNIQUE:
             found = [_in_earlier_version(work, rule, against), _repeats(work, rule)]
@@ -80,6 +83,37 @@ def _must_have(work: Work, paths: Sequence[Path], rule: Rule) -> None:
             found=", ".join(known),
             fix=f"Mend the reference, or ingest {rule.dataset} with {', '.join(lacking)}.",
         )
+
+
+def _of_another_value(work: Work, rule: Rule) -> str:
+    """Return the query for rows that do not have the most frequent value of those with their determinant.
+
+    Where several values are the most frequent, nothing says which is right, so every row with a value is found.
+    Rows of files that are quarantined whole count too, or the answer would depend on the order of the rules.
+    """
+    *determinant, dependent = (quoted(name) for name in rule.columns)
+    keys = ", ".join(determinant)
+    same = " AND ".join(f"r.{name} = torn.{name}" for name in determinant)
+    unread = f"_file NOT IN ({', '.join(str(number) for number in sorted(work.problems))})" if work.problems else "TRUE"
+    asked = (
+        f"SELECT _file, _row, {keys}, {dependent} FROM rows ANTI JOIN ({_misshapen(work)}) USING (_file, _row) "
+        f"WHERE {_present(rule.columns, 'rows')} AND {unread}"
+    )
+    counted = f"SELECT {keys}, {dependent}, count(*) AS _seen FROM ({asked}) GROUP BY ALL"
+    torn = (
+        f"SELECT {keys}, arg_max({dependent}, _seen) AS _usual, max(_seen, 2) AS _most FROM ({counted}) "
+        f"GROUP BY {keys} HAVING count(*) > 1"
+    )
+    return (
+        f"SELECT _file, _row FROM ({asked}) r JOIN ({torn}) torn ON {same} "
+        f"WHERE (_most[1] = _most[2] OR r.{dependent} <> _usual) AND {work.good_files('r')}"
+    )
+
+
+def _misshapen(work: Work) -> str:
+    """Return the query for rows whose cells may stand in the wrong columns: they are noted for that alone."""
+    reasons = listed(tuple(rule.reason for rule in work.judgement.tests))
+    return f"SELECT _file, _row FROM noted WHERE NOT list_contains(CAST([{reasons}] AS VARCHAR[]), _broken[1])"
 
 
 def _in_earlier_version(work: Work, rule: Rule, against: Against) -> str:

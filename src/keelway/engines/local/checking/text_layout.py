@@ -1,4 +1,4 @@
-"""Opens a file of text: its header says which field is which column."""
+"""Opens a file of text: its header says which field is which column, or else the order of the contract's columns."""
 
 from __future__ import annotations
 
@@ -30,9 +30,12 @@ def text_layout(number: int, file: RawFile, path: Path, contract: Contract, form
             problems=problems,
         )
     told = Told()
-    names = header_of(path, compression, contract, told)
-    if not names and not told.problems and not problems:
-        problems = ("the file has no header",)
+    if contract.has_header:
+        names = header_of(path, compression, contract, told)
+        if not names and not told.problems and not problems:
+            problems = ("the file has no header",)
+    else:
+        names = [column.name for column in contract.columns if column.name not in constants]
     header = matched(names, contract, constants)
     return Layout(
         number=number,

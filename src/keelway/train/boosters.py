@@ -1,0 +1,58 @@
+"""Models of LightGBM and XGBoost in the text form of their own library, so that no pickle is ever stored or loaded.
+
+LightGBM writes its text model (`Booster.model_to_string`), XGBoost its JSON model (`Booster.save_raw("json")`). Both are read back
+by the library itself, which must then be installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from keelway.errors import IntegrityError, MissingExtraError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LIBRARIES = ("lightgbm", "xgboost")
+
+
+def library_of(estimator: object) -> str:
+    """Return which of the libraries an estimator is of, or an empty text."""
+    package = type(estimator).__module__.partition(".")[0]
+    return package if package in LIBRARIES else ""
+
+
+def booster_text(estimator: Any) -> str:
+    """Return what the library writes of a fitted estimator."""
+    if library_of(estimator) == "lightgbm":
+        return str(estimator.booster_.model_to_string())
+    return bytes(estimator.get_booster().save_raw("json")).decode("utf-8")
+
+
+def booster_answers(library: str, text: str, matrix: Any) -> NDArray[np.float64]:
+    """Return what a stored model answers: numbers, the probability of the second of two classes, or one of each class.
+
+    Raises:
+        MissingExtraError: The library is not installed.
+        IntegrityError: No such library is known.
+    """
+    import numpy as np
+
+    if library not in LIBRARIES:
+        raise IntegrityError("A stored model is of an unknown library", expected=" or ".join(LIBRARIES), found=library)
+    try:
+        package: Any = importlib.import_module(library)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            "A stored model needs one more package",
+            expected=library,
+            found="it is not installed",
+            fix=f"pip install 'keelway[{library}]'",
+        ) from error
+    if library == "lightgbm":
+        return np.asarray(package.Booster(model_str=text).predict(matrix), dtype=np.float64)
+    booster = package.Booster()
+    booster.load_model(bytearray(text, "utf-8"))
+    return np.asarray(booster.predict(package.DMatrix(matrix)), dtype=np.float64)

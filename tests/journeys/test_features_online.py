@@ -1,0 +1,66 @@
+"""A data scientist fills the online store and puts the features of the small shop to the test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.journey
+LATER = "1998-02-01T00:00:00Z"
+
+
+def test_features_are_served_and_tested(trained: Any) -> None:
+    assert "materialise churn" in trained.call("features", "get", "churn", "00001").stderr
+    first = trained("features", "materialise", "churn", "--as-of", "1998-01-01")
+    assert (first["computed"], first["written"]) == (True, True)
+    again = trained("features", "materialise", "churn", "--as-of", "1998-01-01")
+    assert (again["computed"], again["written"]) == (False, False)
+    assert again["cut"] == first["cut"]
+
+    [entity] = trained("features", "get", "churn", "00001")
+    assert entity["entity"] == "00001"
+    assert entity["values"]["frequency"] >= 1
+    status = trained("features", "online")
+    assert status["current"]
+    assert status["age_s"] == 86_400
+    gap = next(each for each in status["missing"] if each["feature"] == "gap_d")
+    assert gap["skew"] == pytest.approx(gap["online"] - gap["trained"])
+
+    parity = trained("features", "parity", "churn", "--entities", "60")
+    assert (parity["entities"], parity["mismatches"]) == (60, [])
+    assert parity["values"] == 60 * len(first["cut"]["features"])
+    for words in (("online",), ("get", "churn", "00001", "00002"), ("parity", "--entities", "5"), ("materialise",)):
+        assert trained.call("features", *words, json_wanted=False).exit_code == 0
+
+
+def test_a_cut_that_is_older_is_refused(trained: Any) -> None:
+    trained("features", "materialise")
+    refused = trained.refused("features", "materialise", "--as-of", "1997-12-01")
+    assert refused["error"] == "ConflictError"
+    assert "newer cut" in refused["what"]
+
+
+def test_honest_features_pass_and_dishonest_ones_do_not(trained: Any) -> None:
+    report = trained("features", "poison", "churn", "--as-of", "1997-07-01")
+    assert report["findings"] == []
+    assert all(world["rows"]["transactions"] > 0 for world in report["worlds"])
+    assert "no feature moved" in trained.call("features", "poison", "--as-of", "1997-07-01", json_wanted=False).stdout
+
+    trained.edit(
+        "src/churn/project.py",
+        "    bought = transactions.order_date\n",
+        '    transactions = transactions.get_backend().table("keelway_transactions")\n'
+        "    bought = transactions.order_date\n",
+    )
+    caught = trained.call("features", "poison", "churn", "--as-of", "1997-07-01")
+    assert caught.exit_code == 1
+    assert '"activity"' in caught.stdout
+    assert "move" in trained.call("features", "poison", "--as-of", "1997-07-01", json_wanted=False).stdout
+
+
+def test_a_leak_stops_and_the_shop_has_none(trained: Any) -> None:
+    report = trained("features", "leakage", "churn")
+    assert [each for each in report["findings"] if each["severity"] == "stop"] == []
+    assert report["scores"][0]["score"] > 0.6
+    assert "best alone" in trained.call("features", "leakage", json_wanted=False).stdout

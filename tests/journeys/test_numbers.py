@@ -1,0 +1,144 @@
+"""A project that predicts numbers from a table without a time: trained, listed, and told what is not built for it."""
+
+from __future__ import annotations
+
+import os
+import random
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from keelway.app import App, read_settings
+from keelway.core import SimulatedClock, parse_time
+from keelway.ledger import SigningKey, write_atomically
+from keelway.surfaces.cli.main import main
+
+TOML = """\
+[project]
+name = "incomes"
+module = "incomes_declared"
+source = "src"
+actor = "user:dep"
+
+[engines]
+tracking = ""
+
+[signing]
+name = "incomes.keelway"
+
+[environments.local]
+
+[principals."user:dep"]
+roles = ["admin", "deployer"]
+"""
+CODE = """\
+from keelway import Dataset, Estimator, Label, Model, Project, RandomSplit, feature_set
+
+people = Dataset("people", contract="people.yaml", source="raw/*.csv", event_time="")
+
+
+@feature_set(entity="person", sources=[people])
+def facts(people, as_of):
+    return people
+
+
+@Label.define(entity="person", source=people)
+def income(people, as_of):
+    return people.select("person", "income")
+
+
+model = Model(
+    "incomes",
+    features=[facts],
+    label=income,
+    task="regression",
+    estimators=[Estimator("ridge", "sklearn.linear_model.Ridge")],
+    cuts=None,
+    split=RandomSplit(),
+)
+project = Project("incomes", models=[model])
+"""
+CONTRACT = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: people
+version: 1.0.0
+status: active
+schema:
+  - name: people
+    properties:
+      - {name: person, logicalType: string, required: true}
+      - {name: age, logicalType: integer}
+      - {name: town, logicalType: string}
+      - {name: income, logicalType: number, required: true}
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project with 200 people in it, trained once."""
+    root, draw = tmp_path_factory.mktemp("incomes"), random.Random(0)
+    rows = ["person,age,town,income"]
+    for number in range(200):
+        age, town = draw.randint(18, 80), draw.choice(["aachen", "bonn"])
+        rows.append(f"p{number:03},{age},{town},{age * 30 + 500 * (town == 'bonn') + draw.gauss(0, 100):.2f}")
+    texts = {
+        "keelway.toml": TOML,
+        "src/incomes_declared.py": CODE,
+        "people.yaml": CONTRACT,
+        "raw/a.csv": "\n".join(rows) + "\n",
+    }
+    for name, text in texts.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    stamp = parse_time("2026-01-01").timestamp()
+    os.utime(root / "raw/a.csv", (stamp, stamp))
+    settings = read_settings(root)
+    key = SigningKey.generate(settings.signing.name)
+    key.save(root / ".keelway/keys/signing.pem")
+    write_atomically(root / settings.signing.public_key, key.public.pem().encode())
+    with closing(App.open(root, clock=SimulatedClock(parse_time("2026-02-01")))) as app:
+        app.data.ingest()
+        app.lab.run("incomes")
+    return root
+
+
+def test_the_list_of_models_shows_the_metric_that_decides(root: Path) -> None:
+    with closing(App.open(root)) as app:
+        [line] = app.lab.models()
+    assert (line.name, line.metric, line.trivial) == ("incomes:1", "rmse", None)
+    assert 80 < line.value < 130
+    assert line.low < line.value < line.high
+
+
+def test_a_later_run_over_the_same_files_trains_nothing(root: Path) -> None:
+    with closing(App.open(root, clock=SimulatedClock(parse_time("2026-03-01")))) as app:
+        view = app.lab.run("incomes")
+        assert len(app.lab.models()) == 1
+    again = [name for name, step in view.steps.items() if step is None or step.cached_from is None]
+    assert again == ["snapshot:people", "cuts"], "what looks at the outside world is executed, all else is known"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        pytest.param(
+            ["compare", "incomes:1", "incomes:1"], "Versions are compared for binary models only", id="compare"
+        ),
+        pytest.param(
+            ["deploy", "incomes:1", "--env", "local"],
+            "Serving is built for binary models; incomes:1 is regression",
+            id="deploy",
+        ),
+    ],
+)
+def test_what_is_not_built_is_said_plainly(root: Path, words: list[str], told: str) -> None:
+    answer = CliRunner().invoke(main, [*words, "--project", str(root)])
+    assert answer.exit_code == 1
+    assert "Traceback" not in answer.output
+    assert f"Not built yet: {told}" in answer.output
+    answer = CliRunner().invoke(main, [*words, "--project", str(root), "--json"])
+    assert '"error": "NotImplementedError"' in answer.output

@@ -1,0 +1,81 @@
+"""Models of LightGBM and XGBoost are stored as their libraries write them, and answer as they did when they were fitted."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from keelway.core import ArtifactKind
+from keelway.errors import IntegrityError, MissingExtraError, TrainingError
+from keelway.project import Estimator, Task
+from keelway.register import to_onnx
+from keelway.testing.mixed import FEATURES, MixedRows
+from keelway.testing.training import TrainingWorld
+from keelway.train import load_pipeline
+from keelway.train.boosters import booster_answers
+from keelway.train.stages import BoosterText
+from keelway.train.stored import pipeline_bytes
+
+ROWS = MixedRows.draw(200)
+
+SMALL = {"n_estimators": 20, "n_jobs": 1}
+CLASSES = {"lightgbm": ("LGBMClassifier", "LGBMRegressor"), "xgboost": ("XGBClassifier", "XGBRegressor")}
+
+
+@pytest.fixture(params=list(CLASSES))
+def library(request: pytest.FixtureRequest) -> str:
+    pytest.importorskip(request.param)
+    return str(request.param)
+
+
+def boosted(library: str, task: Task = "binary") -> Estimator:
+    quiet = {"verbose": -1} if library == "lightgbm" else {"verbosity": 0}
+    return Estimator("boosted", f"{library}.{CLASSES[library][task == 'regression']}", {**SMALL, **quiet})
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_a_boosted_model_is_stored_as_text_and_answers_as_before(
+    library: str, task: Task, world: TrainingWorld
+) -> None:
+    pipeline = ROWS.fitted(boosted(library, task), task=task)
+    stored = world.artifacts.put(pipeline_bytes(pipeline), kind=ArtifactKind.MODEL).digest
+    again = load_pipeline(stored, artifacts=world.artifacts)
+    last = again[-1]
+    assert type(last) is BoosterText
+    assert last.library == library
+    assert last.text.startswith("tree\n" if library == "lightgbm" else '{"learner"')
+    assert again.predict(ROWS.frame).tolist() == pipeline.predict(ROWS.frame).tolist()
+    if task != "regression":
+        found, wanted = again.predict_proba(ROWS.frame), pipeline.predict_proba(ROWS.frame)
+        assert found[:, 1:].tolist() == wanted[:, 1:].tolist()
+        assert found[:, 0] == pytest.approx(wanted[:, 0], abs=1e-7)  # XGBoost takes the rest to 1 in 32 bits
+        assert again.classes_.tolist() == pipeline.classes_.tolist()
+
+
+def test_a_boosted_model_has_no_exported_form_yet_and_says_so(library: str, world: TrainingWorld) -> None:
+    pipeline = ROWS.fitted(boosted(library))
+    stored = world.artifacts.put(pipeline_bytes(pipeline), kind=ArtifactKind.MODEL).digest
+    with pytest.raises(TrainingError, match="BoosterText cannot be exported to ONNX"):
+        to_onnx(load_pipeline(stored, artifacts=world.artifacts), FEATURES)
+
+
+def test_what_was_fitted_before_is_not_fitted_again() -> None:
+    with pytest.raises(NotImplementedError, match="cannot be fitted again"):
+        BoosterText("lightgbm", "").fit(np.zeros((2, 1)), np.zeros(2))
+
+
+@pytest.mark.parametrize("library", CLASSES)
+def test_a_stored_model_of_a_library_that_is_not_here_says_what_to_install(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(MissingExtraError) as refused:
+        booster_answers(library, "{}", np.zeros((2, 1)))
+    assert refused.value.fix == f"pip install 'keelway[{library}]'"
+
+
+def test_a_stored_model_cannot_name_any_module() -> None:
+    with pytest.raises(IntegrityError, match="unknown library"):
+        booster_answers("os", "{}", np.zeros((2, 1)))

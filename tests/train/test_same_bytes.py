@@ -1,0 +1,83 @@
+"""Equal pipelines have equal bytes, in whatever process and at whatever time they were fitted."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from keelway.core import digest_bytes
+from keelway.train.same_bytes import NO_TIME, same_bytes
+from keelway.train.stored import TRUSTED_TYPES
+
+ESTIMATORS = {
+    "linear": lambda seed: LogisticRegression(C=0.5, random_state=seed),
+    "boosting": lambda seed: HistGradientBoostingClassifier(max_iter=4, random_state=seed),
+    "forest": lambda seed: RandomForestClassifier(4, random_state=seed),
+}
+DRAW = np.random.default_rng(0)
+INPUTS = DRAW.normal(size=(80, 3))
+LABELS = (INPUTS[:, 0] > 0).astype(int)
+
+
+def fitted(kind: str, seed: int = 0) -> Pipeline:
+    return Pipeline([("scale", StandardScaler()), ("estimate", ESTIMATORS[kind](seed))]).fit(INPUTS, LABELS)
+
+
+def stored(pipeline: Any) -> bytes:
+    return same_bytes(skops.io.dumps(pipeline))
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_what_is_read_is_what_was_written(kind: str) -> None:
+    pipeline = fitted(kind)
+    again = skops.io.loads(stored(pipeline), trusted=sorted(TRUSTED_TYPES))
+    np.testing.assert_array_equal(again.predict_proba(INPUTS), pipeline.predict_proba(INPUTS))
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_another_process_writes_the_same_bytes(kind: str) -> None:
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\nimport test_same_bytes as t\n"
+        f"print(t.digest_bytes(t.stored(t.fitted({kind!r}))))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+    assert told == digest_bytes(stored(fitted(kind)))
+
+
+def test_another_fit_has_other_bytes() -> None:
+    assert stored(fitted("forest", seed=0)) != stored(fitted("forest", seed=1))
+
+
+def test_writing_again_what_was_read_changes_nothing() -> None:
+    first = stored(fitted("boosting"))
+    assert same_bytes(first) == first
+    assert stored(skops.io.loads(first, trusted=sorted(TRUSTED_TYPES))) == first
+
+
+def test_objects_that_are_one_stay_one_and_equal_texts_do_not_matter() -> None:
+    shared = np.arange(3.0)
+    one, two = {"a": shared, "b": shared}, {"a": shared, "b": shared.copy()}
+    again = skops.io.loads(stored(one), trusted=[])
+    assert again["a"] is again["b"]
+    assert stored(one) != stored(two)
+    text = "a some text"[2:]  # equal to the literal, and another object
+    assert stored(["some text", "some text"]) == stored([text, "some text"])
+
+
+def test_the_archive_bears_no_time_and_is_packed() -> None:
+    with zipfile.ZipFile(io.BytesIO(stored(fitted("forest")))) as archive:
+        assert {each.date_time for each in archive.infolist()} == {NO_TIME}
+        assert {each.compress_type for each in archive.infolist()} == {zipfile.ZIP_DEFLATED}
+        assert archive.testzip() is None
