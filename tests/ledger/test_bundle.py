@@ -57,7 +57,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainedModel:
+class Fitted:
     model: str
     batch: Digest
     pipeline: Digest
@@ -112,7 +112,7 @@ def fill(state: SqlState, artifacts: LocalArtifacts, raw: Path, *, promoted: boo
             parent = tx.insert(str(number), batch, at=NOW)
             record_decision(told(Action.INGEST, "transactions", {"batch": parent}), tx=tx)
         assert parent is not None
-        trained = tx.insert("t", TrainedModel("churn", parent, store(b"pipeline")), at=NOW)
+        trained = tx.insert("t", Fitted("churn", parent, store(b"pipeline")), at=NOW)
         onnx = store(b"onnx")
         signed = sign_statement(
             provenance(
@@ -152,7 +152,7 @@ def test_a_prediction_leads_to_the_raw_files(shop: Shop) -> None:
     data = shop.prove(shop.lines[3], segment=shop.segment)
     found = verify_bundle(data, key=KEY.public, files=shop.raw)
     assert found.subject == f"prediction:{3:032x}"
-    assert found.chain == ("PredictionSegment", "ModelVersion", "TrainedModel", "Batch")
+    assert found.chain == ("PredictionSegment", "ModelVersion", "Fitted", "Batch")
     assert (found.raw_files, found.files_checked, found.statements) == (3, 3, 1)
     assert (found.records, found.decisions) == (6, 6)  # 3 ingests, register, promote, log; no monitoring
     tree = "\n".join(found.tree)
@@ -168,7 +168,7 @@ def test_every_prediction_of_a_segment_can_be_proven(shop: Shop) -> None:
 
 def test_a_version_leads_to_the_raw_files(shop: Shop) -> None:
     found = verify_bundle(shop.prove(shop.version), key=KEY.public)
-    assert found.chain == ("ModelVersion", "TrainedModel", "Batch")
+    assert found.chain == ("ModelVersion", "Fitted", "Batch")
     assert (found.raw_files, found.files_checked) == (3, 0)
 
 
