@@ -112,7 +112,8 @@ class TestTune:
     @pytest.mark.crash
     def test_an_interrupt_is_obeyed_at_once_and_the_search_is_carried_on(self, searching: Any) -> None:
         command = [word for word in searching.command("tune", "churn", "--trials", "100000") if word != "--json"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        heeding = ["env", "--default-signal=INT"]  # a job in a shell's background would ignore interrupts
+        process = subprocess.Popen([*heeding, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
         line = next(line for line in process.stderr if "of at most 100000" in line)
         time.sleep(0.2)
