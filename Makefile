@@ -16,6 +16,8 @@ help:  ## List the commands.
 demo: $(VENV)/.run  ## Run the whole loop on real customer data; DIR=build/demo.
 	$(BIN)/keelway demo --dir $(DIR)
 
+# Two workers share the cores: threads of their own in each training would only wait for one another.
+test: export OMP_NUM_THREADS ?= 1
 test: $(VENV)/.dev  ## Run all tests and measure coverage; ARGS='-k ledger' narrows it.
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered $(ARGS)
 

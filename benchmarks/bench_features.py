@@ -1,13 +1,19 @@
 """Features of each customer as of one cut date: ours, hand-written DuckDB SQL and pandas on the same Parquet file.
 
-Ours does more than the others: it cuts by what was known, puts rows in one order and adds on one thread (so that the same
-rows give the same bytes), profiles and stores the table. The SQL is measured on one thread and on all. `--parts` shows where
-our time goes. Each is measured once warm; the answers are compared before a figure is told.
+Ours does more than the others: it cuts by what was known, adds up without loss (so that the same rows give the same bytes on
+any number of threads), profiles and stores the table. The SQL is measured up to an Arrow table in memory, on all threads and
+on one, and up to a sorted Parquet file. Every way runs in a process of its own, once on a small file before; `--rounds` repeats
+all in turn and medians are told. Peak memory is that of the process. The answers are compared before a figure is told.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -92,7 +98,7 @@ def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def events(path: Path, rows: int) -> None:
-    """Write orders of two years, known an hour after they happened; amounts are multiples of 1/4."""
+    """Write orders of two years, known an hour after they happened; amounts are in cents."""
     import duckdb
 
     with duckdb.connect() as connection:
@@ -102,21 +108,25 @@ def events(path: Path, rows: int) -> None:
               SELECT *, ordered_at + INTERVAL 1 HOUR AS _known_at FROM (
                 SELECT 'c' || (hash(range) % {max(1, rows // ROWS_A_CUSTOMER)}) AS customer,
                   TIMESTAMPTZ '2024-06-01' + to_seconds((hash(range + 1) % 63072000)::BIGINT) AS ordered_at,
-                  (hash(range + 2) % 40000) / 4.0 AS amount,
+                  (hash(range + 2) % 1000000) / 100.0 AS amount,
                   'kind ' || (hash(range + 3) % 12) AS kind
                 FROM range({rows}))
             ) TO '{path}' (FORMAT parquet, COMPRESSION zstd)""")
 
 
-def by_hand(path: Path, *, threads: int | None) -> Any:
-    """Return the features by SQL written for DuckDB, as an Arrow table."""
+def by_hand(path: Path, *, threads: int | None = None, stored: Path | None = None) -> Any:
+    """Return the features by SQL written for DuckDB, as an Arrow table; or store them sorted, as Parquet."""
     import duckdb
 
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         if threads:
             connection.execute(f"SET threads = {threads}")
-        return connection.sql(BY_HAND, params={"cut": CUT, "path": str(path)}).to_arrow_table()
+        if stored is None:
+            return connection.sql(BY_HAND, params={"cut": CUT, "path": str(path)}).to_arrow_table()
+        query = BY_HAND.replace("$cut", f"TIMESTAMPTZ '{CUT.isoformat()}'").replace("$path", f"'{path}'")
+        connection.execute(f"COPY ({query} ORDER BY entity) TO '{stored}' (FORMAT parquet, COMPRESSION zstd)")
+        return None
 
 
 def by_pandas(path: Path) -> Any:
@@ -161,50 +171,81 @@ def snapshot() -> ShopSnapshot:
     return ShopSnapshot("orders", 1, CUT, {**columns, "_known_at": time_type})
 
 
-def parts(path: Path) -> list[Figure]:
-    """Return where our time goes: loading and ordering, and computing."""
-    begun = time.perf_counter()
+def in_parts(path: Path) -> dict[str, float]:
+    """Return where our time goes, in seconds: computing, and what is left to do with the rows."""
     with opened([ORDERS], {"orders": SnapshotRows((path,), snapshot().columns)}) as tables:
-        loaded_s = time.perf_counter() - begun
-        computed_s, _ = seconds(lambda: feature_rows(activity, tables, as_ofs=(CUT,)))
-    return [
-        Figure("  of ours: read and put in order", loaded_s, "s"),
-        Figure("  of ours: compute, one thread", computed_s, "s"),
-    ]
+        return {"compute": seconds(lambda: feature_rows(activity, tables, as_ofs=(CUT,)))[0]}
+
+
+WAYS: dict[str, Callable[[Path, Path], Any]] = {
+    "SQL": lambda path, folder: by_hand(path),
+    "SQL on one thread": lambda path, folder: by_hand(path, threads=1),
+    "SQL into a Parquet file": lambda path, folder: by_hand(path, stored=folder / "by_hand.parquet"),
+    "pandas": lambda path, folder: by_pandas(path).reset_index(names="entity"),
+    "build_features": ours,
+}
+
+
+def one_way(name: str, folder: Path) -> None:
+    """Go one way in this process; print seconds, seconds of all cores and peak memory, and leave the answer in the folder."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with tempfile.TemporaryDirectory(dir=folder) as cold, tempfile.TemporaryDirectory(dir=folder) as own:
+        WAYS[name](folder / "warm.parquet", Path(cold))
+        cpu = time.process_time()
+        took, answer = seconds(lambda: WAYS[name](folder / "orders.parquet", Path(own)))
+        cpu = time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if answer is not None:
+        pq.write_table(answer if isinstance(answer, pa.Table) else pa.table(answer), folder / f"{name}.parquet")
+    sys.stdout.write(json.dumps({"seconds": took, "cpu": cpu, "peak": peak}))
+
+
+def gone(name: str, folder: Path) -> dict[str, float]:
+    """Go one way in a process of its own."""
+    command = [sys.executable, __file__, "--way", name, "--folder", str(folder)]
+    told: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return told
 
 
 def compared(mine: Any, theirs: Any) -> None:
     """Refuse to tell figures of answers that are not the same."""
     import numpy as np
 
-    left, right = mine.to_pandas().set_index("entity"), theirs.reindex(mine["entity"].to_pandas())
+    left, right = (table.to_pandas().set_index("entity") for table in (mine, theirs))
+    right = right.reindex(left.index)
     for name in right.columns:
         np.testing.assert_allclose(left[name].astype(float), right[name].astype(float), rtol=1e-9, err_msg=name)
 
 
-def measure(folder: Path, *, rows: int, with_parts: bool) -> list[Figure]:
+def measure(folder: Path, *, rows: int, rounds: int, with_parts: bool) -> list[Figure]:
     """Return all figures."""
-    warm, path = folder / "warm.parquet", folder / "orders.parquet"
-    events(warm, 1_000)
-    events(path, rows)
-    (folder / "warm").mkdir()
-    (folder / "ours").mkdir()
-    ours(warm, folder / "warm")
-    sql_s, table = seconds(lambda: by_hand(path, threads=None))
-    single_s, _ = seconds(lambda: by_hand(path, threads=1))
-    ours_s, mine = seconds(lambda: ours(path, folder / "ours"))
-    pandas_s, frame = seconds(lambda: by_pandas(path))
-    compared(mine, table.to_pandas().set_index("entity"))
-    compared(mine, frame)
-    return [
-        Figure(f"{rows:,} events by SQL on all threads", sql_s, "s"),
-        Figure(f"{rows:,} events by SQL on one thread", single_s, "s"),
-        Figure(f"{rows:,} events by pandas", pandas_s, "s"),
-        Figure(f"{rows:,} events by build_features", ours_s, "s", "SQL on all threads", ours_s / sql_s, "<= 1.3"),
-        Figure("  the same against one thread", ours_s, "s", "SQL on one thread", ours_s / single_s),
-        Figure("  the same against pandas", ours_s, "s", "pandas", ours_s / pandas_s, "< 1"),
-        *(parts(path) if with_parts else []),
-    ]
+    import pyarrow.parquet as pq
+
+    events(folder / "warm.parquet", 1_000)
+    events(folder / "orders.parquet", rows)
+    runs = [{name: gone(name, folder) for name in WAYS} for _ in range(rounds)]
+    answers = {name: pq.read_table(folder / f"{name}.parquet") for name in ("build_features", "SQL", "pandas")}
+    for name in ("SQL", "pandas"):
+        compared(answers["build_features"], answers[name])
+    figures = []
+    for name in WAYS:
+        took, peak = (statistics.median(run[name][each] for run in runs) for each in ("seconds", "peak"))
+        figures.append(Figure(f"{rows:,} events by {name}", took, "s"))
+        figures.append(Figure("  peak memory", peak / 1e6, "MB"))
+    for peer, aim in (("SQL", "<= 1.3"), ("SQL on one thread", ""), ("SQL into a Parquet file", ""), ("pandas", "< 1")):
+        for each, what in (("seconds", "time"), ("cpu", "seconds of all cores")):
+            ratios = [run["build_features"][each] / run[peer][each] for run in runs]
+            least, most = min(ratios), max(ratios)
+            name = f"build_features, {what}, {rounds} rounds from {least:.2f} to {most:.2f}"
+            ours_s = statistics.median(run["build_features"][each] for run in runs)
+            figures.append(Figure(name, ours_s, "s", peer, statistics.median(ratios), aim))
+    if with_parts:
+        figures += [
+            Figure(f"  of ours: {name}", took, "s") for name, took in in_parts(folder / "orders.parquet").items()
+        ]
+    return figures
 
 
 def main() -> None:
@@ -212,10 +253,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--parts", action="store_true")
-    arguments = parser.parse_args()
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.way:
+        one_way(given.way, given.folder)
+        return
     with tempfile.TemporaryDirectory() as folder:
-        report(measure(Path(folder), rows=arguments.rows, with_parts=arguments.parts), arguments.json)
+        report(measure(Path(folder), rows=given.rows, rounds=given.rounds, with_parts=given.parts), given.json)
 
 
 if __name__ == "__main__":

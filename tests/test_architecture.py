@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ DOORS = {
     "keelway.ledger.merkle",
     "keelway.ledger.keys",
     "keelway.features.blocks",
+    "keelway.train.networks",
     "keelway.train.stages",
     "keelway.train.tracking",
     "keelway.train.tuning",
@@ -57,3 +59,9 @@ def test_a_class_name_is_defined_once() -> None:
             if isinstance(node, ast.ClassDef):
                 homes[node.name].append(path.relative_to(SOURCE).as_posix())
     assert {name: found for name, found in homes.items() if len(found) > 1} == {}
+
+
+def test_every_duckdb_is_opened_in_utc_and_silent() -> None:
+    opened = {path for path in FILES if re.search(r"\bduckdb\.connect\(", path.read_text("utf8"))}
+    told = {path for path in FILES if "DUCKDB_SESSION" in path.read_text("utf8")}
+    assert opened <= told

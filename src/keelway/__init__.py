@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from keelway.errors import KeelwayError
     from keelway.flow import Context, Plan, Step, step
     from keelway.project import (
+        Card,
         Choice,
         ColumnPreprocessing,
         ContingencyPlan,
@@ -43,6 +44,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "App": "keelway.app",
+    "Card": "keelway.project",
     "Choice": "keelway.project",
     "ColumnPreprocessing": "keelway.project",
     "Context": "keelway.flow",
@@ -75,6 +77,7 @@ _HOMES = {
 
 __all__ = [
     "App",
+    "Card",
     "Choice",
     "ColumnPreprocessing",
     "Context",
@@ -115,6 +118,16 @@ def __getattr__(name: str) -> object:
     value: object = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(shell: object) -> None:
+    """Make Keelway at home in a notebook: `%load_ext keelway`."""
+    importlib.import_module("keelway.surfaces.notebook").load(shell)
+
+
+def unload_ipython_extension(shell: object) -> None:
+    """Take out what `%load_ext keelway` put in: `%unload_ext keelway`."""
+    importlib.import_module("keelway.surfaces.notebook").unload(shell)
 
 
 def __dir__() -> list[str]:

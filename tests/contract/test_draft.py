@@ -296,6 +296,8 @@ def test_a_quote_that_is_none_is_found() -> None:
     unbalanced = "kind\ttext\n" + "".join(f'{n % 2}\t"so it goes {n}\n' for n in range(30))
     assert sniff_delimiter(unbalanced) == ("\t", "")
     assert sniff_delimiter("a,b\n'1,5',x\n'2,5',y\n'3,5,1',z\n") == (",", "'")
+    times = [f"r{number},2008-05-01T00:00:0{number}+00:00,no" for number in range(9)]
+    assert sniff_delimiter("\n".join(["row,called_at,y", *times, ""])) == (",", '"')
     assert sniff_delimiter("lonely\n1\n2\n") == (",", '"')
 
 

@@ -58,7 +58,7 @@ def test_a_training_that_is_shown_at_once_waits_for_nothing(tmp_path: Path) -> N
     assert mirror_waiting(state=world.state, artifacts=world.artifacts, tracker=MlflowTracker(uri)) == []
     client = MlflowClient(uri, uri)
     assert {each.path for each in client.list_artifacts(trained.tracking_run, "model")} == {
-        "model/MLmodel", "model/input_example.json", "model/requirements.txt"
+        "model/MLmodel", "model/input_example.json", "model/pipeline.skops", "model/requirements.txt"
     }  # fmt: skip
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from keelway.evaluate import auc_interval, bootstrap_interval, mean_interval, measure
-from keelway.evaluate import bootstrap as engine
-from keelway.evaluate.bootstrap import draws_of, intervals_of, standard_errors
 from keelway.evaluate.figures import Ranked, average_precision_figure, mean_figure
 from keelway.evaluate.figures.regression import median_figure, regression_figures
+from keelway.evaluate.uncertainty import bootstrap as engine
+from keelway.evaluate.uncertainty import draws_of, intervals_of, standard_errors
 
 SIMULATIONS = 300
 

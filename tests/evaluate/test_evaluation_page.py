@@ -52,3 +52,27 @@ def test_every_public_name_is_documented_and_sorted() -> None:
         assert not (isinstance(found, type) or inspect.isfunction(found)) or found.__doc__, name
     kinds = [(0 if name.isupper() else 1 if name[0].isupper() else 2, name) for name in evaluate.__all__]
     assert kinds == sorted(kinds)
+
+
+def test_every_option_of_compare_is_named() -> None:
+    from keelway.surfaces.cli.compare import compare
+
+    common = {"--project", "--as", "--token", "--now", "--json"}
+    options = {each for parameter in compare.params for each in parameter.opts if each.startswith("--")}
+    section = PAGE.split("## Comparing models on the command line")[1].split("\n## ")[0]
+    assert options - common == set(re.findall(r"`(--[\w-]+)`", section)) & options
+
+
+def test_every_sentence_of_a_verdict_begins_as_the_page_says() -> None:
+    from keelway.evaluate import Comparison, Interval
+    from keelway.evaluate.contest import sentence_of
+
+    def told(gap: Interval, verdict: evaluate.VerdictWord) -> str:
+        return sentence_of("churn:2", Comparison("churn:1", gap, 0.01, verdict, smallest_difference=0.005))
+
+    for sentence in (
+        told(Interval(0.012, 0.004, 0.020, 0.95, "DeLong"), "better"),
+        told(Interval(0.001, -0.001, 0.003, 0.95, "DeLong"), "equivalent"),
+        told(Interval(0.004, -0.005, 0.013, 0.95, "DeLong"), "no difference shown"),
+    ):
+        assert f"`{sentence}`" in PAGE

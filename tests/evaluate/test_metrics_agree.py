@@ -12,10 +12,10 @@ from sklearn import metrics as peer
 
 from keelway.errors import TrainingError
 from keelway.evaluate import METRICS, class_auc_interval, greater_is_better, measure
-from keelway.evaluate.bootstrap import draws_of
 from keelway.evaluate.figures import list_figures
 from keelway.evaluate.measure import AREAS, figures_of
 from keelway.evaluate.metrics import calibration_error
+from keelway.evaluate.uncertainty import draws_of
 
 CLASSES = ("ant", "bee", "cat", "dog")
 QUICK = {"seed": 3, "resamples": 100}

@@ -34,8 +34,8 @@ from keelway.evaluate import (
     welch_test,
     wilson_interval,
 )
-from keelway.evaluate.bootstrap import draws_of, intervals_of, standard_errors
 from keelway.evaluate.figures import Sums
+from keelway.evaluate.uncertainty import draws_of, intervals_of, standard_errors
 
 NEAR = {"rel": 1e-6}
 SLEEP = (

@@ -10,7 +10,7 @@ import pytest
 
 from keelway.errors import TrainingError
 from keelway.evaluate import measure, slice_scores
-from keelway.evaluate.levels import levels_of
+from keelway.evaluate.aspects import levels_of
 
 QUICK = {"seed": 0, "resamples": 200}
 

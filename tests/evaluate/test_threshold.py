@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keelway.errors import ProjectError
 from keelway.evaluate import choose_threshold, gain_table
-from keelway.evaluate.threshold import cheapest, row_costs
+from keelway.evaluate.aspects.threshold import cheapest, row_costs
 from keelway.project import Costs
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from keelway.core import Artifact, ArtifactKind, Digest, digest_bytes, digest_of
-from keelway.errors import RecordExistsError
+from keelway.errors import MissingRecordError, RecordExistsError
 from keelway.testing.features import OrderBook
 
 
@@ -24,6 +24,8 @@ class MemoryArtifacts:
         return Artifact(digest, kind, len(data), name)
 
     def get(self, digest: Digest) -> bytes:
+        if digest not in self.kept:
+            raise MissingRecordError("Nothing is stored under that digest")
         return self.kept[digest]
 
 
@@ -37,10 +39,17 @@ class MemoryState:
     def transaction(self) -> Iterator["MemoryState"]:
         yield self
 
+    snapshot = transaction
+
     def insert(self, key: str, record: object, *, parent: str = "", at: Any) -> Digest:
         if self.kept.setdefault((type(record), key), record) != record:
             raise RecordExistsError("The key holds other content")
         return digest_of(record)
+
+    def get(self, kind: type, key: str) -> Any:
+        return self.kept[kind, key]
+
+    by_digest = get
 
     def missing(self, kind: type, keys: Any) -> set[str]:
         return {key for key in keys if (kind, key) not in self.kept}

@@ -180,6 +180,38 @@ def test_the_status_tells_age_definition_and_missing_values(counter: Counter) ->
     assert not online_status(counter.model, store=counter.store, state=counter.state, now=JUNE).current
 
 
+def test_the_status_tells_how_often_a_number_is_0_and_whether_there_is_newer_data(counter: Counter) -> None:
+    @feature_set(entity="customer", sources=[ORDERS])
+    def recent(orders: Any, as_of: Any) -> Any:
+        days = days_since(orders.ordered_at, as_of)
+        return orders.group_by("customer").agg(recent=(days <= 30).sum(), kind=orders.kind.max())
+
+    counter.model = model(recent)
+    counter.fill(APRIL)  # ana bought in March, bob did not
+    snapshots = {"orders": counter.snapshot}
+    build_features(
+        counter.model, snapshots, as_ofs=(MAY,), purpose="training", with_label=True, now=NOW, **counter.ports()
+    )
+    told = {"store": counter.store, "state": counter.state, "now": JUNE}
+    status = online_status(counter.model, snapshots=snapshots, **told)
+    by_name = {each.feature: each for each in status.missing}
+    zeros = by_name["recent"]
+    assert (zeros.zeros_online, zeros.zeros_trained, zeros.zeros_skew) == (0.5, 1.0, -0.5)
+    assert by_name["kind"].zeros_online is None
+    assert status.outdated == ()
+    assert online_status(counter.model, snapshots={"orders": counter.shop.snapshot()}, **told).outdated == ("orders",)
+
+
+def test_filling_tells_what_it_computes_and_what_it_knows(counter: Counter) -> None:
+    told: list[str] = []
+    given: dict[str, Any] = {"store": counter.store, "now": NOW, "progress": told.append, **counter.ports()}
+    snapshots = {"orders": counter.shop.snapshot()}
+    materialise(counter.model, snapshots, as_of=APRIL, **given)
+    counter.shop.order("dan", "1997-06-10")
+    materialise(counter.model, {"orders": counter.shop.snapshot()}, as_of=MAY, **given)
+    assert told == [f"churn: 1 cut date to compute, 1997-{month}-01T00:00:00Z" for month in ("04", "05")]
+
+
 def test_offline_online_and_alone_agree(counter: Counter) -> None:
     for number in range(40):
         for day in range(1, 2 + number % 5):

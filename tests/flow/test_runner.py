@@ -13,7 +13,18 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from keelway.core import Action, CodeState, Decision, Run, RunId, RunStarted, RunStatus, StepFinished, digest_bytes
+from keelway.core import (
+    DIRTY,
+    Action,
+    CodeState,
+    Decision,
+    Run,
+    RunId,
+    RunStarted,
+    RunStatus,
+    StepFinished,
+    digest_bytes,
+)
 from keelway.errors import ContractError, MissingRecordError, StepError, UsageError
 from keelway.flow import (
     Context,
@@ -126,6 +137,41 @@ class TestOneCallPerStep(PlanRunnerSuite):
 def entries(context: Context) -> list[Decision]:
     with context.state.snapshot() as tx:
         return [decision for _, decision in decisions(tx)]
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A record that names the code it came of."""
+
+    code: CodeState
+
+
+@step("tests.coded")
+def coded(ctx: Context, *, after: Note) -> Coded:
+    return Coded(ctx.code)
+
+
+def test_what_names_changed_files_is_made_anew_once_they_are_committed(context: Context) -> None:
+    plan = Plan("coded", (note_step("a"), Step("b", "tests.coded", needs={"after": "a"})))
+
+    def origins(commit: str) -> list[RunId | None]:
+        run = run_plan(plan, context=replace(context, code=replace(context.code, commit=commit)))
+        with context.state.snapshot() as tx:
+            steps = run_view(run.run_id, tx=tx).steps
+        return [found.cached_from for name in "ab" if (found := steps[name]) is not None]
+
+    assert origins(f"c0ffee{DIRTY}") == [None, None]
+    assert [origin is None for origin in origins(f"c0ffee{DIRTY}")] == [False, False]
+    assert [origin is None for origin in origins("decade")] == [False, True]
+    assert [origin is None for origin in origins("facade")] == [False, False]
+
+
+def test_a_run_tells_which_run_it_was_opened_in(context: Context) -> None:
+    inner = run_plan(CHAIN, context=replace(context, parent="of-a-notebook"))
+    with context.state.snapshot() as tx:
+        assert tx.get(RunStarted, inner.run_id).parent == "of-a-notebook"
+        (line,) = tx.runs.named(inner.run_id)
+    assert line.parent == "of-a-notebook"
 
 
 def test_independent_steps_run_at_the_same_time(context: Context) -> None:

@@ -30,8 +30,33 @@ def test_features_are_served_and_tested(trained: Any) -> None:
     parity = trained("features", "parity", "churn", "--entities", "60")
     assert (parity["entities"], parity["mismatches"]) == (60, [])
     assert parity["values"] == 60 * len(first["cut"]["features"])
+    assert trained.call("features", "online", "--max-age", "36h").exit_code == 0
+    assert trained.call("features", "online", "--max-age", "12h").exit_code == 1
     for words in (("online",), ("get", "churn", "00001", "00002"), ("parity", "--entities", "5"), ("materialise",)):
         assert trained.call("features", *words, json_wanted=False).exit_code == 0
+
+
+def test_how_features_are_spread_is_known_without_reading_them(trained: Any) -> None:
+    whole = trained("features", "profile", "churn", "--purpose", "training")
+    cuts = whole["as_ofs"]
+    assert len(cuts) > 1
+    assert sum(each["rows"] for each in whole["cuts"] if each["feature"] == "frequency") == whole["profile"]["rows"]
+    frequency = whole["profile"]["columns"]["frequency"]
+    assert frequency["minimum"] >= 1
+    assert sum(frequency["counts"]) == sum(frequency["sketch"]["counts"]) == frequency["count"]
+    moves = [each["psi"] for each in whole["cuts"] if each["feature"] == "recency_d"]
+    assert moves[0] is None
+    assert all(move >= 0 for move in moves[1:])
+
+    some = trained("features", "profile", "--purpose", "training", "--as-of", cuts[0], "--as-of", cuts[1])
+    assert some["as_ofs"] == cuts[:2]
+    assert 0 < some["profile"]["rows"] < whole["profile"]["rows"]
+    assert "no profile of that cut date" in trained.refused("features", "profile", "--as-of", "1980-01-01")["what"]
+    for words in ((), ("--by-cut",), ("--as-of", cuts[0])):
+        shown = trained.call("features", "profile", *words, "--purpose", "training", json_wanted=False)
+        assert shown.exit_code == 0
+        assert "recency_d" in shown.stdout
+    assert trained.refused("features", "profile", "--purpose", "scoring")["error"] == "MissingRecordError"
 
 
 def test_a_cut_that_is_older_is_refused(trained: Any) -> None:

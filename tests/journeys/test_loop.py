@@ -33,7 +33,8 @@ def test_looking_changes_nothing(trained) -> None:
     assert trained("check", "transactions")["rows_ok"] == snapshot["rows"]
     assert trained("quarantine", "transactions")["total_rows"] == 0
     assert trained("promote", "churn", "--to", "staging", "--check")["allowed"]
-    assert trained("compare", "churn:1")["lines"][0]["version"] == "churn:1"
+    logistic = trained("runs", "--kind", "training", "--where", "estimator = 'logistic'")[0]["run_id"]
+    assert trained("compare", "churn:1", logistic)["contest"]["leader"] == "churn:1"
     assert trained.standing() == before
 
 
@@ -70,7 +71,7 @@ def test_the_loop_closes_with_a_challenger_beside_the_champion(live) -> None:
     assert later("outcomes", "churn", "--from-label", "--as-of", AS_OF)["recorded"] == 0
     assert later("monitor", "churn")["quality"]["slices"]
     assert later("retrain", "churn", "--anyway")["version"] == "churn:2"
-    assert len(later("compare", "churn:1", "churn:2")["lines"]) == 2
+    assert later("compare", "champion", "churn:2")["contest"]["models"][0]["name"] == "churn:1"
     assert later("status", "--at", "1998-02-01")["live"][0]["version"] == "churn:1"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -122,12 +123,55 @@ def test_a_later_run_over_the_same_files_trains_nothing(root: Path) -> None:
     assert again == ["snapshot:people", "cuts"], "what looks at the outside world is executed, all else is known"
 
 
+def test_a_version_is_compared_with_the_pipeline_it_was_exported_from(root: Path) -> None:
+    with closing(App.open(root)) as app:
+        [training] = app.runs.list(kinds=["training"])
+        found = app.compare.models(["incomes:1", training.run_id], metrics=["rmse", "r2"], margins=["5"]).found
+    assert [each.kind for each in found.models] == ["version", "training"]
+    assert [each.word for each in found.contest.duels] == ["no difference worth having"] * 2
+    assert found.contest.rows == 40
+    assert "drawn at random" in found.warnings[0]
+
+
+@pytest.fixture
+def grown(root: Path, tmp_path: Path) -> Path:
+    """Return the project with sixty people more, whom nothing has learned from."""
+    shutil.copytree(root, tmp_path / "incomes")
+    grown, draw = tmp_path / "incomes", random.Random(1)
+    rows = [f"q{number:03},{draw.randint(18, 80)},bonn,{draw.uniform(900, 3000):.2f}" for number in range(60)]
+    (grown / "raw/b.csv").write_text("\n".join(["person,age,town,income", *rows]) + "\n")
+    stamp = parse_time("2026-02-15").timestamp()
+    os.utime(grown / "raw/b.csv", (stamp, stamp))
+    with closing(App.open(grown, clock=SimulatedClock(parse_time("2026-03-01")))) as app:
+        app.data.ingest()
+    return grown
+
+
+def test_people_that_a_model_learned_from_are_left_out_of_later_rows(grown: Path) -> None:
+    with closing(App.open(grown, clock=SimulatedClock(parse_time("2026-03-01")))) as app:
+        [training] = app.runs.list(kinds=["training"])
+        names = ["incomes:1", training.run_id]
+        later = app.compare.models(names, snapshots=["newest"]).found
+        first = app.compare.models(names).found
+    assert (first.contest.rows, later.contest.rows) == (40, 100), "the test rows, and with them everybody who is new"
+    assert "160 rows were left out, because a model learned from them." in later.warnings
+    assert later.contest.models[0].figures["rmse"].value > first.contest.models[0].figures["rmse"].value
+
+
+def test_a_split_that_is_declared_otherwise_by_now_is_refused(grown: Path) -> None:
+    code = grown / "src/incomes_declared.py"
+    code.write_text(code.read_text().replace("RandomSplit()", "RandomSplit(test_share=0.4)"))
+    with closing(App.open(grown)) as app:
+        [training] = app.runs.list(kinds=["training"])
+        answer = CliRunner().invoke(main, ["compare", "incomes:1", training.run_id, "--project", str(grown)])
+    assert answer.exit_code == 1
+    assert "declared otherwise than when incomes:1 was trained" in answer.output
+    assert "160 training rows" in answer.output
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        pytest.param(
-            ["compare", "incomes:1", "incomes:1"], "Versions are compared for binary models only", id="compare"
-        ),
         pytest.param(
             ["deploy", "incomes:1", "--env", "local"],
             "Serving is built for binary models; incomes:1 is regression",

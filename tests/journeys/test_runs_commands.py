@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from conftest import Desk
 
 pytestmark = pytest.mark.journey
+pytest.importorskip("mlflow.tracking")  # first imported in the thread that mirrors, its warnings would be errors
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 
 from keelway.contract import CheckedBatch
 from keelway.core import (
+    DIRTY,
     Action,
     ArtifactKind,
     CodeState,
@@ -113,10 +114,10 @@ class World:
         self.rules = EnvironmentRules("prod", load_policy("policy", root=folder), 1, True)
         self.version = self.register(1)
 
-    def register(self, number: int, *, low: float = 0.75) -> ModelVersion:
+    def register(self, number: int, *, low: float = 0.75, commit: str = "c0ffee") -> ModelVersion:
         interval = Interval(0.8, low, 0.85, 0.95, "DeLong")
         better = Comparison("trivial", Interval(0.1, 0.05, 0.15, 0.95, "DeLong"), 0.001, "better")
-        code = CodeState(D, D)
+        code = CodeState(D, D, commit, D if commit.endswith(DIRTY) else "")
         checked = CheckedBatch("tx", D, D, "1", 100, 99, 1, 0, {}, {}, (), None, D, {}, NOW, NOW)
         with self.state.transaction() as tx:
             put = lambda record: tx.insert(f"{digest_of(record)}", record, at=NOW)
@@ -362,11 +363,41 @@ def test_the_policies_of_the_example_read_evidence_as_it_is_gathered(world: Worl
     assert caught.value.reasons == ("the test has 4 positive rows, needs 200",)
 
 
+@pytest.mark.parametrize(
+    ("commit", "reasons"),
+    [
+        ("c0ffee", ()),
+        (f"c0ffee{DIRTY}", ("the training ran files that differ from commit c0ffee",)),
+        ("", ("the training names no commit",)),
+    ],
+    ids=["committed", "changed since", "no commit"],
+)
+def test_a_policy_refuses_what_was_trained_of_changed_files(
+    commit: str, reasons: tuple[str, ...], world: World, tmp_path: Path
+) -> None:
+    (tmp_path / "policy/gate.rego").write_text(
+        "package keelway.gate\n\nimport data.keelway.lib\n\n"
+        'rules contains "committed"\n\ndeny contains reason if some reason in lib.committed\n'
+    )
+    world.version = world.register(2, commit=commit)
+    world.rules = EnvironmentRules("prod", load_policy("policy", root=tmp_path))
+    if not reasons:
+        assert world.promote().verdict.allowed
+        return
+    with pytest.raises(RefusedError) as caught:
+        world.promote()
+    assert caught.value.reasons == reasons
+
+
 def test_every_part_of_the_evidence_is_told_of_in_the_documents(world: World) -> None:
     admission = world.promote(environment=dataclasses.replace(world.rules, approvals=0))
     evidence = parse_json(world.artifacts.get(admission.evidence))
     table = (Path(__file__).parents[2] / "docs/policies.md").read_text().partition("## The evidence document")[2]
-    parts = {f"{part}.{field}" for part in ("version", "evaluation", "training", "parity") for field in evidence[part]}
+    parts = {
+        f"{part}.{field}"
+        for part in ("version", "evaluation", "training", "code", "parity")
+        for field in evidence[part]
+    }
     parts |= {f"tx.{field}" for field in evidence["snapshots"]["tx"]} | set(evidence)
     assert sorted(part for part in parts if part.rpartition(".")[2] not in table) == []
     assert admission.verdict.evidence_digest == admission.evidence

@@ -39,10 +39,12 @@ FULL: dict[str, Any] = {
     "evaluation": {"rows": 40000, "positives": 9000, "test_as_of": "1998-01-01T00:00:00Z"},
     "metrics": {"roc_auc": interval(0.8, 0.78, 0.82), "log_loss": interval(0.5, 0.48, 0.52)},
     "trivial": {"roc_auc": interval(0.7, 0.68, 0.72)},
+    "fairness": {"sex": {"four_fifths": "passes", "parity_ratio": interval(0.9, 0.85, 0.96), "sure": True}},
     "versus_trivial": compared("recency_d", "better"),
     "versus_champion": compared("churn:2", "no difference"),
     "champion": {"compared": "churn:2", "live": "churn:2"},
     "training": {"estimator": "logistic", "rows": 9000, "overlap_days": 0, "seed": 7},
+    "code": {"project": "sha256:1", "commit": "c0ffee00c0ffee00", "dirty": False, "difference": ""},
     "parity": {"rows": 4000, "max_difference": 1e-7, "tolerance": 1e-5, "nulls_tested": True, "unseen_tested": True},
     "snapshots": {
         "orders": {"number": 9, "rows": 90, "age_days": 2.5, "rows_in": 100, "quarantined_share": 0.01},
@@ -132,11 +134,23 @@ RULES: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("positives_at_least(500)", {"evaluation__positives": 499}, "the test has 499 positive rows, needs 500"),
     (
+        'four_fifths(["sex"])',
+        {"fairness__sex__four_fifths": "fails", "fairness__sex__parity_ratio__value": 0.30064},
+        "the four-fifths rule by sex fails: the ratio of shares selected is 0.3006",
+    ),
+    (
+        'four_fifths(["sex"])',
+        {"fairness__sex__four_fifths": "not judged", "fairness__sex__parity_ratio": None},
+        "the four-fifths rule by sex not judged: the ratio of shares selected is missing",
+    ),
+    (
         "signed",
         {"signature__verified": False, "signature__reason": 'made by "another" key'},
         'the signature does not verify: made by "another" key',
     ),
     ('admitted_in("staging")', {"admissions": {}}, "it was never admitted to staging"),
+    ("committed", {"code__dirty": True}, "the training ran files that differ from commit c0ffee00c0ff"),
+    ("committed", {"code__commit": "", "code__dirty": None}, "the training names no commit"),
 ]
 
 
@@ -173,11 +187,17 @@ WANTED = [
     ("fresh_within_days(99)", "snapshots"),
     ("no_overlap", "training__overlap_days"),
     ("overlap_at_most_days(99)", "training"),
+    ('four_fifths(["sex"])', "fairness"),
+    ('four_fifths(["sex"])', "fairness__sex"),
+    ('four_fifths(["sex"])', "fairness__sex__four_fifths"),
     ("positives_at_least(0)", "evaluation__positives"),
     ("signed", "signature"),
     ("signed", "signature__verified"),
     ('admitted_in("staging")', "admissions"),
     ('admitted_in("staging")', "admissions__staging"),
+    ("committed", "code"),
+    ("committed", "code__commit"),
+    ("committed", "code__dirty"),
 ]
 
 
@@ -201,7 +221,16 @@ def test_a_figure_that_is_no_number_refuses(wrong: object, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "rule", ["auc_floor(null)", 'auc_floor("0")', 'metric_ceiling("log_loss", "9")', "no_such_rule", "no_such_rule(1)"]
+    "rule",
+    [
+        "four_fifths([])",
+        "four_fifths(null)",
+        "auc_floor(null)",
+        'auc_floor("0")',
+        'metric_ceiling("log_loss", "9")',
+        "no_such_rule",
+        "no_such_rule(1)",
+    ],
 )
 def test_a_rule_that_is_asked_wrongly_refuses(rule: str, tmp_path: Path) -> None:
     assert not RegoEngine().judge(gate_of(rule, tmp_path), FULL).allowed

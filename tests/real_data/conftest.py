@@ -11,6 +11,7 @@ import pytest
 from keelway.testing.pages import Page
 
 ROOT = Path(__file__).parents[2]
+collect_ignore = ["baselines"]  # modules of projects, which are loaded from where they are copied to
 DATA = Path(os.environ.get("KEELWAY_DATA", ROOT.parent / "shared" / "data"))
 
 

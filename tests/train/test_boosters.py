@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +12,11 @@ import pytest
 from keelway.core import ArtifactKind
 from keelway.errors import IntegrityError, MissingExtraError, TrainingError
 from keelway.project import Estimator, Task
-from keelway.register import to_onnx
-from keelway.testing.mixed import FEATURES, MixedRows
+from keelway.testing.mixed import MixedRows
 from keelway.testing.training import TrainingWorld
 from keelway.train import load_pipeline
 from keelway.train.boosters import booster_answers
-from keelway.train.stages import BoosterText
+from keelway.train.stages import BoosterClassifier, BoosterRegressor
 from keelway.train.stored import pipeline_bytes
 
 ROWS = MixedRows.draw(200)
@@ -43,7 +44,7 @@ def test_a_boosted_model_is_stored_as_text_and_answers_as_before(
     stored = world.artifacts.put(pipeline_bytes(pipeline), kind=ArtifactKind.MODEL).digest
     again = load_pipeline(stored, artifacts=world.artifacts)
     last = again[-1]
-    assert type(last) is BoosterText
+    assert type(last) is (BoosterRegressor if task == "regression" else BoosterClassifier)
     assert last.library == library
     assert last.text.startswith("tree\n" if library == "lightgbm" else '{"learner"')
     assert again.predict(ROWS.frame).tolist() == pipeline.predict(ROWS.frame).tolist()
@@ -54,16 +55,35 @@ def test_a_boosted_model_is_stored_as_text_and_answers_as_before(
         assert again.classes_.tolist() == pipeline.classes_.tolist()
 
 
-def test_a_boosted_model_has_no_exported_form_yet_and_says_so(library: str, world: TrainingWorld) -> None:
-    pipeline = ROWS.fitted(boosted(library))
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+def test_a_calibrated_boosted_model_is_stored_without_a_pickle(
+    library: str, task: Task, method: Any, world: TrainingWorld
+) -> None:
+    pipeline = ROWS.fitted(replace(boosted(library, task), calibrate=method), task=task)
     stored = world.artifacts.put(pipeline_bytes(pipeline), kind=ArtifactKind.MODEL).digest
-    with pytest.raises(TrainingError, match="BoosterText cannot be exported to ONNX"):
-        to_onnx(load_pipeline(stored, artifacts=world.artifacts), FEATURES)
+    again = load_pipeline(stored, artifacts=world.artifacts)
+    assert {type(each.estimator) for each in again[-1].calibrated_classifiers_} == {BoosterClassifier}
+    assert again.predict_proba(ROWS.frame) == pytest.approx(pipeline.predict_proba(ROWS.frame), abs=1e-6)
+    assert type(pipeline[-1].estimator).__module__.startswith(library), "what was fitted is left as it was"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [({"missing": 0.0}, "expected missing=nan, found missing=0.0"), ({"objective": "multi:softmax"}, "multi:softprob")],
+    ids=["missing", "softmax"],
+)
+def test_what_xgboost_does_not_write_down_is_refused(parameters: dict[str, Any], message: str) -> None:
+    pytest.importorskip("xgboost")
+    declared = boosted("xgboost", "multiclass")
+    pipeline = ROWS.fitted(replace(declared, parameters={**declared.parameters, **parameters}), task="multiclass")
+    with pytest.raises(TrainingError, match=message):
+        pipeline_bytes(pipeline)
 
 
 def test_what_was_fitted_before_is_not_fitted_again() -> None:
     with pytest.raises(NotImplementedError, match="cannot be fitted again"):
-        BoosterText("lightgbm", "").fit(np.zeros((2, 1)), np.zeros(2))
+        BoosterRegressor("lightgbm", "").fit(np.zeros((2, 1)), np.zeros(2))
 
 
 @pytest.mark.parametrize("library", CLASSES)

@@ -52,6 +52,17 @@ def test_files_that_differ_from_the_commit_are_told(repository: Path, file: str)
 
 
 @needs_git
+def test_a_folder_that_git_ignores_is_in_no_commit(repository: Path) -> None:
+    (repository / ".gitignore").write_text("build/\n")
+    (repository / "build").mkdir()
+    (repository / "build" / "project.py").write_text("x = 1\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "-m", "second")
+    assert code_state(repository / "build", PROJECT).commit == ""
+    assert code_state(repository, PROJECT).commit == git(repository, "rev-parse", "HEAD")
+
+
+@needs_git
 def test_files_outside_the_project_do_not_matter(repository: Path) -> None:
     (repository / "churn").mkdir()
     (repository / "churn" / "a.py").write_text("")

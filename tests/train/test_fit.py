@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from keelway.core import Scalar, digest_of
+from keelway.core import DIRTY, Scalar, digest_of
 from keelway.engines.local.tracker import NoTracker
 from keelway.errors import TrainingError
 from keelway.features import FeatureColumn, Profile, columns_for_scoring
 from keelway.project import Estimator, Preprocessing
 from keelway.testing.training import (
     BOOSTED,
+    CODE,
     CUTS,
     FEATURES,
     LOGISTIC,
@@ -52,6 +54,14 @@ def test_a_training_is_done_once_per_key(world: TrainingWorld) -> None:
     with world.state.snapshot() as tx:
         assert tx.count(TrainedModel) == 3
     assert len({digest_of(each) for each in (first, *others)}) == 3
+
+
+def test_what_was_trained_of_changed_files_is_trained_again_once_they_are_committed(world: TrainingWorld) -> None:
+    changed = world.fit(code=replace(CODE, commit=f"c0ffee{DIRTY}"))
+    committed = world.fit(code=replace(CODE, commit="decade"))
+    assert (changed.code.dirty, committed.code.dirty) == (True, False)
+    assert changed.pipeline == committed.pipeline
+    assert world.fit(code=replace(CODE, commit="facade")) == committed
 
 
 def test_rows_whose_labels_were_not_known_by_the_test_cut_are_left_out(world: TrainingWorld) -> None:

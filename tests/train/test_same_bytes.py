@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from keelway.core import digest_bytes
-from keelway.train.same_bytes import NO_TIME, same_bytes
+from keelway.train.same_bytes import NO_TIME, archive_of, same_bytes
 from keelway.train.stored import TRUSTED_TYPES
 
 ESTIMATORS = {
@@ -44,6 +44,16 @@ def test_what_is_read_is_what_was_written(kind: str) -> None:
     pipeline = fitted(kind)
     again = skops.io.loads(stored(pipeline), trusted=sorted(TRUSTED_TYPES))
     np.testing.assert_array_equal(again.predict_proba(INPUTS), pipeline.predict_proba(INPUTS))
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_the_short_way_gives_the_bytes_of_the_long_one(kind: str) -> None:
+    assert archive_of(fitted(kind)) == stored(fitted(kind))
+
+
+def test_the_short_way_keeps_whatever_skops_keeps() -> None:
+    odd = {"tuple": (1, 2.5, None), "keys": {1: "a", "b": float("nan")}, "array": DRAW.normal(size=3), "type": int}
+    assert archive_of(odd) == stored(odd)
 
 
 @pytest.mark.parametrize("kind", ESTIMATORS)

@@ -12,9 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keelway.app.files import written
 from keelway.app.wire import Workspace
-from keelway.core import VersionName, digest_file
-from keelway.errors import MissingRecordError, StorageError, UsageError
+from keelway.core import VersionName, digest_file, memory_duckdb
+from keelway.errors import MissingRecordError, UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,7 +85,7 @@ def write_draft(draft: DraftedContract, path: Path, *, force: bool = False) -> P
     """
     if path.exists() and not force:
         raise UsageError("The contract is there already", expected="a new file", found=str(path), fix="Add --force.")
-    return _written(path, draft.text)
+    return written(path, draft.text)
 
 
 def lint_file(path: Path, dataset: str = "") -> LintReport:
@@ -125,16 +126,7 @@ def write_page(contract: Contract, path: Path) -> Path:
     """
     from keelway.contract import contract_page
 
-    return _written(path, contract_page(contract))
-
-
-def _written(path: Path, text: str) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf8")
-    except OSError as error:
-        raise StorageError(f"{path} cannot be written", found=error.strerror or str(error)) from error
-    return path
+    return written(path, contract_page(contract))
 
 
 class ContractRoom:
@@ -238,8 +230,6 @@ class ContractRoom:
 
     def _rows(self, dataset: str) -> pa.Table:
         """Return the rows of the newest version, in the columns of its contract."""
-        import duckdb
-
         from keelway.snapshot import SnapshotRows, newest, read
 
         at = self._at
@@ -249,8 +239,7 @@ class ContractRoom:
         paths = read(snapshot, tables=at.tables, artifacts=at.artifacts, state=at.state)
         named = {column.name for column in self.then(dataset).columns}
         own = {name: kind for name, kind in snapshot.columns.items() if name in named}
-        with duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
+        with memory_duckdb() as connection:
             return connection.sql(SnapshotRows(tuple(paths), own).sql).to_arrow_table()
 
     def _versions(self) -> tuple[dict[str, list[VersionName]], dict[VersionName, list[LiveShare]]]:

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from keelway.app.tracking import sync_patiently
 from keelway.app.wire import Workspace
 from keelway.core import Digest, RunId, RunStarted, VersionName, is_digest, parse_json
-from keelway.errors import DataError, MissingRecordError, UsageError
+from keelway.errors import MissingRecordError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from keelway.core import StepFinished
-    from keelway.evaluate import Comparison, Interval, Scorecard
+    from keelway.evaluate import Comparison, Scorecard
     from keelway.flow import RunView, StepEvent
     from keelway.register import ModelVersion
 
@@ -41,25 +40,6 @@ class VersionLine:
     admitted_to: tuple[str, ...]
     author: str
     created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ComparedVersion:
-    """One version in a comparison; `against_first` is None for the first."""
-
-    version: VersionName
-    roc_auc: Interval
-    log_loss: Interval
-    against_first: Comparison | None
-
-
-@dataclass(frozen=True, slots=True)
-class VersionComparison:
-    """Versions on the same held-out rows."""
-
-    as_of: datetime
-    rows: int
-    lines: tuple[ComparedVersion, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +85,7 @@ class Lab:
             refresh=refresh,
             on_event=self._tell,
         )
+        sync_patiently(at)
         with at.state.snapshot() as tx:
             return run_view(run.run_id, tx=tx)
 
@@ -172,48 +153,6 @@ class Lab:
         """Return the metric by which the models of a scorecard are compared."""
         declared = [name for each in self._at.project.models if each.name == card.model for name in each.metrics]
         return next(name for name in (*declared, *card.metrics) if name in card.metrics)
-
-    def compare(self, names: Sequence[str]) -> VersionComparison:
-        """Compare model versions on the rows that the first of them was tested on, by what they serve (ONNX).
-
-        Raises:
-            MissingRecordError: A version is not there.
-            DataError: A version needs a feature that these rows do not have, or the split is declared otherwise by now.
-            NotImplementedError: The model is not binary.
-        """
-        from keelway.evaluate import Scorecard, compare_aucs, measure
-        from keelway.features import FeatureTable, columns_for_scoring, rows_of
-        from keelway.register import OnnxModel, load_onnx, version_named
-        from keelway.train import held_out_rows, labels_of
-
-        at = self._at
-        with at.state.snapshot() as tx:
-            versions = [version_named(VersionName(name), tx=tx) for name in names]
-            card = tx.by_digest(Scorecard, versions[0].scorecard)
-            table = tx.by_digest(FeatureTable, card.feature_table)
-        if card.task != "binary":
-            raise NotImplementedError(f"Versions are compared for binary models only; {card.model} is {card.task}.")
-        rows = held_out_rows(rows_of(table, at.artifacts), at.project.model(card.model), table)
-        if rows.num_rows != card.rows:
-            raise DataError(
-                f"The split of {card.model} is declared otherwise than when {names[0]} was trained",
-                expected=f"{card.rows} test rows",
-                found=str(rows.num_rows),
-                fix="Train again, and compare versions of one split.",
-            )
-        labels = labels_of(rows).astype(float)
-        lines: list[ComparedVersion] = []
-        first: list[float] = []
-        for version in versions:
-            model = OnnxModel(
-                load_onnx(version, artifacts=at.artifacts, public_key=at.signing.public_key), version.features
-            )
-            scores = model.probabilities(columns_for_scoring(rows, version.features))
-            figures = measure("binary", labels, scores, metrics=("roc_auc", "log_loss"), seed=0)
-            against = compare_aucs(labels, scores, first, against=names[0]) if lines else None
-            lines.append(ComparedVersion(version.name, figures["roc_auc"], figures["log_loss"], against))
-            first = first or scores
-        return VersionComparison(card.test_as_of, len(labels), tuple(lines))
 
     def show(self, name: str) -> Shown:
         """Return any record by its digest (or the start of it) or name: `churn:2`, a run id, `transactions`.

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keelway.app.profiles import TableProfile, table_profile
 from keelway.app.scoring_table import checked_paths, newest_snapshots
 from keelway.app.wire import Workspace
 from keelway.core import Digest
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from keelway.project import Model
     from keelway.snapshot import Snapshot
 
-STORE = ".keelway/online.db"
-"""Where the embedded online store lies, below the root of the project."""
-
 
 class OnlineRoom:
     """Use cases on features that are served, and on whether they can be believed."""
@@ -49,9 +47,10 @@ class OnlineRoom:
     @functools.cached_property
     def store(self) -> OnlineStore:
         """The online store of the project."""
-        from keelway.engines.sql.online import SqliteOnlineStore
+        from keelway.app.stores import online_store
 
-        return SqliteOnlineStore(self._at.root / STORE)
+        at = self._at
+        return online_store(at.settings.engines, root=at.root, project=at.settings.project.name)
 
     def materialise(self, model: str | None = None, *, as_of: datetime | None = None) -> Materialised:
         """Let the online store hold every entity's features at a moment (now when None).
@@ -71,6 +70,7 @@ class OnlineRoom:
             artifacts=at.artifacts,
             state=at.state,
             now=at.now(),
+            progress=at.progress,
         )
 
     def get(self, model: str, entities: Sequence[str]) -> list[OnlineRow]:
@@ -80,10 +80,20 @@ class OnlineRoom:
         return online_features(self._model(model), entities, store=self.store)
 
     def status(self, model: str | None = None) -> OnlineStatus:
-        """Return how fresh the online store is, and how often values are missing."""
+        """Return how fresh the online store is, and how often values are missing or 0."""
         from keelway.features import online_status
 
-        return online_status(self._model(model), store=self.store, state=self._at.state, now=self._at.now())
+        at, declared = self._at, self._model(model)
+        snapshots = newest_snapshots(declared, at=at)
+        return online_status(declared, store=self.store, state=at.state, now=at.now(), snapshots=snapshots)
+
+    def profile(self, model: str | None = None, *, purpose: str = "", as_ofs: Sequence[datetime] = ()) -> TableProfile:
+        """Return the profile of the newest feature table, or of some of its cut dates.
+
+        Args:
+            purpose: `training` or `scoring`; empty takes whichever table is newest.
+        """
+        return table_profile(self._model(model).name, purpose=purpose, as_ofs=as_ofs, state=self._at.state)
 
     def parity(self, model: str | None = None, *, entities: int, seed: int = 0) -> ParityReport:
         """Compare what is served with what is trained on, and with each entity computed alone."""

@@ -200,6 +200,7 @@ def _features_again(
         artifacts=artifacts,
         state=state,
         now=max(table.as_ofs) + timedelta(seconds=table.horizon_s),
+        reuse=False,
     )
     return again, [StageCheck("snapshot", told, told, same=True), _check("features", table.data, again.data)]
 

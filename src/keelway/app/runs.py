@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from keelway.app.reproduce import Reproduction, reproduce
 from keelway.app.tracking import journals_of, sync
 from keelway.app.wire import Workspace
-from keelway.core import Digest, RunEntry, RunQuery, Scalar, digest_bytes, parse_json, short
+from keelway.core import DIRTY, Digest, RunEntry, RunQuery, Scalar, digest_bytes, parse_json, short
 from keelway.errors import MissingRecordError, UsageError
 
 if TYPE_CHECKING:
     from keelway.train.tracking import MetricPoint
 
-OUTER_KINDS = ("plan", "script", "autolog")
+OUTER_KINDS = ("plan", "notebook", "script", "autolog")
 """What a list shows unless more is asked for: trainings and trials stand in the runs that made them."""
 SMALL_IS_GOOD = (
     "loss",
@@ -226,7 +226,7 @@ def _facts(detail: RunDetail) -> dict[str, Scalar]:
         "seed": entry.seed,
         "data": short(record.get("feature_table") or record.get("dataset") or ""),
         "code": short(code.get("project_digest", "")),
-        "commit": entry.commit[:12] + ("+dirty" if entry.dirty else ""),
+        "commit": entry.commit[:12] + (DIRTY if entry.dirty else ""),
         "difference": short(code.get("diff_digest", "")),
         "environment": short(code.get("environment_digest", "")),
         "lock": short(code.get("lock_digest", "")),

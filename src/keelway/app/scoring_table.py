@@ -43,4 +43,5 @@ def scoring_table(model: Model, *, as_of: datetime, at: Workspace) -> FeatureTab
         artifacts=at.artifacts,
         state=at.state,
         now=at.now(),
+        progress=at.progress,
     )

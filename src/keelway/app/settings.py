@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -51,6 +52,10 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         journals: Folder where serving processes write predictions before they are sealed.
         tracking: URL of the MLflow store; empty keeps no MLflow runs.
         workers: How many independent steps of a plan run at once.
+        online: Where features are served from; `sqlite:PATH`, `redis://HOST:PORT/DATABASE` or, with TLS, `rediss://...`.
+        online_user: Who logs in to Redis; empty is the server's default user.
+        online_password: A secret reference to that user's password; empty where the server asks for none.
+        online_ttl_s: For how many seconds Redis serves a cut after it was written; 0 for ever.
     """
 
     objects: str = "."
@@ -61,6 +66,10 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     journals: str = ".keelway/journals"
     tracking: str = "sqlite:.keelway/mlflow.db"
     workers: int = 2
+    online: str = "sqlite:.keelway/online.db"
+    online_user: str = ""
+    online_password: str = ""
+    online_ttl_s: int = 0
 
 
 class SigningSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -199,6 +208,7 @@ def _check(settings: Settings) -> None:
             )
     _check_privacy(settings.privacy)
     _check_object_options(settings.engines.object_options)
+    _check_online(settings.engines)
     if settings.engines.workers < 1:
         raise SettingsError("engines.workers is too small", expected="1 or more", found=str(settings.engines.workers))
     for name, principal in settings.principals.items():
@@ -223,6 +233,37 @@ def _check_object_options(options: dict[str, str]) -> None:
                 found=f"{len(value)} characters that are not a reference",
                 fix="Put the secret into an environment variable or a file, and name that.",
             )
+
+
+def _check_online(engines: EngineSettings) -> None:
+    """Refuse another store than there is, and a password that is written down instead of referred to."""
+    where = urlsplit(engines.online)
+    if where.scheme not in ("sqlite", "redis", "rediss"):
+        raise SettingsError(
+            "engines.online names no online store",
+            expected="sqlite:PATH, redis://HOST:PORT/DATABASE or rediss://...",
+            found=f"the scheme {where.scheme!r}",
+        )
+    if where.password or "password" in parse_qs(where.query):
+        raise SettingsError(
+            "engines.online holds a secret",
+            expected="a URL without a password",
+            found="a URL with one",
+            fix='Take it out, and name it: online_password = "env:NAME".',
+        )
+    if engines.online_password and not engines.online_password.startswith(("env:", "file:")):
+        raise SettingsError(
+            "engines.online_password holds a secret",
+            expected="env:NAME or file:PATH",
+            found=f"{len(engines.online_password)} characters that are not a reference",
+        )
+    given = [name for name in ("online_user", "online_password", "online_ttl_s") if getattr(engines, name)]
+    if engines.online_ttl_s < 0 or (given and where.scheme == "sqlite"):
+        raise SettingsError(
+            f"engines.{given[0]} is wrong",
+            expected="0 or more, for an online store on Redis",
+            found=f"{given[0]} for {where.scheme}",
+        )
 
 
 def _check_privacy(privacy: PrivacySettings) -> None:

@@ -1,4 +1,4 @@
-"""Chooses where files lie: a folder of this machine, or an object store, by how the setting is written."""
+"""Chooses where files and served features lie: this machine or a server of others, by how the setting is written."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from keelway.app.settings import EngineSettings
 
 if TYPE_CHECKING:
     from keelway.core import ArtifactStore
+    from keelway.features import OnlineStore
     from keelway.ingest import ObjectSource
     from keelway.snapshot import TableStore
 
@@ -57,6 +58,24 @@ def table_store(engines: EngineSettings, *, root: Path) -> TableStore:
     options = _options(engines, root)
     store = open_store(engines.tables, options, patience=Patience(request_timeout_s=TABLE_TIMEOUT_S))
     return DeltaTables.at(engines.tables, store.client, options=options, cache=_cache(engines.tables, root))
+
+
+def online_store(engines: EngineSettings, *, root: Path, project: str) -> OnlineStore:
+    """Return the online store that the settings name; on Redis, each project has keys of its own."""
+    if engines.online.startswith("sqlite:"):
+        from keelway.engines.sql.online import SqliteOnlineStore
+
+        return SqliteOnlineStore(root / engines.online.removeprefix("sqlite:").removeprefix("///"))
+    from keelway.engines.redis import RedisOnlineStore
+    from keelway.identity import resolve_secret
+
+    return RedisOnlineStore(
+        engines.online,
+        prefix=f"keelway:{project}",
+        user=engines.online_user,
+        password=resolve_secret(engines.online_password, root=root) if engines.online_password else "",
+        ttl_s=engines.online_ttl_s,
+    )
 
 
 def _is_url(place: str) -> bool:

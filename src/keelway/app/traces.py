@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keelway.core import Digest, digest_of
+from keelway.core import Digest, digest_of, memory_duckdb
 from keelway.errors import ErasedError, KeelwayError, MissingRecordError
 from keelway.privacy import UsedVersion
 
@@ -162,7 +162,6 @@ def _rows(path: Path, subject: set[str], direct: set[str], names: set[str], valu
 
     An older file of a version may lack columns that came later.
     """
-    import duckdb
     import pyarrow.parquet
 
     there = pyarrow.parquet.read_schema(path).names
@@ -174,7 +173,7 @@ def _rows(path: Path, subject: set[str], direct: set[str], names: set[str], valu
     chosen = "".join(f", {_quoted(name)}" for name in beside)
     theirs = " OR ".join(f"{text} IN (SELECT unnest($names))" for text in texts)
     query = f"SELECT DISTINCT _file, {clear}{chosen} FROM read_parquet($path) WHERE {theirs}"  # noqa: S608 - quoted
-    with duckdb.connect() as connection:
+    with memory_duckdb() as connection:
         given = {"names": sorted(names), "path": str(path), "value": value}
         return connection.execute(query, given).fetchall()
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from keelway.app.settings import PrincipalSettings, ProjectSettings, Settings, SigningSettings
 from keelway.app.wire import Workspace
 from keelway.core import Clock, CodeState, Digest, RunId, SystemClock, digest_bytes, digest_file, sortable_id
-from keelway.errors import KeelwayError, ProjectError
+from keelway.errors import EngineError, KeelwayError, ProjectError
 
 if TYPE_CHECKING:
     from keelway.engines.local.run_journals import FileRunJournals
@@ -34,7 +34,7 @@ CODE_SEEN_S = 5.0
 """How long the state of the code is taken to stay as it was seen: a loop of fits need not ask git each time."""
 _LOG = logging.getLogger("keelway.runs")
 _lock = threading.Lock()
-_seen: dict[Path, tuple[float, CodeState]] = {}
+_seen: dict[tuple[Path, Path | None], tuple[float, CodeState]] = {}
 _mirroring: dict[Path, threading.Thread] = {}
 _wanted: set[Path] = set()
 """Folders with runs that the thread of that folder has not looked at yet."""
@@ -104,9 +104,14 @@ def open_run(
     estimator: str = "",
     seed: int | None = None,
     flush_s: float = 1.0,
+    script: Path | None = None,
 ) -> ActiveRun:
-    """Open a run of a workspace, inside the run that is open around it."""
-    from keelway.train.tracking import ActiveRun, RunOpening, current_run, machine, requirements
+    """Open a run of a workspace, inside the run that is open around it.
+
+    Args:
+        script: The file that is executed, where it is not that of this process.
+    """
+    from keelway.train.tracking import ActiveRun, RunOpening, current_run, machine, parent_run, requirements
 
     around = current_run()
     opening = RunOpening(
@@ -116,13 +121,13 @@ def open_run(
         experiment=at.settings.project.name,
         model=model or (around.opening.model if around else ""),
         estimator=estimator,
-        parent=around.id if around else "",
+        parent=parent_run(),
         principal=at.principal.id,
-        seed=seed if seed is not None else around.seed if around else 0,
+        seed=seed if seed is not None else around.seed if around else int(os.environ.get("KEELWAY_SEED", "0")),
         started_at=at.now(),
-        code=_code(at),
+        code=_code(at, script),
         machine=machine(),
-        script=_script(),
+        script=(_told(at, script),) if script else _script(),
         requirements=requirements(),
     )
     journal = journals_of(at).create(opening.run_id)
@@ -165,7 +170,19 @@ def sync(at: Workspace) -> list[str]:
 
     tracker = at.tracker.strict if isinstance(at.tracker, PatientTracker) else at.tracker
     with journals_of(at).mirror_turn():
-        return mirror_waiting(state=at.state, artifacts=at.artifacts, tracker=tracker)
+        return mirror_waiting(
+            state=at.state, artifacts=at.artifacts, tracker=tracker, experiment=at.settings.project.name
+        )
+
+
+def sync_patiently(at: Workspace) -> None:
+    """Show every run that is not shown yet; while the tracker fails, runs wait for another time."""
+    if not at.settings.engines.tracking:
+        return
+    try:
+        sync(at)
+    except EngineError as error:
+        _LOG.warning("runs are kept, and wait to be mirrored (keelway runs sync): %s", error)
 
 
 def finish_mirroring(at: Workspace) -> None:
@@ -232,28 +249,28 @@ def _login() -> str:
         return "nobody"
 
 
-def _code(at: Workspace) -> CodeState:
+def _code(at: Workspace, script: Path | None) -> CodeState:
     """Return what is executed now; it may have changed since the workspace was opened."""
     from keelway.train import code_state
 
     now = time.monotonic()
     with _lock:
-        seen = _seen.get(at.root)
+        seen = _seen.get((at.root, script))
     if seen is not None and now - seen[0] < CODE_SEEN_S:
         return seen[1]
-    found = code_state(at.root, _project_digest(at))
+    found = code_state(at.root, _project_digest(at, script))
     with _lock:
-        _seen[at.root] = (now, found)
+        _seen[at.root, script] = (now, found)
     return found
 
 
-def _project_digest(at: Workspace) -> Digest:
+def _project_digest(at: Workspace, script: Path | None) -> Digest:
     """Return the digest of a project's code; without a project that of the script."""
     from keelway.project import project_digest
 
     if at.settings.project.module:
         return project_digest(at.root, at.settings.project.source)
-    path = _main_file()
+    path = script or _main_file()
     return digest_file(path) if path is not None else digest_bytes(b"")
 
 
@@ -261,6 +278,12 @@ def _main_file() -> Path | None:
     found = getattr(sys.modules.get("__main__"), "__file__", None)
     path = Path(found) if found else None
     return path if path is not None and path.is_file() else None
+
+
+def _told(at: Workspace, script: Path) -> str:
+    """Return the path of a script as seen from the project, or its name alone where it is elsewhere."""
+    path = script.resolve()
+    return path.relative_to(at.root).as_posix() if path.is_relative_to(at.root) else path.name
 
 
 def _script() -> tuple[str, ...]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keelway.app.tracking import sync_patiently
 from keelway.app.wire import Workspace
 from keelway.core import Scalar
-from keelway.errors import MissingRecordError, UsageError
+from keelway.errors import KeelwayError, MissingRecordError, UsageError
 
 if TYPE_CHECKING:
     from keelway.flow import StepEvent
@@ -77,7 +78,14 @@ class TuneRoom:
 
         at = self._at
         plan = tune_plan(self._model(model), at.project, estimators=estimators, trials=trials, timeout_s=timeout_s)
-        run = run_plan(plan, context=at.context(seed=seed), workers=at.settings.engines.workers, on_event=self._tell)
+        try:
+            run = run_plan(
+                plan, context=at.context(seed=seed), workers=at.settings.engines.workers, on_event=self._tell
+            )
+        except KeelwayError:
+            sync_patiently(at)  # trials of a search that failed are runs like any other
+            raise
+        sync_patiently(at)
         with at.state.snapshot() as tx:
             return [tx.by_digest(Tuning, run.outputs[name]) for name in run.outputs if name.startswith("tune:")]
 

@@ -12,12 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from keelway.app.card import CardRoom
+from keelway.app.compare import CompareRoom
 from keelway.app.contracts import ContractRoom
 from keelway.app.data import DataRoom
 from keelway.app.evidence import EvidenceRoom
 from keelway.app.features import FeatureRoom
 from keelway.app.gate import Gate
 from keelway.app.lab import Lab
+from keelway.app.notebooks import NotebookRoom
 from keelway.app.online import OnlineRoom
 from keelway.app.privacy import PrivacyRoom
 from keelway.app.runs import RunRoom
@@ -41,9 +44,12 @@ class App:
         privacy: Keys, erasure, retention.
         features: The SQL of feature sets; proposals.
         online: Features that are served; parity, poison and leakage tests.
-        lab: Run, compare, look at models.
+        lab: Run, look at models.
+        compare: Compare models on the same rows.
+        cards: Model cards.
         tune: Search for parameters, and look at searches.
         runs: List, compare, mirror and reproduce runs.
+        notebooks: Execute notebooks as runs, and check them.
         gate: Request, approve, reject, promote.
         traffic: Deploy, roll out, roll back, serve, score.
         watch: Outcomes, monitoring, retraining.
@@ -58,8 +64,11 @@ class App:
     features: FeatureRoom
     online: OnlineRoom
     lab: Lab
+    compare: CompareRoom
+    cards: CardRoom
     tune: TuneRoom
     runs: RunRoom
+    notebooks: NotebookRoom
     gate: Gate
     traffic: Traffic
     watch: Watch
@@ -103,8 +112,11 @@ class App:
             features=FeatureRoom(workspace),
             online=OnlineRoom(workspace),
             lab=lab,
+            compare=CompareRoom(workspace, lab),
+            cards=CardRoom(workspace, lab),
             tune=TuneRoom(workspace),
             runs=RunRoom(workspace),
+            notebooks=NotebookRoom(workspace),
             gate=Gate(workspace),
             traffic=Traffic(workspace),
             watch=Watch(workspace, lab),

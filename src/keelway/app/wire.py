@@ -235,6 +235,7 @@ class Workspace:
         """Return the ports as the steps of a plan see them."""
         from keelway.app.privacy import for_ingest
         from keelway.flow import Context
+        from keelway.train.tracking import parent_run
 
         return Context(
             project=self.project,
@@ -248,6 +249,7 @@ class Workspace:
             policy_engine=self.policy_engine,
             now=self.now(),
             seed=seed,
+            parent=parent_run(),
             principal=self.principal.id,
             code=self.code,
             root=self.root,

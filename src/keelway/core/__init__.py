@@ -26,6 +26,7 @@ from keelway.core.digest import (
     short,
 )
 from keelway.core.divergence import filled_bins, js_distance, psi, psi_null_mean, psi_null_quantile
+from keelway.core.duck import DUCKDB_SESSION, memory_duckdb
 from keelway.core.ids import (
     Environment,
     PrincipalId,
@@ -37,8 +38,9 @@ from keelway.core.ids import (
     version_name,
 )
 from keelway.core.observation import Outcome, Prediction
+from keelway.core.page import html_facts, html_list, html_page, html_plots, html_table
 from keelway.core.policy import Evidence, PolicyEngine, PolicySet, Verdict
-from keelway.core.run import CodeState, Run, RunStarted, RunStatus, Scalar, StepFinished
+from keelway.core.run import DIRTY, CodeState, Run, RunStarted, RunStatus, Scalar, StepFinished
 from keelway.core.run_index import (
     RUN_FIELDS,
     RunAll,
@@ -57,6 +59,8 @@ from keelway.core.state import Pointer, Pointers, Records
 
 __all__ = [
     "DIGEST_PREFIX",
+    "DIRTY",
+    "DUCKDB_SESSION",
     "RUN_FIELDS",
     "Action",
     "Artifact",
@@ -107,9 +111,15 @@ __all__ = [
     "digest_file",
     "digest_of",
     "filled_bins",
+    "html_facts",
+    "html_list",
+    "html_page",
+    "html_plots",
+    "html_table",
     "in_utc",
     "is_digest",
     "js_distance",
+    "memory_duckdb",
     "must_be_artifact",
     "parse_duration",
     "parse_json",

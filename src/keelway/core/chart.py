@@ -29,6 +29,8 @@ LETTER = 6.6  # px a letter of 12 px takes on average
 LONGEST_NAME = 28  # letters
 MOST_POINTS = 600  # of a line; more are thinned
 TICKS = 5
+LEGEND_ROW = 20  # px
+NO_LENGTH = 1e-300  # of an axis; a fifth of less than this is no number that a tick can stand on
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +105,15 @@ class Chart:
         """Return the chart as a text that may stand in an HTML page or a file."""
         key = hashlib.sha256("".join((self._title, self._description, *self._marks)).encode()).hexdigest()[:12]
         box = (self._left, TOP, self._width - RIGHT, self._height - BOTTOM)
+        legend, height = self._key()
         parts = [
             (
-                f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self._width} {self._height}" width="{self._width}" '
-                f'height="{self._height}" role="img" aria-labelledby="title-{key} desc-{key}" {FONT} font-size="12">'
+                f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self._width} {height}" width="{self._width}" '
+                f'height="{height}" role="img" aria-labelledby="title-{key} desc-{key}" {FONT} font-size="12">'
             ),
             f'<title id="title-{key}">{_text(self._title)}</title>',
             f'<desc id="desc-{key}">{_text(self._description)}</desc>',
-            f'<rect width="{self._width}" height="{self._height}" fill="{PAPER}"/>',
+            f'<rect width="{self._width}" height="{height}" fill="{PAPER}"/>',
             f'<text x="{self._left}" y="22" font-size="15" font-weight="600" fill="{INK}">{_text(self._title)}</text>',
             *self._frame(),
             (
@@ -119,7 +122,7 @@ class Chart:
             ),
             *self._marks,
             "</g>",
-            *self._key(),
+            *legend,
             "</svg>",
         ]
         return "\n".join(parts) + "\n"
@@ -167,18 +170,21 @@ class Chart:
         )
         return made
 
-    def _key(self) -> list[str]:
-        """Return the legend, in one row under the title."""
-        made, x = [], float(self._left)
+    def _key(self) -> tuple[list[str], int]:
+        """Return the legend, in one row under the title and as many below the chart as it needs, and the whole height."""
+        made, x, y, height = [], float(self._left), 36, self._height
         for name, colour, dashed in self._legend:
+            shown = _shortened(name)
+            length = 27 + len(shown) * LETTER
+            if x > self._left and x + length > self._width - RIGHT:
+                x, y, height = float(self._left), height + 4, height + LEGEND_ROW
             dash = ' stroke-dasharray="6 4"' if dashed else ""
             made.append(
-                f'<line x1="{_px(x)}" y1="36" x2="{_px(x + 22)}" y2="36" stroke="{_colour(colour)}" stroke-width="3"{dash}/>'
+                f'<line x1="{_px(x)}" y1="{y}" x2="{_px(x + 22)}" y2="{y}" stroke="{_colour(colour)}" stroke-width="3"{dash}/>'
             )
-            shown = _shortened(name)
-            made.append(f'<text class="legend" x="{_px(x + 27)}" y="40" fill="{INK}">{_text(shown)}</text>')
-            x += 44 + len(shown) * LETTER
-        return made
+            made.append(f'<text class="legend" x="{_px(x + 27)}" y="{y + 4}" fill="{INK}">{_text(shown)}</text>')
+            x += length + 17
+        return made, height
 
 
 def _ticks(axis: Axis) -> list[tuple[float, str]]:
@@ -201,7 +207,7 @@ def _widened(axis: Axis) -> Axis:
     if axis.names:
         return Axis(axis.label, -0.5, len(axis.names) - 0.5, axis.names)
     low, high = _finite(axis.low), _finite(axis.high)
-    if not high > low:
+    if not high - low > NO_LENGTH:
         room = abs(low) / 10 or 0.5
         low, high = low - room, low + room
     return Axis(axis.label, low, high)

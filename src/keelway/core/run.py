@@ -18,6 +18,7 @@ class RunStatus(StrEnum):
 
 
 Scalar = str | int | float | bool | None
+DIRTY = "+dirty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ class CodeState:
     lock_digest: str = ""
     """Digest of the file that pins the environment, empty where there is none."""
 
+    @property
+    def dirty(self) -> bool:
+        """Whether files differed from the commit, so that the commit alone cannot tell what was executed."""
+        return self.commit.endswith(DIRTY)
+
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
@@ -50,6 +56,8 @@ class RunStarted:
     started_at: datetime
     now: datetime
     """The moment the run takes for the present; differs from `started_at` only under a simulated clock."""
+    parent: str = ""
+    """The run that it was opened in, such as a notebook's, or empty."""
 
 
 @dataclass(frozen=True, slots=True)

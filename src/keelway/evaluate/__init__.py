@@ -1,24 +1,37 @@
 """Evaluation: metrics with their uncertainty, what they hide, and paired comparisons on the same rows."""
 
-from keelway.evaluate.bootstrap import bootstrap_interval, mean_interval
-from keelway.evaluate.calibration import calibration_of, class_calibration_of, reliability_table, spiegelhalter_p
-from keelway.evaluate.classical import (
-    Tested,
-    binomial_test,
-    fisher_test,
-    independence_test,
-    paired_test,
-    proportions_test,
-    rank_sum_test,
-    shares_test,
-    signed_rank_test,
-    welch_test,
+from keelway.evaluate.aspects import (
+    GainStep,
+    Perturbation,
+    calibration_of,
+    choose_threshold,
+    class_calibration_of,
+    fairness_of,
+    figure_value,
+    gain_table,
+    in_plain_words,
+    permutation_importance,
+    reliability_table,
+    robustness_of,
+    shapley_values,
+    slice_scores,
+    spiegelhalter_p,
 )
 from keelway.evaluate.compare import compare, predictions_of
+from keelway.evaluate.contest import (
+    Contest,
+    Contestant,
+    ContestSlice,
+    ContestWord,
+    Duel,
+    chance_of,
+    contest,
+    contest_page,
+    contest_plots,
+)
 from keelway.evaluate.declared import check_metrics
 from keelway.evaluate.delong import auc_covariance, auc_interval, class_auc_interval, compare_aucs
 from keelway.evaluate.evaluate import Rival, evaluate
-from keelway.evaluate.fairness import fairness_of, in_plain_words
 from keelway.evaluate.findings import (
     Calibration,
     Fairness,
@@ -28,10 +41,6 @@ from keelway.evaluate.findings import (
     SliceScore,
     ThresholdChoice,
 )
-from keelway.evaluate.gains import GainStep, gain_table
-from keelway.evaluate.importance import figure_value, permutation_importance
-from keelway.evaluate.interval import Interval
-from keelway.evaluate.intervals import exact_interval, newcombe_interval, ratio_interval, wald_interval, wilson_interval
 from keelway.evaluate.measure import measure
 from keelway.evaluate.metrics import (
     METRICS,
@@ -52,20 +61,45 @@ from keelway.evaluate.plots import (
     residual_plot,
     roc_plot,
 )
-from keelway.evaluate.power import effect_of_rates, power_of_means, power_of_rates, rows_for_means, rows_for_rates
 from keelway.evaluate.records import Comparison, Correction, Ranking, Scorecard, VerdictWord
-from keelway.evaluate.robustness import Perturbation, robustness_of
 from keelway.evaluate.several import adjusted, compare_all, corrected
-from keelway.evaluate.shapley import shapley_values
-from keelway.evaluate.slices import slice_scores
-from keelway.evaluate.threshold import choose_threshold
+from keelway.evaluate.uncertainty import (
+    Interval,
+    Tested,
+    binomial_test,
+    bootstrap_interval,
+    effect_of_rates,
+    exact_interval,
+    fisher_test,
+    independence_test,
+    mean_interval,
+    newcombe_interval,
+    paired_test,
+    power_of_means,
+    power_of_rates,
+    proportions_test,
+    rank_sum_test,
+    ratio_interval,
+    rows_for_means,
+    rows_for_rates,
+    shares_test,
+    signed_rank_test,
+    wald_interval,
+    welch_test,
+    wilson_interval,
+)
 from keelway.evaluate.verdict import in_words, verdict_of
 
 __all__ = [
     "METRICS",
     "Calibration",
     "Comparison",
+    "Contest",
+    "ContestSlice",
+    "ContestWord",
+    "Contestant",
     "Correction",
+    "Duel",
     "Fairness",
     "GainStep",
     "GroupRates",
@@ -88,6 +122,7 @@ __all__ = [
     "bootstrap_interval",
     "calibration_error",
     "calibration_of",
+    "chance_of",
     "check_metrics",
     "choose_threshold",
     "class_auc_interval",
@@ -96,6 +131,9 @@ __all__ = [
     "compare_all",
     "compare_aucs",
     "compare_by",
+    "contest",
+    "contest_page",
+    "contest_plots",
     "corrected",
     "effect_of_rates",
     "evaluate",

@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from keelway.errors import TrainingError
-from keelway.evaluate.bootstrap import normal_interval
-from keelway.evaluate.interval import LEVEL, Interval
 from keelway.evaluate.records import Comparison
+from keelway.evaluate.uncertainty import LEVEL, Interval, normal_interval
 from keelway.evaluate.verdict import p_of, verdict_of
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 from keelway.core import ArtifactKind, ArtifactStore, Digest, canonical_json, digest_of
 from keelway.errors import MissingRecordError
+from keelway.evaluate.aspects import Columns, permutation_importance
 from keelway.evaluate.declared import check_metrics
 from keelway.evaluate.findings import Importance
 from keelway.evaluate.held_out import HeldOut, held_out_of
-from keelway.evaluate.importance import Columns, permutation_importance
 from keelway.evaluate.records import Scorecard
 from keelway.evaluate.rows import finite
 from keelway.evaluate.trivial import trivial_figures, versus_trivial

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from keelway.evaluate.interval import Interval
+from keelway.evaluate.uncertainty import Interval
 from keelway.project import Costs
 
 Judgement = Literal["passes", "fails", "not judged"]

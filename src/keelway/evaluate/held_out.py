@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keelway.errors import TrainingError
-from keelway.evaluate.calibration import calibration_of, class_calibration_of
-from keelway.evaluate.fairness import fairness_of
+from keelway.evaluate.aspects import (
+    Columns,
+    calibration_of,
+    choose_threshold,
+    class_calibration_of,
+    fairness_of,
+    slice_scores,
+)
 from keelway.evaluate.findings import Calibration, Fairness, SliceScore, ThresholdChoice
-from keelway.evaluate.importance import Columns
-from keelway.evaluate.interval import Interval
 from keelway.evaluate.measure import measurable, measure
 from keelway.evaluate.metrics import METRICS
 from keelway.evaluate.paired import compare_by
 from keelway.evaluate.records import Comparison
 from keelway.evaluate.rows import checked_rows
-from keelway.evaluate.slices import slice_scores
-from keelway.evaluate.threshold import choose_threshold
+from keelway.evaluate.uncertainty import Interval
 from keelway.project import Model, Task
 from keelway.train import TrainedModel, labels_of
 

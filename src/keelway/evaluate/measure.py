@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from keelway.errors import TrainingError
-from keelway.evaluate.bootstrap import RESAMPLES, draws_of, intervals_of, mean_interval
 from keelway.evaluate.delong import auc_interval, class_auc_interval
 from keelway.evaluate.figures import (
     Figure,
@@ -20,10 +19,9 @@ from keelway.evaluate.figures import (
     top_figures,
 )
 from keelway.evaluate.figures.binary import HALF
-from keelway.evaluate.interval import Interval
-from keelway.evaluate.intervals import wilson_interval
 from keelway.evaluate.metrics import METRICS, MeasuredTask, is_known, is_ranking, only_ranks
 from keelway.evaluate.rows import checked_rows
+from keelway.evaluate.uncertainty import RESAMPLES, Interval, draws_of, intervals_of, mean_interval, wilson_interval
 
 if TYPE_CHECKING:
     import numpy as np

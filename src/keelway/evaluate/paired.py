@@ -10,11 +10,9 @@ import math
 from typing import TYPE_CHECKING
 
 from keelway.errors import TrainingError
-from keelway.evaluate.bootstrap import RESAMPLES, draws_of, normal_interval, standard_errors
 from keelway.evaluate.delong import ROUNDING, auc_difference, auc_influences, class_auc_influences
 from keelway.evaluate.figures import Difference, list_figures
 from keelway.evaluate.figures.binary import HALF
-from keelway.evaluate.interval import LEVEL, Interval, quantile_of
 from keelway.evaluate.measure import AREAS, figures_of
 from keelway.evaluate.metrics import (
     METRICS,
@@ -31,6 +29,15 @@ from keelway.evaluate.metrics import (
 )
 from keelway.evaluate.records import Comparison
 from keelway.evaluate.rows import checked_rows
+from keelway.evaluate.uncertainty import (
+    LEVEL,
+    RESAMPLES,
+    Interval,
+    draws_of,
+    normal_interval,
+    quantile_of,
+    standard_errors,
+)
 from keelway.evaluate.verdict import p_of, verdict_of
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from keelway.core import Axis, Chart
 from keelway.errors import TrainingError
+from keelway.evaluate.aspects import GainStep
 from keelway.evaluate.delong import auc_influences
 from keelway.evaluate.findings import Calibration, Importance
-from keelway.evaluate.gains import GainStep
-from keelway.evaluate.interval import Interval
 from keelway.evaluate.metrics import average_precision
 from keelway.evaluate.rows import checked_rows
+from keelway.evaluate.uncertainty import Interval
 
 if TYPE_CHECKING:
     import numpy as np

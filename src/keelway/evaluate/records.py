@@ -8,7 +8,7 @@ from typing import Literal
 
 from keelway.core import Digest
 from keelway.evaluate.findings import Calibration, Fairness, Importance, SliceScore, ThresholdChoice
-from keelway.evaluate.interval import Interval
+from keelway.evaluate.uncertainty import Interval
 from keelway.project import Task
 
 VerdictWord = Literal["better", "worse", "equivalent", "no difference shown"]

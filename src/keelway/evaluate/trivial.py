@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from keelway.errors import TrainingError
+from keelway.evaluate.aspects import Columns
 from keelway.evaluate.delong import auc_interval, compare_aucs
 from keelway.evaluate.held_out import HeldOut
-from keelway.evaluate.importance import Columns
-from keelway.evaluate.interval import Interval
 from keelway.evaluate.measure import measure
 from keelway.evaluate.paired import compare_by
 from keelway.evaluate.records import Comparison
+from keelway.evaluate.uncertainty import Interval
 
 if TYPE_CHECKING:
     import numpy as np

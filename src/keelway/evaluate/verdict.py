@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 
-from keelway.evaluate.interval import SIGNIFICANT, Interval, quantile_of
 from keelway.evaluate.records import Comparison, VerdictWord
+from keelway.evaluate.uncertainty import SIGNIFICANT, Interval, quantile_of
 
 TWO_ONE_SIDED = 1 - 2 * SIGNIFICANT
 

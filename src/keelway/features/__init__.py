@@ -1,6 +1,7 @@
 """Features that cannot see the future: built as of a cut date, with labels that carry when they become known."""
 
 from keelway.features.build import build_features, columns_for_scoring, online_row, rows_of
+from keelway.features.combine import merged_profile, recounted
 from keelway.features.labels import labels_for
 from keelway.features.leakage import LeakageFinding, LeakageReport, RowFold, leakage
 from keelway.features.online import (
@@ -17,13 +18,25 @@ from keelway.features.ports import OnlineCut, OnlineRow, OnlineStore, OnlineValu
 from keelway.features.profile import OTHER_LEVELS, profile_of
 from keelway.features.propose import auto_features
 from keelway.features.reads import FeatureReads, features_read, label_reads
-from keelway.features.records import ColumnProfile, FeatureColumn, FeatureTable, Profile
+from keelway.features.records import ColumnProfile, CutRows, FeatureColumn, FeatureTable, Profile
+from keelway.features.sketch import QuantileSketch, quantile_of
 from keelway.features.sql import SQL_ENGINES, FeatureSql, SqlEngine, feature_sql
+from keelway.features.stored_row import (
+    UNREADABLE,
+    check_rows,
+    cut_bytes,
+    cut_of_bytes,
+    entity_twice,
+    row_bytes,
+    row_of_bytes,
+)
 
 __all__ = [
     "OTHER_LEVELS",
     "SQL_ENGINES",
+    "UNREADABLE",
     "ColumnProfile",
+    "CutRows",
     "FeatureColumn",
     "FeatureReads",
     "FeatureSql",
@@ -43,22 +56,32 @@ __all__ = [
     "PoisonReport",
     "PoisonedWorld",
     "Profile",
+    "QuantileSketch",
     "RowFold",
     "SqlEngine",
     "auto_features",
     "build_features",
+    "check_rows",
     "columns_for_scoring",
+    "cut_bytes",
+    "cut_of_bytes",
+    "entity_twice",
     "feature_sql",
     "features_read",
     "label_reads",
     "labels_for",
     "leakage",
     "materialise",
+    "merged_profile",
     "online_features",
     "online_row",
     "online_status",
     "parity",
     "poison",
     "profile_of",
+    "quantile_of",
+    "recounted",
+    "row_bytes",
+    "row_of_bytes",
     "rows_of",
 ]

@@ -8,21 +8,23 @@ The same snapshots, definition and cut dates give the same bytes, so the table's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keelway.core import ArtifactKind, ArtifactStore, Digest, digest_of, in_utc
+from keelway.core import ArtifactKind, ArtifactStore, Digest, digest_of, in_utc, time_text
 from keelway.errors import FeatureError, MissingRecordError
 from keelway.features.compute import Tables, feature_rows, label_rows, opened
 from keelway.features.finish import finished, side_by_side
+from keelway.features.incremental import CutPart, joined, keep_parts, kept_parts, parts_of_rows, read_rows, written
 from keelway.features.label_values import absent_label, label_type
 from keelway.features.names import AS_OF, ENTITY, LABEL, LABEL_KNOWN_AT
 from keelway.features.profile import profile_of
 from keelway.features.reads import hidden_columns
-from keelway.features.records import FeatureColumn, FeatureTable, Purpose
+from keelway.features.records import FeatureColumn, FeatureTable, Profile, Purpose
+from keelway.features.reuse import cut_keys
 from keelway.ledger.ports import StateStore
 from keelway.project import Dataset, Model, split_columns
 from keelway.snapshot import SnapshotRows, must_be_kept
@@ -34,6 +36,12 @@ if TYPE_CHECKING:
 
 Value = float | str | list[float] | None
 """One feature of one row, as an exported model takes it."""
+CUTS_AT_ONCE = 12
+"""Cut dates that are computed in one statement; each such group is kept before the next one begins."""
+
+
+def silent(line: str) -> None:
+    """Take a line of progress and tell nobody."""
 
 
 def build_features(
@@ -47,6 +55,8 @@ def build_features(
     artifacts: ArtifactStore,
     state: StateStore,
     now: datetime,
+    reuse: bool = True,
+    progress: Callable[[str], None] = silent,
 ) -> FeatureTable:
     """Compute the features of a model at some cut dates, store them, and return their record.
 
@@ -54,11 +64,16 @@ def build_features(
     snapshot covers. An entity without an outcome gets the label's `absent` value; where that is None, the
     entity is left out. The columns that a label without a horizon is made of are hidden from feature functions.
 
+    Cut dates that were computed before and cannot have changed are not computed again (`keelway.features.reuse` says when that is
+    so); the bytes are those of a table that is computed as a whole. Others are kept as they come, some at a time.
+
     Args:
         snapshots: Dataset name to the snapshot to read.
         as_ofs: The cut dates, in any order.
         paths_of: Returns the checked Parquet files of a snapshot.
         now: What is later than this has not happened yet.
+        reuse: Whether cut dates that were computed before may stand in; False computes all of them, as a check does.
+        progress: Called with one line whenever long work moves on.
 
     Raises:
         FeatureError: A function broke its promise, a snapshot is missing, or no row is left.
@@ -70,20 +85,55 @@ def build_features(
     used = _snapshots_of(datasets, snapshots)
     if with_label:
         cuts = _matured(model, cuts, until=min(now, used[model.label.source.name].watermark))
-    with opened(datasets, rows_in(used, paths_of)) as tables:
-        rows, columns = _rows_at(model, tables, cuts=cuts, with_label=with_label, now=now)
-    return _stored(
-        rows,
-        columns,
-        model=model,
-        purpose=purpose,
-        with_label=with_label,
-        cuts=cuts,
-        snapshots={name: digest_of(snapshot) for name, snapshot in used.items()},
-        artifacts=artifacts,
-        state=state,
-        now=now,
+    rows = rows_in(used, paths_of)
+    keys = cut_keys(model, cuts, rows, with_label=with_label, now=now) if reuse else {}
+    parts = kept_parts(keys, artifacts=artifacts, state=state)
+    waiting = [cut for cut in cuts if cut not in parts]
+    progress(f"{model.name}: {_told(cuts, waiting)}")
+    if waiting:
+        with opened(datasets, rows) as tables:
+            for group in _groups(waiting):
+                found = parts_of_rows(*_rows_at(model, tables, cuts=group, with_label=with_label, now=now), group)
+                keep_parts(found, keys, model=model.name, artifacts=artifacts, state=state, now=now)
+                parts |= found
+                if len(waiting) > CUTS_AT_ONCE:
+                    done = sum(cut in parts for cut in waiting)
+                    progress(f"{model.name}: {done} of {_many(waiting)} computed")
+    named = {name: digest_of(snapshot) for name, snapshot in used.items()}
+    described = _described(
+        parts, model=model, purpose=purpose, with_label=with_label, snapshots=named, artifacts=artifacts
     )
+    return _recorded(*described, state=state, now=now)
+
+
+def _groups(cuts: Sequence[datetime]) -> Iterator[tuple[datetime, ...]]:
+    for begin in range(0, len(cuts), CUTS_AT_ONCE):
+        yield tuple(cuts[begin : begin + CUTS_AT_ONCE])
+
+
+def _recorded(table: FeatureTable, profiles: Sequence[Profile], *, state: StateStore, now: datetime) -> FeatureTable:
+    with state.transaction() as tx:
+        must_be_kept(table.snapshots.values(), tx)
+        for each in profiles:
+            tx.insert(digest_of(each), each, parent=table.model, at=now)
+        tx.insert(digest_of(table), table, parent=table.model, at=now)
+    return table
+
+
+def _told(cuts: Sequence[datetime], waiting: Sequence[datetime]) -> str:
+    """Return in words which cut dates were there."""
+    if len(waiting) == len(cuts):
+        return f"{_many(cuts)} to compute, {_from_to(cuts)}"
+    kept = [cut for cut in cuts if cut not in waiting]
+    return f"{len(kept)} of {_many(cuts)} known already, {_from_to(kept)}; {len(waiting)} to compute"
+
+
+def _many(cuts: Sequence[datetime]) -> str:
+    return "1 cut date" if len(cuts) == 1 else f"{len(cuts)} cut dates"
+
+
+def _from_to(cuts: Sequence[datetime]) -> str:
+    return time_text(cuts[0]) if len(cuts) == 1 else f"{time_text(cuts[0])} to {time_text(cuts[-1])}"
 
 
 def _rows_at(
@@ -120,10 +170,7 @@ def rows_in(snapshots: Mapping[str, Snapshot], paths_of: Callable[[Snapshot], li
 
 def rows_of(table: FeatureTable, artifacts: ArtifactStore) -> pa.Table:
     """Return the rows of a feature table from their checked bytes."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    return pq.read_table(pa.BufferReader(artifacts.get(table.data)), use_threads=False)
+    return read_rows(artifacts.get(table.data))
 
 
 def columns_for_scoring(rows: pa.Table, features: Sequence[FeatureColumn]) -> dict[str, list[Value]]:
@@ -238,56 +285,34 @@ def _snapshots_of(datasets: Sequence[Dataset], snapshots: Mapping[str, Snapshot]
     return {dataset.name: snapshots[dataset.name] for dataset in datasets}
 
 
-def _stored(
-    rows: pa.Table,
-    columns: Sequence[FeatureColumn],
+def _described(
+    parts: Mapping[datetime, CutPart],
     *,
     model: Model,
     purpose: Purpose,
     with_label: bool,
-    cuts: tuple[datetime, ...],
     snapshots: dict[str, Digest],
     artifacts: ArtifactStore,
-    state: StateStore,
-    now: datetime,
-) -> FeatureTable:
-    profile, horizon = profile_of(rows, columns), model.label.horizon
-    data = artifacts.put(_parquet(rows), kind=ArtifactKind.FEATURE_TABLE, name=f"{model.name}-{purpose}.parquet")
+) -> tuple[FeatureTable, list[Profile]]:
+    """Store the bytes of all cut dates as one table, and return its record and the profiles that it names."""
+    rows, columns = joined(parts, model=model.name)
+    profiles = {cut: part.profile for cut, part in sorted(parts.items())}
+    whole = profile_of(rows, columns) if len(profiles) > 1 else next(iter(profiles.values()))
+    horizon = model.label.horizon
+    data = artifacts.put(written(rows), kind=ArtifactKind.FEATURE_TABLE, name=f"{model.name}-{purpose}.parquet")
     table = FeatureTable(
         model=model.name,
         purpose=purpose,
         data=data.digest,
-        profile=digest_of(profile),
+        profile=digest_of(whole),
         entity=model.entity,
-        as_ofs=cuts,
-        features=tuple(columns),
+        as_ofs=tuple(profiles),
+        features=columns,
         label=model.label.name if with_label else None,
         horizon_s=int(horizon / timedelta(seconds=1)) if with_label and horizon is not None else 0,
         rows=rows.num_rows,
         snapshots=snapshots,
         definition=model.data_definition(),
+        cut_profiles=tuple(digest_of(each) for each in profiles.values()),
     )
-    with state.transaction() as tx:
-        must_be_kept(snapshots.values(), tx)
-        tx.insert(table.profile, profile, parent=model.name, at=now)
-        tx.insert(digest_of(table), table, parent=model.name, at=now)
-    return table
-
-
-def _parquet(rows: pa.Table) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        rows,
-        sink,
-        version="2.6",
-        data_page_version="1.0",
-        compression="zstd",
-        compression_level=3,
-        row_group_size=1 << 20,
-        use_dictionary=True,
-        store_schema=False,
-    )
-    return bytes(sink.getvalue())
+    return table, [*profiles.values(), whole]

@@ -8,8 +8,7 @@ The rules this module keeps:
   horizon sees the rows that a feature function sees, and the columns that it is made of are hidden from those.
 - Columns that begin with `_` belong to Keelway and are not shown.
 - Several cut dates are one statement, the union of one branch a cut.
-- The answer depends on the rows alone, not on their order: rows are put in one order before anything is summed,
-  and one thread sums them, because floating-point sums differ by order in their last digits.
+- The answer depends on the rows alone, not on their order (`keelway.features.execute`).
 """
 
 from __future__ import annotations
@@ -23,7 +22,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from keelway.core import DUCKDB_SESSION
 from keelway.errors import FeatureError
+from keelway.features.execute import QueryEngine
 from keelway.features.label_values import as_label, checked_labels
 from keelway.features.names import AS_OF, ENTITY, LABEL, RESERVED
 from keelway.features.records import FeatureColumn
@@ -45,10 +46,12 @@ class Tables:
     Attributes:
         by_name: Dataset to table.
         hidden: Dataset to the columns that feature functions do not see, because the label is made of them.
+        engine: What answers queries over them; None for tables without data.
     """
 
     by_name: Mapping[str, Any]
     hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    engine: QueryEngine | None = None
 
     def visible(self, dataset: Dataset, as_of: datetime) -> ir.Table:
         """Return the rows that had happened and were known before `as_of`, without hidden columns."""
@@ -76,8 +79,13 @@ class Tables:
 
 
 @contextmanager
-def opened(datasets: Sequence[Dataset], rows: Mapping[str, SnapshotRows]) -> Iterator[Tables]:
-    """Open the versions of some datasets as tables, rows in one order whatever order the files have.
+def opened(
+    datasets: Sequence[Dataset], rows: Mapping[str, SnapshotRows], *, in_order: bool = False
+) -> Iterator[Tables]:
+    """Open the versions of some datasets as tables.
+
+    Args:
+        in_order: Copy the rows into memory in one order, for one thread; where the same rows are asked for very often.
 
     Raises:
         FeatureError: The files of a dataset cannot be read, or lack its event time.
@@ -89,18 +97,19 @@ def opened(datasets: Sequence[Dataset], rows: Mapping[str, SnapshotRows]) -> Ite
     with warnings.catch_warnings():
         # Ibis 12 calls a method that DuckDB 2.0 has renamed; the answer is the same.
         warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
-        connection = ibis.duckdb.connect(":memory:", threads=1)
+        connection = ibis.duckdb.connect(":memory:", **({"threads": 1} if in_order else {}))
         try:
-            connection.raw_sql("SET TimeZone = 'UTC'")
+            connection.raw_sql(DUCKDB_SESSION)
             tables = {}
             for dataset in datasets:
                 try:
-                    tables[dataset.name] = _loaded(connection, dataset, rows[dataset.name])
+                    tables[dataset.name] = _loaded(connection, dataset, rows[dataset.name], in_order=in_order)
                 except (duckdb.Error, IbisError) as error:
                     raise FeatureError(
                         f"The snapshot of {dataset.name!r} cannot be read", expected="Parquet files", found=str(error)
                     ) from error
-            yield Tables(tables)
+            moments = {_table_of(dataset): dataset.event_time for dataset in datasets}
+            yield Tables(tables, engine=QueryEngine(connection, moments, in_order=in_order))
         finally:
             connection.disconnect()
 
@@ -125,10 +134,11 @@ def feature_rows(
                 f"Feature set {features.name!r} has other columns at {as_of.date()} than at {as_ofs[0].date()}",
                 expected=_listed(columns),
                 found=_listed(found),
+                fix="Let the function return the same columns for every cut; cast one whose type changes.",
             )
         columns = found
         branches.append(_branch(result, features.entity, as_of, [_cast(result, column) for column in found]))
-    rows = _executed(branches, what=f"Feature set {features.name!r}")
+    rows = _executed(branches, tables, what=f"Feature set {features.name!r}")
     _check_one_row_each(rows, what=f"Feature set {features.name!r}")
     return rows, columns or []
 
@@ -147,12 +157,12 @@ def label_rows(label: Label, tables: Tables, *, task: Task, as_ofs: Sequence[dat
         _require(result, (label.entity, label.name), what=what)
         value = as_label(result[label.name], task, what=what)
         branches.append(_branch(result, label.entity, as_of, [value.name(LABEL)]))
-    rows = _executed(branches, what=what)
+    rows = _executed(branches, tables, what=what)
     _check_one_row_each(rows, what=what)
     return rows.set_column(2, LABEL, checked_labels(rows, task, what=f"{what} of {label.entity}"))
 
 
-def _loaded(connection: Any, dataset: Dataset, rows: SnapshotRows) -> Any:
+def _loaded(connection: Any, dataset: Dataset, rows: SnapshotRows, *, in_order: bool) -> Any:
     if not rows.paths:
         raise FeatureError(f"The snapshot of {dataset.name!r} has no rows", expected="one Parquet file or more")
     connection.raw_sql(f'CREATE TEMP VIEW "rows of {dataset.name}" AS {rows.sql}')
@@ -165,12 +175,17 @@ def _loaded(connection: Any, dataset: Dataset, rows: SnapshotRows) -> Any:
                 expected=needed,
                 found=", ".join(table.columns),
             )
-    times = {name: table[name].cast(_UTC) for name in times_of_rows}
     kept = [name for name in table.columns if name == KNOWN_AT or not name.startswith("_")]
-    order = sorted(kept, key=lambda name: name != dataset.event_time)  # a stable sort: the event time comes first
-    return connection.create_table(
-        f"keelway_{dataset.name}", table.mutate(**times).select(kept).order_by(order), temp=True
-    )
+    shown = table.mutate(**{name: table[name].cast(_UTC) for name in times_of_rows}).select(kept)
+    if in_order:
+        shown = shown.order_by(sorted(kept, key=lambda name: name != dataset.event_time))  # stable: event time first
+    kind = "TABLE" if in_order else "VIEW"
+    connection.raw_sql(f'CREATE TEMP {kind} "{_table_of(dataset)}" AS {connection.compile(shown)}')
+    return connection.table(_table_of(dataset))
+
+
+def _table_of(dataset: Dataset) -> str:
+    return f"keelway_{dataset.name}"
 
 
 def _shown(table: Any) -> Any:
@@ -281,14 +296,14 @@ def _branch(result: Any, entity: str, as_of: datetime, columns: list[Any]) -> An
     return result.select(result[entity].cast("string").name(ENTITY), _literal(as_of).name(AS_OF), *columns)
 
 
-def _executed(branches: list[Any], *, what: str) -> pa.Table:
+def _executed(branches: list[Any], tables: Tables, *, what: str) -> pa.Table:
     import duckdb
     import ibis
     from ibis.common.exceptions import IbisError
 
+    assert tables.engine is not None
     try:
-        union = functools.reduce(lambda left, right: left.union(right), branches)
-        return union.to_pyarrow()
+        return tables.engine.rows(functools.reduce(lambda left, right: left.union(right), branches))
     except (duckdb.Error, IbisError, ibis.IbisError) as error:
         raise FeatureError(f"{what} cannot be computed", found=str(error).strip()) from error
 
@@ -301,6 +316,8 @@ def _check_one_row_each(rows: pa.Table, *, what: str) -> None:
         raise FeatureError(
             f"{what} returned rows without an entity", expected="an entity in each row", found=f"{missing} rows"
         )
+    if pc.count_distinct(rows[ENTITY]).as_py() == rows.num_rows:  # as in a table of one cut date
+        return
     counted = rows.group_by([ENTITY, AS_OF]).aggregate([([], "count_all")])
     twice = counted.filter(pc.greater(counted["count_all"], 1)).sort_by([(AS_OF, "ascending"), (ENTITY, "ascending")])
     if twice.num_rows:

@@ -28,12 +28,10 @@ def finished(rows: pa.Table, columns: Sequence[FeatureColumn], *, splitting: Seq
         model: The model's name, for errors.
 
     Raises:
-        FeatureError: There is no row, or a value that cannot be stored.
+        FeatureError: There is a value that cannot be stored.
     """
     import pyarrow as pa
 
-    if not rows.num_rows:
-        raise FeatureError(f"The features of {model!r} have no rows", expected="an entity that was known by then")
     for column in columns:
         rows = rows.set_column(rows.column_names.index(column.name), column.name, _values(rows, column, model=model))
     names = [ENTITY, AS_OF, *(column.name for column in columns), *splitting]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from keelway.core import ArtifactStore, Digest, digest_of, in_utc, time_text
 from keelway.errors import ConflictError, MissingRecordError
-from keelway.features.build import build_features, feature_sources, rows_of
+from keelway.features.build import build_features, feature_sources, rows_of, silent
 from keelway.features.names import ENTITY
 from keelway.features.ports import OnlineCut, OnlineRow, OnlineStore, OnlineValue
 from keelway.features.records import FeatureTable, Profile
@@ -44,18 +44,25 @@ class Materialised:
 
 @dataclass(frozen=True, slots=True)
 class MissingShare:
-    """How often a feature has no value: online, and in the newest table that was trained on.
+    """How often a feature has no value, or the value 0: online, and in the newest table that was trained on.
 
     Attributes:
-        online: Share of the entities, in [0, 1].
+        online: Share of the entities that have no value, in [0, 1].
         trained: Share of the training rows, or None where there are none.
         skew: `online - trained`, or None.
+        zeros_online: Share of the entities whose number is 0, which is what many functions give where they found nothing;
+            None for a category, and where the table's profile does not tell.
+        zeros_trained: Share of the training rows, or None.
+        zeros_skew: `zeros_online - zeros_trained`, or None.
     """
 
     feature: str
     online: float
     trained: float | None
     skew: float | None
+    zeros_online: float | None = None
+    zeros_trained: float | None = None
+    zeros_skew: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +72,14 @@ class OnlineStatus:
     Attributes:
         age_s: Seconds from the cut date to now.
         current: Whether the values were computed by the definition as it is now.
+        outdated: Datasets that have a newer version than the values were computed from.
     """
 
     cut: OnlineCut
     age_s: float
     current: bool
     missing: tuple[MissingShare, ...]
+    outdated: tuple[str, ...] = ()
 
 
 def materialise(
@@ -83,8 +92,12 @@ def materialise(
     artifacts: ArtifactStore,
     state: StateStore,
     now: datetime,
+    progress: Callable[[str], None] = silent,
 ) -> Materialised:
     """Let a store hold the features of every entity at a cut date; what is there already is not computed again.
+
+    Args:
+        progress: Called with one line whenever long work moves on.
 
     Raises:
         ConflictError: The store holds a newer cut.
@@ -109,6 +122,7 @@ def materialise(
         artifacts=artifacts,
         state=state,
         now=now,
+        progress=progress,
     )
     cut, rows = _cut_of(table, artifacts=artifacts, state=state, now=now)
     written = store.write(cut, _values(rows, table))
@@ -138,8 +152,18 @@ def online_features(model: Model, entities: Sequence[str], *, store: OnlineStore
     return [found[entity] for entity in entities]
 
 
-def online_status(model: Model, *, store: OnlineStore, state: StateStore, now: datetime) -> OnlineStatus:
-    """Return how fresh a store is, and how often values are missing in it against the newest training.
+def online_status(
+    model: Model,
+    *,
+    store: OnlineStore,
+    state: StateStore,
+    now: datetime,
+    snapshots: Mapping[str, Snapshot] | None = None,
+) -> OnlineStatus:
+    """Return how fresh a store is, and how often values are missing or 0 in it against the newest training.
+
+    Args:
+        snapshots: The newest versions of datasets, by name.
 
     Raises:
         MissingRecordError: The store holds nothing of the model.
@@ -147,13 +171,32 @@ def online_status(model: Model, *, store: OnlineStore, state: StateStore, now: d
     cut = store.cut(model.name)
     if cut is None:
         raise _empty(model)
-    trained = _trained_shares(model, state=state)
-    shares = []
-    for feature in cut.features:
-        share, before = cut.missing[feature.name] / max(cut.rows, 1), trained.get(feature.name)
-        shares.append(MissingShare(feature.name, share, before, None if before is None else share - before))
+    online, trained = _profiles(cut, state=state)
+    shares = tuple(_share(feature.name, cut, online, trained) for feature in cut.features)
     age_s = (in_utc(now) - cut.as_of) / timedelta(seconds=1)
-    return OnlineStatus(cut, age_s, cut.definition == model.data_definition(), tuple(shares))
+    newest = {name: digest_of(each) for name, each in (snapshots or {}).items()}
+    outdated = tuple(sorted(name for name, used in cut.snapshots.items() if newest.get(name, used) != used))
+    return OnlineStatus(cut, age_s, cut.definition == model.data_definition(), shares, outdated)
+
+
+def _share(name: str, cut: OnlineCut, online: Profile | None, trained: Profile | None) -> MissingShare:
+    share = cut.missing[name] / max(cut.rows, 1)
+    before = (
+        None if trained is None or name not in trained.columns else trained.columns[name].nulls / max(trained.rows, 1)
+    )
+    zeros, zeros_before = _zeros(name, online), _zeros(name, trained)
+    return MissingShare(name, share, before, _gap(share, before), zeros, zeros_before, _gap(zeros, zeros_before))
+
+
+def _zeros(name: str, profile: Profile | None) -> float | None:
+    column = profile.columns.get(name) if profile is not None else None
+    if profile is None or column is None or column.sketch is None:  # a category, or a profile of an earlier version
+        return None
+    return column.zeros / max(profile.rows, 1)
+
+
+def _gap(now: float | None, before: float | None) -> float | None:
+    return None if now is None or before is None else now - before
 
 
 def _built_before(
@@ -197,13 +240,13 @@ def _values(rows: pa.Table, table: FeatureTable) -> Iterator[tuple[str, list[Onl
             yield entity, values
 
 
-def _trained_shares(model: Model, *, state: StateStore) -> dict[str, float]:
+def _profiles(cut: OnlineCut, *, state: StateStore) -> tuple[Profile | None, Profile | None]:
+    """Return the profiles of the table behind a cut and of the newest table that was trained on."""
     with state.snapshot() as tx:
-        table = next((each for each in tx.newest(FeatureTable, parent=model.name) if each.label is not None), None)
-        if table is None:
-            return {}
-        profile = tx.get(Profile, table.profile)
-    return {name: column.nulls / max(profile.rows, 1) for name, column in profile.columns.items()}
+        online = tx.find(FeatureTable, cut.table)
+        trained = next((each for each in tx.newest(FeatureTable, parent=cut.model) if each.label is not None), None)
+        found = [None if table is None else tx.by_digest(Profile, table.profile) for table in (online, trained)]
+    return found[0], found[1]
 
 
 def _older(model: Model, as_of: datetime, held: OnlineCut) -> ConflictError:

@@ -102,7 +102,7 @@ def parity(
     chosen, offline = _sampled(table, artifacts, count=entities, seed=seed)
     online = {entity: row.values for entity, row in store.read(model.name, chosen).items()}
     report = ParityReport(model.name, cut.as_of, len(chosen), len(chosen) * len(cut.features), 0, {}, ())
-    with opened(feature_sources(model), rows_in(snapshots(table.snapshots), paths_of)) as tables:
+    with opened(feature_sources(model), rows_in(snapshots(table.snapshots), paths_of), in_order=True) as tables:
         alone = _Alone(model, tables, as_of=cut.as_of, features=cut.features)
         for entity in chosen:
             three = (offline[entity], online.get(entity), alone.values(entity))
@@ -183,7 +183,8 @@ def _query(features: FeatureSet, tables: Tables, as_of: datetime, backend: Any) 
     result = _called(features.function, (*given, _literal(as_of)), what=f"Feature set {features.name!r}")
     columns = _columns_of(features, result)
     rows = _branch(result, features.entity, as_of, [_cast(result, column) for column in columns]).drop(AS_OF)
-    return [column.name for column in columns], str(backend.compile(rows))
+    exact = rows if tables.engine is None else tables.engine.exact(rows)
+    return [column.name for column in columns], str(backend.compile(exact))
 
 
 def _stored(value: Any, feature: FeatureColumn) -> OnlineValue:

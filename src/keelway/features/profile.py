@@ -2,16 +2,16 @@
 
 A number belongs to the first bin whose edge is not below it; the first and the last bin are open, so every number
 belongs somewhere. Edges are the deciles of the data, each once. Of a text its length in characters is counted, of an
-array the mean of its numbers.
+array the mean of its numbers. A profile is exact but for its quantile sketch, which other profiles can be merged with.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from keelway.features.records import ColumnProfile, FeatureColumn, Kind, Profile
+from keelway.features.sketch import sketch_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,18 +65,22 @@ def _numeric(column: pa.ChunkedArray, kind: Kind, reference: ColumnProfile | Non
     import numpy as np
 
     present = column.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
-    values = present[~np.isnan(present)]
+    values = np.sort(present[~np.isnan(present)])
     scale = _scale(values)
     edges = _edges(values, scale) if reference is None else reference.edges
-    bins = np.bincount(np.searchsorted(np.array(edges), values, side="left"), minlength=len(edges) + 1)
+    places = [0, *np.searchsorted(values, np.array(edges), side="right"), len(values)]
     return ColumnProfile(
         kind=kind,
         count=len(values),
         nulls=len(column) - len(values),
         edges=edges,
-        counts=tuple(int(each) for each in bins),
+        counts=tuple(int(each) for each in np.diff(places)),
         mean=float((values / scale).mean() * scale) if len(values) else None,
         std=float((values / scale).std() * scale) if len(values) else None,
+        minimum=float(values[0] + 0.0) if len(values) else None,
+        maximum=float(values[-1] + 0.0) if len(values) else None,
+        zeros=int(np.searchsorted(values, 0.0, side="right") - np.searchsorted(values, 0.0, side="left")),
+        sketch=sketch_of(values),
     )
 
 
@@ -93,22 +97,40 @@ def _edges(values: NDArray[np.float64], scale: float) -> tuple[float, ...]:
 
     if not len(values):
         return ()
-    edges = np.unique(
-        np.quantile(values / scale, DECILES) * scale + 0.0
-    )  # plus zero, so that -0.0 and 0.0 are one edge
+    return whole_bins(np.quantile(values / scale, DECILES) * scale)
+
+
+def whole_bins(deciles: Sequence[float] | NDArray[np.float64]) -> tuple[float, ...]:
+    """Return the edges of bins that begin and end at some numbers, each once."""
+    import numpy as np
+
+    edges = np.unique(np.asarray(deciles) + 0.0)  # plus zero, so that -0.0 and 0.0 are one edge
     if len(edges) == 1:  # almost everything is one number: give it a bin of its own, so that a move either way shows
         edges = np.array([np.nextafter(edges[0], -np.inf), edges[0]])
     return tuple(float(edge) for edge in edges)
 
 
 def _categorical(column: pa.ChunkedArray, reference: ColumnProfile | None) -> ColumnProfile:
-    counted = Counter(value or "" for value in column.to_pylist())
+    import pyarrow.compute as pc
+
+    counted = {each["values"]: each["counts"] for each in pc.value_counts(pc.fill_null(column, "")).to_pylist()}
+    levels = shown_levels(counted, reference)
+    return ColumnProfile(kind="categorical", count=len(column), nulls=counted.get("", 0), levels=levels)
+
+
+def shown_levels(counted: Mapping[str, int], reference: ColumnProfile | None) -> dict[str, int]:
+    """Return the most frequent levels, or those of a reference, and how many values are none of them.
+
+    Args:
+        counted: Level to count; what a profile counted as other levels stays there.
+    """
+    known = [level for level in counted if level != OTHER_LEVELS]
     if reference is None:
-        named = [level for level, _ in sorted(counted.items(), key=lambda each: (-each[1], each[0]))[:MAX_LEVELS]]
+        named = sorted(known, key=lambda level: (-counted[level], level))[:MAX_LEVELS]
     else:
         named = [level for level in reference.levels if level != OTHER_LEVELS]
-    levels = {level: counted[level] for level in named}
-    other = len(column) - sum(levels.values())
+    levels = {level: counted.get(level, 0) for level in named}
+    other = sum(counted.values()) - sum(levels.values())
     if other or (reference is not None and OTHER_LEVELS in reference.levels):
         levels[OTHER_LEVELS] = other
-    return ColumnProfile(kind="categorical", count=len(column), nulls=counted[""], levels=levels)
+    return levels

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from keelway.core import Digest
+from keelway.features.sketch import QuantileSketch
 
 Kind = Literal["numeric", "categorical", "text", "array"]
 Purpose = Literal["training", "scoring"]
@@ -39,6 +40,10 @@ class ColumnProfile:
         levels: Values a category: the most frequent ones by name, all others under `__other__`.
         mean: None where there is no number.
         std: Population standard deviation; None where there is no number.
+        minimum: None where there is no number.
+        maximum: None where there is no number.
+        zeros: How many numbers are 0, which is what many functions give where they found nothing.
+        sketch: Tells any quantile; None for a category, and in profiles of earlier versions.
     """
 
     kind: Kind
@@ -49,6 +54,10 @@ class ColumnProfile:
     levels: dict[str, int] = field(default_factory=dict)
     mean: float | None = None
     std: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    zeros: int = 0
+    sketch: QuantileSketch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,7 @@ class FeatureTable:
         horizon_s: Seconds from a cut date to the end of the label's horizon; 0 without a label or a horizon.
         snapshots: Dataset to digest of the snapshot record the rows were computed from.
         definition: Digest of what the model declares about features and label.
+        cut_profiles: Digests of the `Profile` records of each cut date's rows, in the order of `as_ofs`.
     """
 
     model: str
@@ -89,3 +99,23 @@ class FeatureTable:
     rows: int
     snapshots: dict[str, Digest]
     definition: Digest
+    cut_profiles: tuple[Digest, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CutRows:
+    """The rows of one cut date, kept so that a later table that asks for the same ones need not compute them.
+
+    Attributes:
+        key: Digest of everything the rows depend on; `keelway.features.reuse` says what that is.
+        data: The Parquet artifact, as in a `FeatureTable` of this cut date alone.
+        profile: Digest of the `Profile` record of the features.
+    """
+
+    model: str
+    key: Digest
+    as_of: datetime
+    data: Digest
+    profile: Digest
+    features: tuple[FeatureColumn, ...]
+    rows: int

@@ -38,6 +38,7 @@ class Context:
         principal: Who acts.
         code: The code that executes; a step of a run that was opened with other code is refused.
         run_id: The run, set by the runner.
+        parent: The run that a new run is opened in, or empty.
         root: The folder of the project.
         progress: Takes one line of progress for people.
         studies: Keeps what a search over parameters tried; None where nothing is searched.
@@ -60,6 +61,7 @@ class Context:
     code: CodeState
     root: Path
     run_id: RunId = _NO_RUN
+    parent: str = ""
     progress: Callable[[str], None] = _say_nothing
     studies: Studies | None = None
     personal: Callable[[], PersonalData] | None = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -187,10 +187,16 @@ def _cache_key(started: RunStarted, step: Step, definition: StepDefinition, inpu
         "project": started.code.project_digest,
         "environment": started.code.environment_digest,
         "seed": started.seed,
+        **({"dirty": True} if started.code.dirty and _names_code(definition.output_class()) else {}),
         # What looks at the outside world belongs to its run alone.
         "run": "" if step.cache and definition.cache else step_key(started.run_id, step.name),
     }
     return digest_of(everything)
+
+
+def _names_code(output: type[object]) -> bool:
+    """Say whether a record names its code: it would tell of changed files for ever, also after they were committed."""
+    return "code" in {each.name for each in fields(output)}  # type: ignore[arg-type]  # every output is a record
 
 
 def _arguments(job: _Job, *, tx: Transaction) -> dict[str, object]:

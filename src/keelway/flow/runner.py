@@ -111,6 +111,7 @@ def open_run(
         principal=context.principal,
         started_at=context.wall.now(),
         now=context.now,
+        parent=context.parent,
     )
     with context.state.transaction() as tx:
         tx.insert(started.plan_digest, plan, parent=plan.name, at=context.now)

@@ -13,7 +13,8 @@ from keelway.project import Estimator
 
 if TYPE_CHECKING:
     from keelway.features import FeatureTable
-    from keelway.train.tuning import Tuning
+    from keelway.project import Model
+    from keelway.train.tuning import TrialOrigin, Tuning
 
 
 def search_parameters(
@@ -34,7 +35,7 @@ def search_parameters(
         TrainingError: The metric is unknown, or nothing came of the search.
     """
     from keelway.evaluate import check_metrics, figure_value, greater_is_better
-    from keelway.train.tuning import TrialOrigin, metric_of, record_trials, study_name, tune
+    from keelway.train.tuning import metric_of, record_trials, study_name, tune
 
     declared = ctx.project.model(model)
     searched = declared.estimator(estimator)
@@ -49,10 +50,6 @@ def search_parameters(
     metric = metric_of(declared, search)
     check_metrics(replace(declared, metrics=(metric,)))
     study = study_name(declared, table, estimator=searched, search=search, seed=ctx.seed, code=ctx.code)
-    origin = TrialOrigin(
-        study=study, model=model, estimator=estimator, metric=metric, experiment=ctx.project.name,
-        parent=ctx.run_id, principal=ctx.principal, seed=ctx.seed, code=ctx.code, dataset=digest_of(table),
-    )  # fmt: skip
     try:
         return tune(
             declared,
@@ -71,4 +68,32 @@ def search_parameters(
             progress=ctx.progress,
         )
     finally:  # also of a search that was interrupted or found nothing
+        origin = _origin(study, declared, searched, table, metric=metric, ctx=ctx)
         record_trials(ctx.studies.trials(study), origin, artifacts=ctx.artifacts, state=ctx.state)
+
+
+def _origin(
+    study: str, model: Model, estimator: Estimator, table: FeatureTable, *, metric: str, ctx: Context
+) -> TrialOrigin:
+    """Return what all trials of a study share."""
+    from keelway.features import Profile
+    from keelway.train import signature_text
+    from keelway.train.tracking import typical_row
+    from keelway.train.tuning import TrialOrigin
+
+    with ctx.state.snapshot() as tx:
+        profile = tx.by_digest(Profile, table.profile)
+    return TrialOrigin(
+        study=study,
+        model=model.name,
+        estimator=estimator.name,
+        metric=metric,
+        experiment=ctx.project.name,
+        parent=ctx.run_id,
+        principal=ctx.principal,
+        seed=ctx.seed,
+        code=ctx.code,
+        dataset=digest_of(table),
+        signature_json=signature_text(table.features, model.task),
+        input_example_json=typical_row(table.features, profile),
+    )

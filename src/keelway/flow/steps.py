@@ -79,6 +79,7 @@ def features_step(ctx: Context, *, model: str, snapshots: list[Snapshot], cuts: 
         artifacts=ctx.artifacts,
         state=ctx.state,
         now=cuts.known_until,
+        progress=ctx.progress,
     )
 
 

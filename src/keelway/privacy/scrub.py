@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from keelway.core import memory_duckdb
 from keelway.privacy.shapes import IPV4, Shape, shapes
 
 if TYPE_CHECKING:
@@ -71,11 +72,9 @@ class Scrubber:
         """
         if not lines:
             return []
-        import duckdb
-
         triggers = [shape.trigger for shape in self._shapes]
         flags = ", ".join(f"regexp_matches(line, ${n + 1})" for n in range(len(triggers)))
-        with duckdb.connect() as connection:
+        with memory_duckdb() as connection:
             connection.register("log", _table(range(len(lines)), lines))
             found: dict[str, Any] = connection.execute(
                 _FIRST_PASS, {"any": "|".join(triggers), "ip": _SIMPLE_IPV4}

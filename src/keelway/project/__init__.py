@@ -1,5 +1,6 @@
 """What a user declares, as pure data: datasets, features, labels, models, monitors; and loading it from a repository."""
 
+from keelway.project.card import Card
 from keelway.project.cuts import Cuts
 from keelway.project.dataset import Dataset
 from keelway.project.ensemble import Combination, Ensemble
@@ -17,6 +18,7 @@ from keelway.project.space import Choice, Range
 from keelway.project.split import PredefinedSplit, RandomSplit, Splitting, TimeSplit, split_columns
 
 __all__ = [
+    "Card",
     "Choice",
     "ColumnPreprocessing",
     "Combination",

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from keelway.core import Digest, checked_name, digest_of, plain
 from keelway.errors import ProjectError, UsageError
+from keelway.project.card import Card
 from keelway.project.choice import check_choice
 from keelway.project.cuts import Cuts
 from keelway.project.dataset import Dataset
@@ -48,6 +49,7 @@ class Model:
         evaluation: What a scorecard looks at besides its metrics, and which difference matters.
         search: How parameters of estimators with a space are searched for before training; None trains as declared.
         onnx_tolerance: How far the exported model's probabilities may differ from the trained one's.
+        card: What only people can say of it, for its model card; it changes nothing else.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Model:
     evaluation: Evaluation = field(default_factory=Evaluation, kw_only=True)
     search: Search | None = field(default=None, kw_only=True)
     onnx_tolerance: float = field(default=1e-5, kw_only=True)
+    card: Card = field(default_factory=Card, kw_only=True)
 
     def __post_init__(self) -> None:
         checked_name(self.name, what="model")
@@ -128,7 +131,7 @@ class Model:
         )
 
     def definition(self) -> Digest:
-        """Return the digest of everything declared here, the text of every function included."""
+        """Return the digest of what is declared here but for the card, the text of every function included."""
         return digest_of(
             {
                 "name": self.name,

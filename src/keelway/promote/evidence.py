@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from keelway.core import Evidence, RunStarted, digest_of, plain, time_text
+from keelway.core import DIRTY, Evidence, RunStarted, digest_of, plain, time_text
 from keelway.errors import IntegrityError, MissingRecordError
 from keelway.promote.record import Admission, door, environment_pointer
 
 if TYPE_CHECKING:
-    from keelway.core import ArtifactStore, Digest
-    from keelway.evaluate import Scorecard
+    from keelway.core import ArtifactStore, CodeState, Digest
+    from keelway.evaluate import Fairness, Scorecard
     from keelway.features import FeatureTable
     from keelway.ledger import PublicKey
     from keelway.ledger.ports import Transaction
@@ -72,6 +72,7 @@ def gather_evidence(
         **_score_part(scorecard),
         "champion": {"compared": scorecard.champion, "live": _live(environment, version.model, tx)},
         "training": _training_part(trained),
+        "code": _code_part(trained.code),
         "features": {"definition": table.definition, "names": [column.name for column in version.features]},
         "parity": plain(version.parity),
         "snapshots": _snapshots_part(table, tx, now),
@@ -113,7 +114,13 @@ def _score_part(scorecard: Scorecard) -> dict[str, Any]:
         "trivial": plain(scorecard.trivial),
         "versus_trivial": plain(scorecard.versus_trivial),
         "versus_champion": plain(scorecard.versus_champion),
+        "fairness": {each.column: _fairness_part(each) for each in scorecard.fairness},
     }
+
+
+def _fairness_part(found: Fairness) -> dict[str, Any]:
+    """Return how evenly decisions fell on the groups of one column, without the figures of each group."""
+    return {name: value for name, value in plain(found).items() if name not in ("column", "groups")}
 
 
 def _training_part(trained: TrainedModel) -> dict[str, Any]:
@@ -124,6 +131,18 @@ def _training_part(trained: TrainedModel) -> dict[str, Any]:
         "overlap_days": trained.overlap_days,
         "as_ofs": [time_text(moment) for moment in trained.train_as_ofs],
         "seed": trained.seed,
+    }
+
+
+def _code_part(code: CodeState) -> dict[str, Any]:
+    """Return what was executed; whether files differed from the commit is null where there is no commit."""
+    return {
+        "project": code.project_digest,
+        "environment": code.environment_digest,
+        "lock": code.lock_digest,
+        "commit": code.commit.removesuffix(DIRTY),
+        "dirty": code.dirty if code.commit else None,
+        "difference": code.diff_digest,
     }
 
 

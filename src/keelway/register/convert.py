@@ -42,7 +42,6 @@ def _graph(pipeline: Any, features: Sequence[FeatureColumn]) -> Any:
     from onnx.helper import set_model_props
     from skl2onnx import convert_sklearn
     from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
-    from sklearn.base import is_classifier
 
     exact = _with_exact_thresholds(pipeline)
     texts = _read_by_column(exact, features)
@@ -54,7 +53,7 @@ def _graph(pipeline: Any, features: Sequence[FeatureColumn]) -> Any:
                 exact,
                 name="keelway",
                 initial_types=_inputs(features, sum(each["columns"] for each in texts)),
-                options={id(last): {"zipmap": False}} if is_classifier(last) else None,
+                options=_options(last),
                 target_opset=OPSET,
                 **own_converters(),
             )
@@ -67,6 +66,14 @@ def _graph(pipeline: Any, features: Sequence[FeatureColumn]) -> Any:
     if texts:
         set_model_props(made, {TEXTS: canonical_json(texts).decode()})
     return made
+
+
+def _options(last: Any) -> dict[int, dict[str, Any]] | None:
+    """Return what lets a classifier answer with a matrix; those of our own converters do so by themselves."""
+    from skl2onnx._supported_operators import sklearn_operator_name_map
+    from sklearn.base import is_classifier
+
+    return {id(last): {"zipmap": False}} if is_classifier(last) and type(last) in sklearn_operator_name_map else None
 
 
 def _inputs(features: Sequence[FeatureColumn], text_columns: int) -> list[tuple[str, Any]]:

@@ -13,19 +13,21 @@ from __future__ import annotations
 
 from typing import Any
 
-FLOAT = 1  # onnx.TensorProto.FLOAT
+from keelway.register.boosted import calibrated_scores, convert_boosted_classifier, convert_boosted_numbers
+from keelway.register.networks import convert_network_classifier, convert_network_numbers, network_probabilities
+from keelway.register.nodes import FLOAT, class_shapes, column, constant, input_of, label_of, node, two_classes
 
 
 def own_converters() -> dict[str, Any]:
     """Return the arguments of `convert_sklearn` that replace or add conversions."""
-    from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes as classifier_shapes
     from skl2onnx.common.shape_calculator import calculate_linear_regressor_output_shapes as regressor_shapes
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from sklearn.impute import MissingIndicator
     from sklearn.preprocessing import TargetEncoder
 
-    from keelway.train.stages import ColumnSelector, KnownLevels, To32Bits
+    from keelway.train.networks import NetworkClassifier, NetworkRegressor
+    from keelway.train.stages import BoosterClassifier, BoosterRegressor, ColumnSelector, KnownLevels, To32Bits
 
     matrices = {
         ColumnSelector: _convert_selector,
@@ -34,18 +36,24 @@ def own_converters() -> dict[str, Any]:
         TargetEncoder: _convert_target,
         To32Bits: _convert_narrow,
     }
-    classifiers = {CalibratedClassifierCV: _convert_calibrated, HistGradientBoostingClassifier: _convert_boosted}
+    classifiers = {
+        BoosterClassifier: convert_boosted_classifier,
+        CalibratedClassifierCV: _convert_calibrated,
+        HistGradientBoostingClassifier: _convert_trees,
+        NetworkClassifier: convert_network_classifier,
+    }
+    numbers = {
+        BoosterRegressor: convert_boosted_numbers,
+        HistGradientBoostingRegressor: _convert_tree_numbers,
+        NetworkRegressor: convert_network_numbers,
+    }
     shapes = {kind: _text_shape if kind is KnownLevels else _matrix_shape for kind in matrices}
     return {
-        "custom_conversion_functions": {
-            **matrices,
-            **classifiers,
-            HistGradientBoostingRegressor: _convert_boosted_regressor,
-        },
+        "custom_conversion_functions": {**matrices, **classifiers, **numbers},
         "custom_shape_calculators": {
             **shapes,
-            **dict.fromkeys(classifiers, classifier_shapes),
-            HistGradientBoostingRegressor: regressor_shapes,
+            **dict.fromkeys(classifiers, class_shapes),
+            **dict.fromkeys(numbers, regressor_shapes),
         },
     }
 
@@ -74,30 +82,30 @@ def _text_shape(operator: Any) -> None:
     operator.outputs[0].type = StringTensorType([None, width_of(operator.raw_operator)])
 
 
-def _convert_boosted(scope: Any, operator: Any, container: Any) -> None:
+def _convert_trees(scope: Any, operator: Any, container: Any) -> None:
     from skl2onnx.operator_converters.random_forest import convert_sklearn_random_forest_classifier
 
     convert_sklearn_random_forest_classifier(scope, operator, _IntegerAttributes(container), op_version=3)
 
 
-def _convert_boosted_regressor(scope: Any, operator: Any, container: Any) -> None:
+def _convert_tree_numbers(scope: Any, operator: Any, container: Any) -> None:
     from skl2onnx.operator_converters.random_forest import convert_sklearn_random_forest_regressor_converter
 
     convert_sklearn_random_forest_regressor_converter(scope, operator, _IntegerAttributes(container), op_version=3)
 
 
 def _convert_narrow(scope: Any, operator: Any, container: Any) -> None:
-    _node(scope, container, "Cast", [_input(operator)], output=operator.outputs[0].full_name, to=FLOAT)
+    node(scope, container, "Cast", [input_of(operator)], output=operator.outputs[0].full_name, to=FLOAT)
 
 
 def _convert_indicator(scope: Any, operator: Any, container: Any) -> None:
-    missing = _node(scope, container, "IsNaN", [_input(operator)])
-    _node(scope, container, "Cast", [missing], output=operator.outputs[0].full_name, to=FLOAT)
+    missing = node(scope, container, "IsNaN", [input_of(operator)])
+    node(scope, container, "Cast", [missing], output=operator.outputs[0].full_name, to=FLOAT)
 
 
 def _convert_selector(scope: Any, operator: Any, container: Any) -> None:
-    places = _constant(scope, container, operator.raw_operator.kept_, whole=True)
-    _node(scope, container, "Gather", [_input(operator), places], output=operator.outputs[0].full_name, axis=1)
+    places = constant(scope, container, operator.raw_operator.kept_, whole=True)
+    node(scope, container, "Gather", [input_of(operator), places], output=operator.outputs[0].full_name, axis=1)
 
 
 def _convert_levels(scope: Any, operator: Any, container: Any) -> None:
@@ -105,10 +113,10 @@ def _convert_levels(scope: Any, operator: Any, container: Any) -> None:
     from keelway.train.stages import RARE
 
     columns = [
-        _lookup(scope, container, _column(scope, container, _input(operator), place), levels, levels, RARE)
+        _lookup(scope, container, column(scope, container, input_of(operator), place), levels, levels, RARE)
         for place, levels in enumerate(operator.raw_operator.levels)
     ]
-    _node(scope, container, "Concat", columns, output=operator.outputs[0].full_name, axis=1)
+    node(scope, container, "Concat", columns, output=operator.outputs[0].full_name, axis=1)
 
 
 def _convert_target(scope: Any, operator: Any, container: Any) -> None:
@@ -119,51 +127,40 @@ def _convert_target(scope: Any, operator: Any, container: Any) -> None:
     means = np.atleast_1d(encoder.target_mean_)
     columns = []
     for place, levels in enumerate(encoder.categories_):
-        column = _column(scope, container, _input(operator), place)
+        told = column(scope, container, input_of(operator), place)
         for number, mean in enumerate(means):
             values = [float(value) for value in encoder.encodings_[place * len(means) + number]]
-            columns.append(_lookup(scope, container, column, [str(level) for level in levels], values, float(mean)))
-    _node(scope, container, "Concat", columns, output=operator.outputs[0].full_name, axis=1)
+            columns.append(_lookup(scope, container, told, [str(level) for level in levels], values, float(mean)))
+    node(scope, container, "Concat", columns, output=operator.outputs[0].full_name, axis=1)
 
 
 def _convert_calibrated(scope: Any, operator: Any, container: Any) -> None:
     """Write the mean over the folds' classifiers, each with its calibrators."""
-    from skl2onnx.common.data_types import Int64TensorType
-    from skl2onnx.common.utils_classifier import get_label_classes
-
     model = operator.raw_operator
     shares = [_calibrated_shares(scope, operator, container, each) for each in model.calibrated_classifiers_]
-    total = _node(scope, container, "Sum", shares)
-    count = _constant(scope, container, [float(len(shares))])
+    total = node(scope, container, "Sum", shares)
+    count = constant(scope, container, [float(len(shares))])
     output = operator.outputs[1].full_name
-    _node(scope, container, "Div", [total, count], output=output)
-    best = _node(scope, container, "ArgMax", [output], axis=1, keepdims=0)
-    classes = get_label_classes(scope, model)
-    whole = isinstance(operator.outputs[0].type, Int64TensorType)
-    names = (
-        _constant(scope, container, classes, whole=True) if whole else _constant(scope, container, classes, text=True)
-    )
-    _node(scope, container, "Gather", [names, best], output=operator.outputs[0].full_name, axis=0)
+    node(scope, container, "Div", [total, count], output=output)
+    label_of(scope, operator, container)
 
 
 def _calibrated_shares(scope: Any, operator: Any, container: Any, fitted: Any) -> str:
     """Return the name of one fold's probabilities, which sum to 1 in each row."""
     scores = _scores(scope, operator, container, fitted.estimator)
     if len(fitted.classes) == 2:
-        positive = _calibrate(scope, container, _column(scope, container, scores, 1), fitted.calibrators[0])
-        one = _constant(scope, container, [1.0])
-        negative = _node(scope, container, "Sub", [one, positive])
-        return _node(scope, container, "Concat", [negative, positive], axis=1)
+        positive = _calibrate(scope, container, column(scope, container, scores, 1), fitted.calibrators[0])
+        return two_classes(scope, container, positive)
     columns = [
-        _calibrate(scope, container, _column(scope, container, scores, place), calibrator)
+        _calibrate(scope, container, column(scope, container, scores, place), calibrator)
         for place, calibrator in enumerate(fitted.calibrators)
     ]
-    matrix = _node(scope, container, "Concat", columns, axis=1)
-    axes = _constant(scope, container, [1], whole=True)
-    total = _node(scope, container, "ReduceSum", [matrix, axes], keepdims=1)
-    nothing = _node(scope, container, "Equal", [total, _constant(scope, container, [0.0])])
-    even = _constant(scope, container, [1.0 / len(columns)])
-    return _node(scope, container, "Where", [nothing, even, _node(scope, container, "Div", [matrix, total])])
+    matrix = node(scope, container, "Concat", columns, axis=1)
+    axes = constant(scope, container, [1], whole=True)
+    total = node(scope, container, "ReduceSum", [matrix, axes], keepdims=1)
+    nothing = node(scope, container, "Equal", [total, constant(scope, container, [0.0])])
+    even = constant(scope, container, [1.0 / len(columns)])
+    return node(scope, container, "Where", [nothing, even, node(scope, container, "Div", [matrix, total])])
 
 
 def _scores(scope: Any, operator: Any, container: Any, base: Any) -> str:
@@ -171,6 +168,13 @@ def _scores(scope: Any, operator: Any, container: Any, base: Any) -> str:
     from skl2onnx._supported_operators import sklearn_operator_name_map
     from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
 
+    from keelway.train.networks import NetworkClassifier
+    from keelway.train.stages import BoosterClassifier
+
+    if isinstance(base, BoosterClassifier):
+        return calibrated_scores(scope, container, base, input_of(operator))
+    if isinstance(base, NetworkClassifier):
+        return network_probabilities(scope, container, base, input_of(operator))
     inner = scope.declare_local_operator(sklearn_operator_name_map[type(base)], base)
     inner.inputs = operator.inputs
     if hasattr(base, "decision_function"):
@@ -187,71 +191,32 @@ def _calibrate(scope: Any, container: Any, score: str, calibrator: Any) -> str:
     import numpy as np
 
     if hasattr(calibrator, "a_"):
-        slope, shift = (_constant(scope, container, [-float(each)]) for each in (calibrator.a_, calibrator.b_))
-        line = _node(scope, container, "Add", [_node(scope, container, "Mul", [score, slope]), shift])
-        return _node(scope, container, "Sigmoid", [line])
+        slope, shift = (constant(scope, container, [-float(each)]) for each in (calibrator.a_, calibrator.b_))
+        line = node(scope, container, "Add", [node(scope, container, "Mul", [score, slope]), shift])
+        return node(scope, container, "Sigmoid", [line])
     x, y = (np.asarray(each, dtype=np.float64) for each in (calibrator.X_thresholds_, calibrator.y_thresholds_))
     if len(x) == 1:
-        zero = _node(scope, container, "Mul", [score, _constant(scope, container, [0.0])])
-        return _node(scope, container, "Add", [zero, _constant(scope, container, [float(y[0])])])
+        zero = node(scope, container, "Mul", [score, constant(scope, container, [0.0])])
+        return node(scope, container, "Add", [zero, constant(scope, container, [float(y[0])])])
     # y = y[0] + the sum over all pieces of (how much of the piece lies below the score) * (its rise)
     lengths, rises = (
-        _constant(scope, container, np.diff(x)),
-        _constant(scope, container, np.diff(y), shape=[len(x) - 1, 1]),
+        constant(scope, container, np.diff(x)),
+        constant(scope, container, np.diff(y), shape=[len(x) - 1, 1]),
     )
-    beyond = _node(scope, container, "Sub", [score, _constant(scope, container, x[:-1])])
-    share = _node(scope, container, "Div", [beyond, lengths])
-    bounded = _node(
-        scope, container, "Clip", [share, *(_constant(scope, container, each, shape=[]) for each in ([0.0], [1.0]))]
+    beyond = node(scope, container, "Sub", [score, constant(scope, container, x[:-1])])
+    share = node(scope, container, "Div", [beyond, lengths])
+    bounded = node(
+        scope, container, "Clip", [share, *(constant(scope, container, each, shape=[]) for each in ([0.0], [1.0]))]
     )
-    rise = _node(scope, container, "MatMul", [bounded, rises])
-    return _node(scope, container, "Add", [rise, _constant(scope, container, [float(y[0])])])
+    rise = node(scope, container, "MatMul", [bounded, rises])
+    return node(scope, container, "Add", [rise, constant(scope, container, [float(y[0])])])
 
 
 def _lookup(scope: Any, container: Any, column: str, keys: list[str], values: list[Any], default: Any) -> str:
     """Return the name of a column of looked-up values, texts or numbers."""
     kind = "string" if isinstance(default, str) else "float"
     told = {"keys_strings": keys, f"values_{kind}s": values, f"default_{kind}": default}
-    return _node(scope, container, "LabelEncoder", [column], domain="ai.onnx.ml", version=2, **told)
-
-
-def _column(scope: Any, container: Any, matrix: str, place: int) -> str:
-    return _node(scope, container, "Gather", [matrix, _constant(scope, container, [place], whole=True)], axis=1)
-
-
-def _input(operator: Any) -> str:
-    return str(operator.inputs[0].full_name)
-
-
-def _constant(
-    scope: Any, container: Any, values: Any, *, whole: bool = False, text: bool = False, shape: list[int] | None = None
-) -> str:
-    """Return the name of a new constant: 32-bit numbers, whole numbers or texts."""
-    from onnx import TensorProto
-
-    name = scope.get_unique_variable_name("constant")
-    kind = TensorProto.INT64 if whole else TensorProto.STRING if text else TensorProto.FLOAT
-    listed = [str(each).encode() if text else int(each) if whole else float(each) for each in values]
-    container.add_initializer(name, kind, [len(listed)] if shape is None else shape, listed)
-    return str(name)
-
-
-def _node(
-    scope: Any,
-    container: Any,
-    kind: str,
-    inputs: list[str],
-    *,
-    output: str = "",
-    domain: str = "",
-    version: int | None = None,
-    **attributes: Any,
-) -> str:
-    """Add a node and return the name of its output."""
-    made = output or str(scope.get_unique_variable_name(kind.lower()))
-    name = scope.get_unique_operator_name(kind)
-    container.add_node(kind, inputs, made, op_domain=domain, op_version=version, name=name, **attributes)
-    return made
+    return node(scope, container, "LabelEncoder", [column], domain="ai.onnx.ml", version=2, **told)
 
 
 class _IntegerAttributes:

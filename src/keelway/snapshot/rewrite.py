@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keelway.core import digest_file
+from keelway.core import digest_file, memory_duckdb
 from keelway.errors import EngineError, StorageError
 from keelway.snapshot.manifest import ManifestFile
 from keelway.snapshot.schema import select_rows
@@ -56,8 +56,7 @@ def opened_duckdb(folder: Path, *, threads: int = 0) -> Iterator[duckdb.DuckDBPy
     if threads:
         config["threads"] = threads
     try:
-        with duckdb.connect(config=config) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
+        with memory_duckdb(**config) as connection:
             yield connection
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         raise StorageError("Rows cannot be read or written", found=str(error).splitlines()[0]) from error

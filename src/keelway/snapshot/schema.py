@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keelway.core import memory_duckdb
 from keelway.errors import ContractError, DataError
 
 SQL_TYPES = {
@@ -82,14 +83,11 @@ def ordered(columns: Mapping[str, str]) -> dict[str, str]:
 
 def first_rows(paths: Sequence[Path], columns: Mapping[str, str], limit: int) -> list[dict[str, Any]]:
     """Return the first rows of Parquet files, in their order, as values that JSON can hold; times as text."""
-    import duckdb
-
     texts = ", ".join(
         f"CAST({identifier(name)} AS VARCHAR) AS {identifier(name)}" if kind in _TIMES else identifier(name)
         for name, kind in ordered(columns).items()
     )
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with memory_duckdb() as connection:
         found = connection.sql(f"SELECT {texts} FROM ({select_rows(paths, columns)}) LIMIT {int(limit)}")  # noqa: S608
         return [dict(zip(ordered(columns), row, strict=True)) for row in found.fetchall()]
 

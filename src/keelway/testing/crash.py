@@ -28,8 +28,12 @@ def swept(count: int) -> list[int]:
     >>> swept(10)
     [1, 5, 9, 10]
     """
-    stride = int(os.environ.get(EVERY, STRIDE))
-    return sorted({*range(1, count + 1, stride), count})
+    return sorted({*range(1, count + 1, stride()), count})
+
+
+def stride() -> int:
+    """Return how far apart the instants of a long sweep lie."""
+    return int(os.environ.get(EVERY, STRIDE))
 
 
 class CrashPoint:

@@ -158,7 +158,11 @@ class OnlineStoreConformance:
         whole = [{len(ENTITIES), f"{float(day)} {online_cut(day).as_of}"} for day in range(40)]
         assert all(each in whole for each in seen)
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        max_examples=25,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
     @given(order=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=8))
     def test_whatever_the_order_the_newest_cut_stands(
         self, store: OnlineStore, order: list[tuple[int, int, int]]

@@ -6,9 +6,12 @@ A table stands in its page between `<!-- NAME -->` and `<!-- end of NAME -->`. A
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+DECIMAL = re.compile(r"-?\d+\.\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,22 +25,53 @@ class Page:
     path: Path
     rewrite: bool = False
 
-    def must_tell(self, name: str, text: str) -> None:
+    def must_tell(self, name: str, text: str, *, tolerance: float = 0.0) -> None:
         """Assert that the page holds this text in the block of a name.
+
+        Args:
+            name: The name of the block.
+            text: What was measured.
+            tolerance: How far a number with decimals may lie from what the page says.
 
         Raises:
             AssertionError: The page tells something else, or has no such block.
         """
+        before, told, after = self._around(name)
+        if self.rewrite:
+            self.path.write_text(before + text + after, "utf8")
+            return
+        assert alike(told, text, tolerance=tolerance), (
+            f"{self.path.name} does not tell what was measured; have the test write it"
+        )
+
+    def told(self, name: str) -> str:
+        """Return the text of a block.
+
+        Raises:
+            AssertionError: The page has no such block.
+        """
+        return self._around(name)[1]
+
+    def _around(self, name: str) -> tuple[str, str, str]:
+        """Return what stands before, in and after a block."""
         begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
-        whole = self.path.read_text("utf8")
-        before, found, rest = whole.partition(begin)
+        before, found, rest = self.path.read_text("utf8").partition(begin)
         told, closed, after = rest.partition(end)
         assert found, f"{self.path.name} has no block {name}"
         assert closed, f"{self.path.name} does not close the block {name}"
-        if self.rewrite:
-            self.path.write_text(before + begin + text + end + after, "utf8")
-            return
-        assert told == text, f"{self.path.name} does not tell what was measured; have the test write it"
+        return before + begin, told, end + after
+
+
+def alike(one: str, other: str, *, tolerance: float) -> bool:
+    """Return whether two texts are the same, but for numbers with decimals that lie near each other.
+
+    >>> alike("0.84 of 7 rows", "0.85 of 7 rows", tolerance=0.011), alike("7 rows", "8 rows", tolerance=9)
+    (True, False)
+    """
+    if DECIMAL.sub("#", one) != DECIMAL.sub("#", other):
+        return False
+    pairs = zip(DECIMAL.findall(one), DECIMAL.findall(other), strict=True)
+    return all(left == right or abs(float(left) - float(right)) <= tolerance for left, right in pairs)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -134,7 +134,7 @@ class TrainingWorld:
         """Change what the model declares."""
         self.model = replace(self.model, **changes)
 
-    def fit(self, estimator: Estimator = LOGISTIC, *, seed: int = 7) -> TrainedModel:
+    def fit(self, estimator: Estimator = LOGISTIC, *, seed: int = 7, code: CodeState = CODE) -> TrainedModel:
         """Fit an estimator on the present feature table."""
         return fit(
             self.model,
@@ -145,7 +145,7 @@ class TrainingWorld:
             tracker=self.tracker,
             seed=seed,
             now=NOW,
-            code=CODE,
+            code=code,
         )
 
     def card(self, trained: TrainedModel, champion: Rival | None = None) -> Scorecard:

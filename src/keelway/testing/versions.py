@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from keelway.contract import CheckedBatch, Contract
-from keelway.core import ArtifactKind, ArtifactStore, Digest, PrincipalId, digest_bytes, digest_of
+from keelway.core import ArtifactKind, ArtifactStore, Digest, PrincipalId, digest_bytes, digest_of, memory_duckdb
 from keelway.engines.delta import DeltaTables
 from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.sql import SqlState
@@ -137,10 +137,7 @@ class Versions:
 
     def rows(self, snapshot: Snapshot) -> list[dict[str, Any]]:
         """Return the rows of a version in order, without where they came from."""
-        import duckdb
-
-        with duckdb.connect() as connection:
-            connection.execute("SET TimeZone = 'UTC'")
+        with memory_duckdb() as connection:
             found = connection.sql(SnapshotRows(tuple(self.read(snapshot)), snapshot.columns).sql).to_arrow_table()
         return [dict(row) for row in found.drop_columns(list(PROVENANCE)).to_pylist()]
 

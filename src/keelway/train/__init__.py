@@ -11,6 +11,7 @@ from keelway.train.ports import Tracker
 from keelway.train.predict import predictions
 from keelway.train.preprocess import TextVectors, vectors_from, vectors_told
 from keelway.train.record import TrainedModel
+from keelway.train.shown import signature_text
 from keelway.train.split import Split, forward_split
 from keelway.train.stored import load_pipeline, member_pipelines, trust_type
 
@@ -41,6 +42,7 @@ __all__ = [
     "ordered",
     "parts_of",
     "predictions",
+    "signature_text",
     "training_key",
     "training_rows",
     "trust_type",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from keelway.errors import IntegrityError, MissingExtraError
+from keelway.errors import IntegrityError, MissingExtraError, TrainingError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,14 +25,40 @@ def library_of(estimator: object) -> str:
 
 
 def booster_text(estimator: Any) -> str:
-    """Return what the library writes of a fitted estimator."""
+    """Return what the library writes of a fitted estimator.
+
+    Raises:
+        TrainingError: It was given a parameter that the library does not write down.
+    """
     if library_of(estimator) == "lightgbm":
         return str(estimator.booster_.model_to_string())
+    _check_written(estimator)
     return bytes(estimator.get_booster().save_raw("json")).decode("utf-8")
 
 
-def booster_answers(library: str, text: str, matrix: Any) -> NDArray[np.float64]:
+def _check_written(estimator: Any) -> None:
+    """Refuse a model of XGBoost that would answer otherwise when it is read back."""
+    told = {"missing": estimator.missing, "objective": estimator.objective}
+    expected = {"missing": "nan"}
+    if told["objective"] == "multi:softmax":
+        expected["objective"] = "multi:softprob"
+    if wrong := [name for name, wanted in expected.items() if str(told[name]) != wanted]:
+        raise TrainingError(
+            "A model of XGBoost cannot be stored as it was fitted",
+            expected=", ".join(f"{name}={expected[name]}" for name in wrong),
+            found=", ".join(f"{name}={told[name]}" for name in wrong),
+            fix="Leave the parameter out: missing numbers are imputed before the estimator sees them.",
+        )
+
+
+def booster_answers(library: str, text: str, matrix: Any, *, margins: bool = False) -> NDArray[np.float64]:
     """Return what a stored model answers: numbers, the probability of the second of two classes, or one of each class.
+
+    Args:
+        library: `lightgbm` or `xgboost`.
+        text: What the library wrote.
+        matrix: One row per row.
+        margins: Whether the sums of the trees are wanted, before they become answers.
 
     Raises:
         MissingExtraError: The library is not installed.
@@ -52,7 +78,7 @@ def booster_answers(library: str, text: str, matrix: Any) -> NDArray[np.float64]
             fix=f"pip install 'keelway[{library}]'",
         ) from error
     if library == "lightgbm":
-        return np.asarray(package.Booster(model_str=text).predict(matrix), dtype=np.float64)
+        return np.asarray(package.Booster(model_str=text).predict(matrix, raw_score=margins), dtype=np.float64)
     booster = package.Booster()
     booster.load_model(bytearray(text, "utf-8"))
-    return np.asarray(booster.predict(package.DMatrix(matrix)), dtype=np.float64)
+    return np.asarray(booster.predict(package.DMatrix(matrix), output_margin=margins), dtype=np.float64)

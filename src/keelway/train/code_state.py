@@ -12,7 +12,7 @@ from functools import lru_cache
 from importlib.metadata import distributions
 from pathlib import Path
 
-from keelway.core import DIGEST_PREFIX, CodeState, Digest, digest_file, digest_of
+from keelway.core import DIGEST_PREFIX, DIRTY, CodeState, Digest, digest_file, digest_of
 
 GIT_TIMEOUT_S = 10
 MOST_HASHED_BYTES = 64 << 20
@@ -47,7 +47,7 @@ def code_state(root: Path, project_digest: Digest) -> CodeState:
         project_digest=project_digest,
         environment_digest=environment_digest(),
         commit=commit,
-        diff_digest=_difference(root) if commit.endswith("+dirty") else "",
+        diff_digest=_difference(root) if commit.endswith(DIRTY) else "",
         lock_digest=lock_digest(root),
     )
 
@@ -76,11 +76,16 @@ def _installed(_path: tuple[tuple[str, int], ...]) -> dict[str, str]:
 
 
 def _commit(root: Path) -> str:
-    """Return the commit at `root`, with `+dirty` unless files are known to equal it, or an empty text."""
+    """Return the commit at `root`, with `+dirty` unless files are known to equal it, or an empty text.
+
+    A folder that git ignores is in no commit, whatever repository is around it.
+    """
     head = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     if not head:
         return ""
-    return head if _git(root, "status", "--porcelain", "--", ".") == "" else f"{head}+dirty"
+    if _git(root, "status", "--porcelain", "--", ".") != "":
+        return f"{head}{DIRTY}"
+    return head if _git(root, "rev-parse", "--verify", "--quiet", "HEAD:./") else ""
 
 
 def _difference(root: Path) -> str:

@@ -7,6 +7,7 @@ under its own key, and then learns how their answers go together.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -18,7 +19,6 @@ from keelway.core import (
     CodeState,
     Digest,
     Scalar,
-    canonical_json,
     digest_of,
     plain,
     time_text,
@@ -30,21 +30,20 @@ from keelway.train.ensemble import fitted_ensemble
 from keelway.train.folds import folds
 from keelway.train.frame import encoded, frame_of
 from keelway.train.lesson import Lesson, fitted_pipeline
-from keelway.train.manifest import manifest_bytes
+from keelway.train.manifest import ENSEMBLE_FACTORY, manifest_bytes
 from keelway.train.parts import Parts, parts_of
 from keelway.train.ports import Tracker
 from keelway.train.record import TrainedModel
+from keelway.train.shown import shown_training
 from keelway.train.stored import pipeline_bytes
 from keelway.train.suitable import check_features, class_warnings, level_warnings, suitable_labels
-from keelway.train.tracking.described import typical_row
+from keelway.train.tracking.machine import system_meter
 from keelway.train.tuning.apply import tuned
 from keelway.train.tuning.record import Tuning
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
-
-ENSEMBLE_FACTORY = "keelway.Ensemble"
 
 
 def fit(
@@ -75,17 +74,22 @@ def fit(
         known = tx.find(TrainedModel, key)
     if known is not None:
         return known
-    members: dict[str, Digest] = {}
-    for member in _members(model, estimator):
-        trained = fit(
+    members = {
+        member.name: fit(
             model, feature_table, estimator=member, artifacts=artifacts, state=state, tracker=tracker, seed=seed,
             now=now, code=code, tunings=tunings,
-        )  # fmt: skip
-        members[member.name] = trained.pipeline
+        ).pipeline
+        for member in _members(model, estimator)
+    }  # fmt: skip
+    measured, begun = system_meter(), time.perf_counter()
     trained, profile, told = _learnt(
         model, feature_table, estimator=estimator, members=members, artifacts=artifacts, seed=seed, code=code
     )
-    run = _shown(trained, model.preprocessing, profile, key=key, figures=told, tracker=tracker)
+    seconds = time.perf_counter() - begun
+    run = _shown(
+        trained, model.preprocessing, profile, key=key, figures={**told, **measured()}, seconds=seconds,
+        artifacts=artifacts, tracker=tracker,
+    )  # fmt: skip
     return _recorded(replace(trained, tracking_run=run, studies=studies), profile, key=key, state=state, now=now)
 
 
@@ -108,6 +112,8 @@ def training_key(
             "split": {"kind": type(model.split).__name__, **plain(model.split)},
             "seed": seed,
             **({"studies": dict(studies)} if studies else {}),
+            # The record names its code: what was trained of changed files is trained again once they are committed.
+            **({"dirty": True} if code.dirty else {}),
         }
     )
 
@@ -253,6 +259,8 @@ def _shown(
     *,
     key: Digest,
     figures: dict[str, float],
+    seconds: float,
+    artifacts: ArtifactStore,
     tracker: Tracker,
 ) -> str:
     """Show a training in the tracker and return the run's id."""
@@ -266,16 +274,8 @@ def _shown(
             **preprocessing.flat(),
         },
         metrics=figures,
-        tags={
-            "keelway.key": key,
-            "keelway.project": trained.code.project_digest,
-            "keelway.environment": trained.code.environment_digest,
-            "keelway.commit": trained.code.commit,
-        },
-        dataset_digest=trained.feature_table,
-        signature_json=signature_of(trained),
-        example_json=typical_row(trained.features, profile),
-        artifacts={"pipeline": trained.pipeline, "profile": trained.profile},
+        seconds=seconds,
+        **shown_training(trained, profile, key=key, artifacts=artifacts),
     )
 
 
@@ -289,17 +289,3 @@ def _recorded(
         tx.insert(trained.profile, profile, parent=trained.model, at=now)
         tx.insert(key, trained, parent=trained.model, at=now)
     return trained
-
-
-def signature_of(trained: TrainedModel) -> str:
-    """Return inputs and outputs as JSON, in the layout MLflow's users know."""
-    types: dict[str, dict[str, Any]] = {
-        "numeric": {"type": "double"},
-        "categorical": {"type": "string"},
-        "text": {"type": "string"},
-        "array": {"type": "array", "items": {"type": "float"}},
-    }
-    inputs = [{**types[each.kind], "name": each.name, "required": False} for each in trained.features]
-    names = {"binary": ("probability",), "multiclass": trained.classes, "regression": ("value",)}[trained.task]
-    outputs = [{"name": name, "type": "double", "required": True} for name in names]
-    return canonical_json({"inputs": inputs, "outputs": outputs}).decode()

@@ -55,8 +55,7 @@ def frame_of(columns: Mapping[str, Any], features: Sequence[FeatureColumn]) -> p
             numbers = _arrays(each, values)
             made |= {f"{each.name}[{place}]": numbers[:, place] for place in range(each.length)}
         else:
-            texts = values.to_pylist() if hasattr(values, "to_pylist") else values
-            made[each.name] = pd.Series(["" if item is None else item for item in texts], dtype=object)
+            made[each.name] = pd.Series(_texts(values), dtype=object)
     return pd.DataFrame(made)
 
 
@@ -70,13 +69,12 @@ def labels_of(rows: pa.Table, task: Task = "binary") -> NDArray[Any]:
 
     if "label" not in rows.column_names:
         raise TrainingError("The feature table has no label", expected="a table built for training")
-    values = rows["label"].to_pylist()
-    strange = sorted({repr(value) for value in values if not _fits(value, task)})
+    strange = sorted(repr(value) for value in rows["label"].unique().to_pylist() if not _fits(value, task))
     if strange:
         what = "neither 0 nor 1" if task == "binary" else f"not {EXPECTED[task]}"
         raise TrainingError(f"A label is {what}", expected=EXPECTED[task], found=", ".join(strange[:EXAMPLES]))
     kinds: dict[Task, Any] = {"binary": np.int8, "multiclass": object, "regression": np.float64}
-    return np.asarray(values, dtype=kinds[task])
+    return np.asarray(rows["label"].to_numpy(), dtype=kinds[task])
 
 
 def encoded(labels: NDArray[Any], classes: Sequence[str]) -> NDArray[np.int64]:
@@ -108,6 +106,19 @@ def _numbers(name: str, values: Any) -> NDArray[np.float32]:
         numbers = np.asarray(given, dtype=np.float64).astype(np.float32)
     _check_finite(name, numbers)
     return numbers
+
+
+def _texts(values: Any) -> NDArray[np.object_]:
+    """Return texts, missing ones empty; of a column of Arrow every equal text is one object, which is quick to compare."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    if not hasattr(values, "to_pylist"):
+        return np.array(["" if item is None else item for item in values], dtype=object)
+    whole = values.combine_chunks() if hasattr(values, "combine_chunks") else values
+    coded = pc.fill_null(whole, "").dictionary_encode()
+    texts: NDArray[np.object_] = np.array(coded.dictionary.to_pylist(), dtype=object)[coded.indices.to_numpy()]
+    return texts
 
 
 def _arrays(feature: FeatureColumn, values: Any) -> NDArray[np.float32]:

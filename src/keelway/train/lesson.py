@@ -60,10 +60,10 @@ def fitted_pipeline(lesson: Lesson, estimator: Estimator) -> Any:
     Raises:
         TrainingError: The estimator cannot be used, refuses the rows, or does not converge.
     """
-    import numpy as np
     from sklearn.pipeline import Pipeline
 
     chosen, task = lesson.preprocessing, lesson.task
+    _refuse_one_class(lesson, estimator)
     last = make_estimator(estimator, lesson.seed, task=task, folds=lesson.folds)
     scale = needs_scale(last, chosen)
     first = make_preprocessor(lesson.features, lesson.frame, chosen=chosen, scale=scale, task=task, seed=lesson.seed)
@@ -72,14 +72,16 @@ def fitted_pipeline(lesson: Lesson, estimator: Estimator) -> Any:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
-            matrix = first.fit_transform(lesson.frame, lesson.labels).astype(np.float64)
+            matrix = _prepared(first, lesson)
             if selector is not None:
                 matrix = _selected(selector, matrix, lesson.labels)
                 stages.append(("select", selector))
             last.fit(matrix, lesson.labels)
         except ValueError as error:
             raise TrainingError(
-                f"Estimator {estimator.name!r} cannot be fitted", found=str(error).splitlines()[0]
+                f"Estimator {estimator.name!r} cannot be fitted",
+                found=str(error).splitlines()[0],
+                fix="Correct the estimator's parameters, or choose one that takes such features and labels.",
             ) from error
     _refuse_unfinished(told, estimator)
     if estimator.calibrate is not None:
@@ -96,6 +98,45 @@ def _within(fold: Fold, place: NDArray[np.intp]) -> Fold | None:
     """
     train, validate = (moved[moved >= 0] for moved in (place[fold.train], place[fold.validate]))
     return Fold(train, validate, fold.name) if len(train) and len(validate) else None
+
+
+def _refuse_one_class(lesson: Lesson, estimator: Estimator) -> None:
+    """Refuse rows of one class only, and folds of one class where probabilities are calibrated on them."""
+    import numpy as np
+
+    if lesson.task == "regression":
+        return
+    parts = [("the rows to learn from", lesson.labels)]
+    if estimator.calibrate is not None:
+        parts += [(f"the training rows of fold {fold.name!r}", lesson.labels[fold.train]) for fold in lesson.folds]
+    for what, labels in parts:
+        if len(np.unique(labels)) < 2:
+            raise TrainingError(
+                f"Estimator {estimator.name!r} would learn from rows of one class",
+                expected=f"two classes or more in {what}",
+                found=f"{len(labels)} times {labels[0]}",
+                fix="Declare fewer folds, or neither calibrate nor combine by folds; or start `cuts` earlier.",
+            )
+
+
+def _prepared(first: Any, lesson: Lesson) -> NDArray[np.float64]:
+    """Fit the first stage and return what it makes of the rows, in 64 bits.
+
+    Raises:
+        TrainingError: Scaling makes numbers that do not fit 32 bits.
+    """
+    import numpy as np
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        matrix: NDArray[np.float64] = first.fit_transform(lesson.frame, lesson.labels).astype(np.float64)
+    if not np.isfinite(matrix).all():
+        raise TrainingError(
+            "Numbers are too large to be scaled",
+            expected="features whose squares fit 32 bits, or scale=False",
+            found=f"{int((~np.isfinite(matrix)).any(axis=0).sum())} columns with infinity after preprocessing",
+            fix="Take the logarithm in the feature's function, or declare ColumnPreprocessing(scale=False) for it.",
+        )
+    return matrix
 
 
 def _selected(selector: Any, matrix: NDArray[np.float64], labels: NDArray[Any]) -> NDArray[np.float64]:

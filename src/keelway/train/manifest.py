@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT: Literal["keelway.ensemble/1"] = "keelway.ensemble/1"
+ENSEMBLE_FACTORY = "keelway.Ensemble"
 
 
 @dataclass(frozen=True, slots=True)

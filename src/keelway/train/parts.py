@@ -176,16 +176,17 @@ def _cuts_of(rows: pa.Table, test: NDArray[np.bool_]) -> Split:
 
 
 def _warnings(rows: pa.Table, model: Model, test: NDArray[np.bool_]) -> tuple[str, ...]:
-    timed = ", ".join(source.name for source in model.datasets if not source.is_static)
+    names = [source.name for source in model.datasets if not source.is_static]
+    timed = " and ".join(names) + (" have" if len(names) > 1 else " has")
     found = []
     if isinstance(model.split, RandomSplit):
-        why = f"although {timed} has an event time" if timed else "because the data has no time"
+        why = f"although {timed} an event time" if names else "because the data has no time"
         found.append(
             f"The test rows were drawn at random, {why}: on later data the model may do worse than these figures say."
         )
-    elif timed and isinstance(model.split, PredefinedSplit):
+    elif names and isinstance(model.split, PredefinedSplit):
         found.append(
-            f"The test rows are named by {model.split.column!r}, although {timed} has an event time: on later data the "
+            f"The test rows are named by {model.split.column!r}, although {timed} an event time: on later data the "
             "model may do worse than these figures say."
         )
     shared = _in_both(rows, test)
@@ -196,6 +197,10 @@ def _warnings(rows: pa.Table, model: Model, test: NDArray[np.bool_]) -> tuple[st
 
 def _in_both(rows: pa.Table, test: NDArray[np.bool_]) -> int:
     """Return how many entities stand in both parts."""
+    import pyarrow.compute as pc
+
+    if pc.count_distinct(rows["entity"]).as_py() == rows.num_rows:
+        return 0
     parts = rows.select(["entity"]).append_column("test", [test.astype("int8")])
     both = parts.group_by(["entity", "test"]).aggregate([]).num_rows
     return int(both - rows.group_by("entity").aggregate([]).num_rows)

@@ -5,7 +5,7 @@ The tracker is a mirror. Nothing Keelway decides is read from it, so `NoTracker`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +33,8 @@ class Tracker(Protocol):
         signature_json: str,
         artifacts: Mapping[str, Digest],
         example_json: str = "",
+        files: Callable[[], Mapping[str, Path]] | None = None,
+        seconds: float = 0.0,
     ) -> str:
         """Record one finished training and return the run's id (empty where nothing is kept).
 
@@ -46,6 +48,8 @@ class Tracker(Protocol):
             signature_json: Inputs and outputs as JSON, given by the caller; nothing is inferred.
             artifacts: Role to digest of what the training made.
             example_json: An example of the inputs, in the layout of a pandas frame that is split, or empty.
+            files: Returns name to file of what it left; only asked where something is kept.
+            seconds: How long it took.
         """
         ...
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from keelway.train.boosters import booster_answers
@@ -134,18 +135,11 @@ class BoosterText(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
     Args:
         library: `lightgbm` or `xgboost`.
         text: What the library wrote.
-        classes: The labels of the classes in the order of the probabilities; None for numbers.
     """
 
-    def __init__(self, library: str, text: str, classes: list[Any] | None = None) -> None:
+    def __init__(self, library: str, text: str) -> None:
         self.library = library
         self.text = text
-        self.classes = classes
-
-    @property
-    def classes_(self) -> NDArray[Any]:
-        """The labels of the classes, as a classifier of scikit-learn has them."""
-        return np.asarray(self.classes)
 
     def fit(self, matrix: Any, labels: Any) -> Self:
         """Refuse: what is stored was fitted before."""
@@ -154,17 +148,48 @@ class BoosterText(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
+
+class BoosterRegressor(RegressorMixin, BoosterText):  # type: ignore[misc]
+    """A fitted booster that answers with numbers."""
+
+    def predict(self, matrix: Any) -> NDArray[np.float64]:
+        """Return the number for each row."""
+        return booster_answers(self.library, self.text, matrix)
+
+
+class BoosterClassifier(ClassifierMixin, BoosterText):  # type: ignore[misc]
+    """A fitted booster that answers with probabilities.
+
+    Args:
+        library: `lightgbm` or `xgboost`.
+        text: What the library wrote.
+        classes: The labels of the classes in the order of the probabilities.
+        margins: Whether the library's own estimator has a decision function, which is what a calibration reads then.
+    """
+
+    def __init__(self, library: str, text: str, classes: list[Any], margins: bool = False) -> None:
+        super().__init__(library, text)
+        self.classes = classes
+        self.margins = margins
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The labels of the classes, as a classifier of scikit-learn has them."""
+        return np.asarray(self.classes)
+
     def predict_proba(self, matrix: Any) -> NDArray[np.float64]:
         """Return one probability per class for each row."""
         found = booster_answers(self.library, self.text, matrix)
         return found if found.ndim == 2 else np.column_stack([1 - found, found])
 
+    @available_if(lambda self: self.margins)  # type: ignore[untyped-decorator]
+    def decision_function(self, matrix: Any) -> NDArray[np.float64]:
+        """Return the sums of the trees, before they become probabilities."""
+        return booster_answers(self.library, self.text, matrix, margins=True)
+
     def predict(self, matrix: Any) -> NDArray[Any]:
-        """Return the number for each row, or the most probable class."""
-        if self.classes is None:
-            return booster_answers(self.library, self.text, matrix)
-        best = self.predict_proba(matrix).argmax(axis=1)
-        named: NDArray[Any] = self.classes_[best]
+        """Return the most probable class."""
+        named: NDArray[Any] = self.classes_[self.predict_proba(matrix).argmax(axis=1)]
         return named
 
 

@@ -6,6 +6,7 @@ code. A model of LightGBM or XGBoost is kept in its library's own text form. An 
 
 from __future__ import annotations
 
+import copy
 import zipfile
 from typing import Any
 
@@ -13,7 +14,7 @@ from keelway.core import ArtifactStore, Digest
 from keelway.errors import IntegrityError, TrainingError, UsageError
 from keelway.train.boosters import booster_text, library_of
 from keelway.train.manifest import is_manifest, loaded, read_manifest
-from keelway.train.same_bytes import same_bytes
+from keelway.train.same_bytes import archive_of
 
 TRUSTED_TYPES = frozenset(
     {
@@ -30,7 +31,10 @@ TRUSTED_TYPES = frozenset(
         "sklearn.compose._column_transformer._RemainderColsList",
         "sklearn.model_selection._split.KFold",
         "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-        "keelway.train.stages.BoosterText",
+        "keelway.train.networks.NetworkClassifier",
+        "keelway.train.networks.NetworkRegressor",
+        "keelway.train.stages.BoosterClassifier",
+        "keelway.train.stages.BoosterRegressor",
         "keelway.train.stages.ColumnSelector",
         "keelway.train.stages.KnownLevels",
         "keelway.train.stages.TextColumns",
@@ -69,9 +73,7 @@ def pipeline_bytes(pipeline: Any) -> bytes:
     Raises:
         TrainingError: It holds types that `load_pipeline` would refuse.
     """
-    import skops.io
-
-    data = same_bytes(skops.io.dumps(_without_objects(pipeline), compression=zipfile.ZIP_STORED))
+    data = archive_of(_without_objects(pipeline))
     if strange := _strange_types(data):
         raise TrainingError(
             f"{type(pipeline[-1]).__name__} cannot be stored without code",
@@ -125,17 +127,30 @@ def _pipeline(data: bytes) -> Any:
 
 
 def _without_objects(pipeline: Any) -> Any:
-    """Return a pipeline whose last stage is written in its library's own text form where that is not scikit-learn's."""
-    library = library_of(pipeline[-1])
-    if not library:
-        return pipeline
+    """Return a pipeline whose models of LightGBM and XGBoost are written in their library's own text form."""
     from sklearn.pipeline import Pipeline
 
-    from keelway.train.stages import BoosterText
-
     *stages, (name, last) = pipeline.steps
-    classes = [each.item() if hasattr(each, "item") else each for each in getattr(last, "classes_", ())]
-    return Pipeline([*stages, (name, BoosterText(library, booster_text(last), classes or None))])
+    if library_of(last):
+        return Pipeline([*stages, (name, _as_text(last))])
+    if not library_of(getattr(last, "estimator", None)) or not hasattr(last, "calibrated_classifiers_"):
+        return pipeline
+    written = copy.deepcopy(last)
+    for each in written.calibrated_classifiers_:
+        each.estimator = _as_text(each.estimator)
+    written.estimator = written.calibrated_classifiers_[0].estimator  # the unfitted one, which nothing asks any more
+    return Pipeline([*stages, (name, written)])
+
+
+def _as_text(fitted: Any) -> Any:
+    """Return a fitted model of LightGBM or XGBoost as text."""
+    from keelway.train.stages import BoosterClassifier, BoosterRegressor
+
+    library, text = library_of(fitted), booster_text(fitted)
+    classes = [each.item() if hasattr(each, "item") else each for each in getattr(fitted, "classes_", ())]
+    if not classes:
+        return BoosterRegressor(library, text)
+    return BoosterClassifier(library, text, classes, margins=hasattr(fitted, "decision_function"))
 
 
 def _strange_types(data: bytes) -> list[str]:

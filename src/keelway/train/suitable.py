@@ -55,7 +55,7 @@ def suitable_labels(rows: pa.Table, model: Model) -> NDArray[Any]:
 
 
 def check_features(rows: pa.Table, features: Sequence[FeatureColumn]) -> None:
-    """Refuse rows without any feature, or with one that has no value at all.
+    """Refuse rows without any feature, with one that has no value at all, or with two of one name.
 
     Raises:
         TrainingError: It is so.
@@ -63,7 +63,13 @@ def check_features(rows: pa.Table, features: Sequence[FeatureColumn]) -> None:
     import pyarrow.compute as pc
 
     if not features:
-        raise TrainingError("There is no feature to learn from", expected="one or more features")
+        raise TrainingError(
+            "There is no feature to learn from",
+            expected="one or more features",
+            found="none",
+            fix="Return one from a feature function; a column that splits or groups the rows is no feature.",
+        )
+    _check_names(features)
     for each in ordered(features):
         values = rows[each.name]
         if each.kind == "numeric":
@@ -79,6 +85,22 @@ def check_features(rows: pa.Table, features: Sequence[FeatureColumn]) -> None:
                 found=f"{missing} {'nulls' if each.kind == 'numeric' else 'empty texts'}",
                 fix="Remove the feature, or check the column it is made from.",
             )
+
+
+def _check_names(features: Sequence[FeatureColumn]) -> None:
+    """Refuse two columns of one name; an array stands in a column for each of its places, such as `ink[0]`."""
+    names = [
+        name
+        for each in features
+        for name in ([f"{each.name}[{place}]" for place in range(each.length)] if each.kind == "array" else [each.name])
+    ]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise TrainingError(
+            "Two features have one name",
+            expected="each name once; an array `ink` takes `ink[0]`, `ink[1]` and so on",
+            found=f"{_shown(twice)} twice",
+            fix="Rename one of them in its feature function.",
+        )
 
 
 def class_warnings(labels: NDArray[Any], tested: pa.Table, model: Model) -> tuple[str, ...]:

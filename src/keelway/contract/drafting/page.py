@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from html import escape
 
 from keelway.contract.change.rules import rule_text
 from keelway.contract.contract import Column, Contract, PiiClass, Rule
+from keelway.core import html_facts, html_list, html_page, html_table
 
-STYLE = """
-:root { color-scheme: light dark; --line: #8886; --soft: #8881; --strong: #0b5394; }
-@media (prefers-color-scheme: dark) { :root { --strong: #9cc4f2; } }
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 1.5rem; }
-h1 { font-size: 1.7rem; margin: 0 0 .25rem; }
-h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; border-bottom: 1px solid var(--line); }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.5rem; margin: 1rem 0; }
-dt { font-weight: 600; }
-dd { margin: 0; }
-.wide { overflow-x: auto; }
-.wide:focus-visible, summary:focus-visible { outline: 3px solid var(--strong); }
-table { border-collapse: collapse; width: 100%; }
-caption { text-align: left; padding: .3rem 0; }
-th, td { text-align: left; vertical-align: top; padding: .4rem .7rem; border-bottom: 1px solid var(--line); }
-thead th { background: var(--soft); }
-ul { margin: 0; padding-left: 1.1rem; }
-code, pre { font: .9rem/1.45 ui-monospace, monospace; overflow-wrap: anywhere; }
-pre { background: var(--soft); padding: 1rem; overflow-x: auto; white-space: pre; }
-.tag { border: 1px solid var(--strong); color: var(--strong); border-radius: .7rem; padding: 0 .5rem; }
-.tag { display: inline-block; font-weight: 400; white-space: nowrap; }
-"""
 PII_WORDS = {
     PiiClass.SUBJECT: "names the person: kept as a token, erasure is asked for by it",
     PiiClass.DIRECT: "names a person by itself: kept as a token",
@@ -47,28 +27,16 @@ KIND_WORDS = {
 def contract_page(contract: Contract) -> str:
     """Return a contract as an HTML page."""
     title = f"Data contract of {contract.dataset}"
-    parts = [
-        f"<h1>{escape(title)}</h1>",
-        _facts(contract),
-        _columns(contract),
-        _rules(contract),
-        _people(contract),
-        f"<h2>As it is written</h2>\n<details><summary>ODCS YAML</summary>\n<pre>{escape(contract.text)}</pre></details>",
-    ]
-    policy = "default-src 'none'; style-src 'unsafe-inline'"
-    return "\n".join(
+    written = f"<details><summary>ODCS YAML</summary>\n<pre>{escape(contract.text)}</pre></details>"
+    return html_page(
+        title,
         [
-            "<!doctype html>",
-            '<html lang="en">',
-            '<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
-            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-            f"<title>{escape(title)}</title>",
-            f"<style>{STYLE}</style></head>",
-            "<body><main>",
-            *(part for part in parts if part),
-            "</main></body></html>",
-            "",
-        ]
+            _facts(contract),
+            _columns(contract),
+            _rules(contract),
+            _people(contract),
+            f"<h2>As it is written</h2>\n{written}",
+        ],
     )
 
 
@@ -91,7 +59,7 @@ def _facts(contract: Contract) -> str:
         ("Loading stops", _stop(contract.stop_at_quarantined_share)),
         ("Digest", contract.source),
     ]  # fmt: skip
-    return "<dl>\n" + "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts) + "\n</dl>"
+    return html_facts(facts)
 
 
 def _stop(share: float) -> str:
@@ -111,14 +79,14 @@ def _columns(contract: Contract) -> str:
             _tagged(column),
             escape(KIND_WORDS.get(column.kind, column.kind)),
             "yes" if column.required else "no",
-            _list(rule_text(rule) for rule in contract.rules if rule.columns == (column.name,) and _asks(rule)),
-            _list(_repairs(column)),
+            html_list(rule_text(rule) for rule in contract.rules if rule.columns == (column.name,) and _asks(rule)),
+            html_list(_repairs(column)),
         ]
         for column in contract.columns
     ]
     caption = "Each column in the order of the versions"
     heads = ("Column", "Type", "Required", "Rules", "Repairs that are allowed")
-    return "<h2>Columns</h2>\n" + _table(caption, heads, rows)
+    return "<h2>Columns</h2>\n" + html_table(caption, heads, rows)
 
 
 def _asks(rule: Rule) -> bool:
@@ -163,7 +131,7 @@ def _rules(contract: Contract) -> str:
         [escape(", ".join(rule.columns) or "the batch"), escape(rule_text(rule)), escape(rule.reason)] for rule in rules
     ]
     heads = ("About", "Rule", "What is told")
-    return "<h2>Rules of the whole</h2>\n" + _table("Rules over several columns or a whole batch", heads, rows)
+    return "<h2>Rules of the whole</h2>\n" + html_table("Rules over several columns or a whole batch", heads, rows)
 
 
 def _people(contract: Contract) -> str:
@@ -173,21 +141,6 @@ def _people(contract: Contract) -> str:
     ]
     if not rows:
         return ""
-    return "<h2>People</h2>\n" + _table("Columns that name a person", ("Column", "What becomes of it", "Token"), rows)
-
-
-def _list(texts: Iterable[str]) -> str:
-    items = [f"<li>{escape(text)}</li>" for text in texts]
-    return f"<ul>{''.join(items)}</ul>" if items else ""
-
-
-def _table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of cells that are HTML already; the first cell of each row names it."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
-    body = "\n".join(
-        f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>' for row in rows
-    )
-    return (
-        f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table>\n'
-        f"<caption>{escape(caption)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+    return "<h2>People</h2>\n" + html_table(
+        "Columns that name a person", ("Column", "What becomes of it", "Token"), rows
     )

@@ -324,15 +324,17 @@ def sniff_delimiter(text: str) -> tuple[str, str]:
     (';', '"')
     """
     head = list(islice(io.StringIO(text, newline=""), SNIFFED_LINES))
-    best, chosen = (0.0, 0, 0), (",", '"')
+    best, chosen = (0.0, False, 0, 0), (",", '"')
     for rank, quote in enumerate(QUOTES):
         if quote == "'" and not any(f"'{edge}" in line for line in head for edge in DELIMITERS):
             continue
         for delimiter in DELIMITERS:
-            counts = Counter(len(record) for record in _records(head, delimiter, quote) if record)
-            width, lines = counts.most_common(1)[0] if counts else (1, 0)
-            records = max(1, sum(counts.values()), MULTILINE * len(head))
-            score = (round(lines / records, 2) * (width > 1), width, -rank)
-            if (score[0], score[2], score[1]) > (best[0], best[2], best[1]):
+            widths = [len(record) for record in _records(head, delimiter, quote) if record]
+            width, lines = Counter(widths).most_common(1)[0] if widths else (1, 0)
+            records = max(1, len(widths), MULTILINE * len(head))
+            alike = round(lines / records, 2) * (width > 1)
+            headed = widths[:1] == [width]  # a time holds as many colons in each row, and a header none
+            score = (alike, headed, -rank, width)
+            if score > best:
                 best, chosen = score, (delimiter, quote)
     return chosen

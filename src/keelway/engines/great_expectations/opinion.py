@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelway.contract import Contract, Rule, RuleKind, violations
+from keelway.core import memory_duckdb
 from keelway.engines.great_expectations.suite import UnaskedRule, plan_of, quiet_import, suite_of
 from keelway.errors import EngineError
 
@@ -191,7 +192,6 @@ def _count(result: Any, rule: Rule) -> int:
 
 def _ours(contract: Contract, rows: pa.Table, rules: Sequence[Rule]) -> dict[str, int]:
     """Return how many rows break each rule by Keelway's own expressions, in one pass."""
-    import duckdb
     import ibis
 
     found = {rule.reason: _outside(rule, rows.num_rows) for rule in rules if rule.kind is RuleKind.ROW_COUNT}
@@ -203,8 +203,7 @@ def _ours(contract: Contract, rows: pa.Table, rules: Sequence[Rule]) -> dict[str
     tests |= {rule.reason: _repeated(table, rule.columns) for rule in rules if rule.kind is RuleKind.UNIQUE}
     marked = table.select(**{f"_v{at}": tests[reason] for at, reason in enumerate(asked)})
     query = marked.aggregate(**{name: marked[name].fill_null(False).sum() for name in marked.columns})
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with memory_duckdb() as connection:
         connection.register("held", rows)
         (counts,) = connection.execute(str(ibis.to_sql(query, dialect="duckdb"))).fetchall()
     return found | {reason: int(count or 0) for reason, count in zip(asked, counts, strict=True)}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelway.contract import NOTHING, Against, Contract, Findings, PiiClass, QuarantinedRow, Tokenizer, format_of
+from keelway.core import memory_duckdb
 from keelway.engines.local.checking import outcome
 from keelway.engines.local.checking.batch_rules import ask_batch_rules
 from keelway.engines.local.checking.judging import Judgement, judgement
@@ -143,17 +144,15 @@ def _connected(
     job: _CheckJob, layouts: Sequence[Layout], *, threads: int, memory_limit: str
 ) -> duckdb.DuckDBPyConnection:
     """Return a connection that can read nothing but the files of this check: a contract may hold SQL."""
-    import duckdb
-
     config: dict[str, Any] = {"memory_limit": memory_limit, "temp_directory": str(job.folder / "spill")}
     if threads:
         config["threads"] = threads
-    connection = duckdb.connect(config=config)
+    connection = memory_duckdb(**config)
     paths = [layout.path for layout in layouts]
     paths += [*job.against.previous, *(path for found in job.against.references.values() for path in found)]
     connection.execute(f"SET allowed_paths = [{listed(tuple(str(path) for path in paths))}]")
     connection.execute(f"SET allowed_directories = [{listed((str(job.folder),))}]")
-    connection.execute("SET TimeZone = 'UTC'; SET enable_external_access = false")
+    connection.execute("SET enable_external_access = false")
     return connection
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,8 @@ class NoTracker:
         signature_json: str,
         artifacts: Mapping[str, Digest],
         example_json: str = "",
+        files: Callable[[], Mapping[str, Path]] | None = None,
+        seconds: float = 0.0,
     ) -> str:
         """Keep nothing."""
         return ""

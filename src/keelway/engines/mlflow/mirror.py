@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from keelway.core import Digest, Scalar, canonical_json, time_text
+from keelway.core import DIRTY, Digest, Scalar, canonical_json, time_text
 
 if TYPE_CHECKING:
     from keelway.train.tracking import MetricPoint, TrackedRun
@@ -32,6 +32,8 @@ all of them."""
 TEXTS_AT_ONCE = 100
 MOST_CHILDREN = 1000
 _REFUSED = re.compile(r"[^/\w.\- :]")
+_SOURCE = {"plan": "keelway run", "trial": "keelway tune"}
+"""What stands for the file that was executed where the project was."""
 _STATUS = {"succeeded": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 T = TypeVar("T")
 
@@ -63,7 +65,7 @@ def mirror_run(
         requirements=run.requirements,
     )
     for name, path in files.items():
-        _log_file(client, made, name, path)
+        log_file(client, made, name, path)
     _link_family(client, experiment, run, made)
     client.set_terminated(made, _STATUS[run.status], int(run.ended_at.timestamp() * 1000))
     client.set_tag(made, STATE_TAG, WHOLE)
@@ -104,7 +106,8 @@ def log_dataset(client: Any, run: str, *, name: str, digest: Digest, signature_j
 
 def log_model(client: Any, run: str, *, signature_json: str, example_json: str, requirements: Sequence[str]) -> None:
     """Lay out what MLflow knows of a model: signature, input example and requirements, all given and none inferred."""
-    client.log_text(run, "\n".join(requirements) + "\n", "model/requirements.txt")
+    if requirements:
+        client.log_text(run, "\n".join(requirements) + "\n", "model/requirements.txt")
     signature = json.loads(signature_json or "{}")
     if not signature:
         return
@@ -184,7 +187,7 @@ def thinned(course: Sequence[T]) -> Sequence[T]:
 
 def _tags(run: TrackedRun) -> dict[str, str]:
     machine = {"system": run.machine.system, "processor": run.machine.processor, "python": run.machine.python}
-    commit = run.code.commit.removesuffix("+dirty")
+    commit = run.code.commit.removesuffix(DIRTY)
     told = {
         "keelway.kind": run.kind,
         "keelway.seed": str(run.seed),
@@ -194,8 +197,8 @@ def _tags(run: TrackedRun) -> dict[str, str]:
         "keelway.project": run.code.project_digest,
         "keelway.environment": run.code.environment_digest,
         "keelway.lock": run.code.lock_digest,
-        "keelway.machine": canonical_json({**machine, "cpus": run.machine.cpus}).decode(),
-        "keelway.libraries": canonical_json(run.machine.libraries).decode(),
+        "keelway.machine": canonical_json({**machine, "cpus": run.machine.cpus}).decode() if run.machine.cpus else "",
+        "keelway.libraries": canonical_json(run.machine.libraries).decode() if run.machine.cpus else "",
         "keelway.dataset": run.dataset,
         "keelway.journal": run.journal,
         "keelway.points": str(run.points),
@@ -204,8 +207,8 @@ def _tags(run: TrackedRun) -> dict[str, str]:
         "keelway.not_finite": ", ".join(f"{name}={value}" for name, value in run.not_finite.items()),
         PARENT_TAG: run.parent,
         "estimator_class": run.estimator,
-        "mlflow.source.name": " ".join(run.script) or "notebook",
-        "mlflow.source.type": "LOCAL" if run.script else "NOTEBOOK",
+        "mlflow.source.name": " ".join(run.script) or _SOURCE.get(run.kind, "notebook"),
+        "mlflow.source.type": "LOCAL" if run.kind in _SOURCE or (run.script and run.kind != "notebook") else "NOTEBOOK",
         "mlflow.source.git.commit": commit,
         "keelway.ended": time_text(run.ended_at),
     }
@@ -222,7 +225,7 @@ def _link_family(client: Any, experiment: str, run: TrackedRun, made: str) -> No
         client.set_tag(child.info.run_id, "mlflow.parentRunId", made)
 
 
-def _log_file(client: Any, run: str, name: str, path: Path) -> None:
+def log_file(client: Any, run: str, name: str, path: Path) -> None:
     """Log a file under its own name; in the store it is called by its digest."""
     folder, _, base = plain_name(name).rpartition("/")
     with tempfile.TemporaryDirectory(prefix="keelway-mirror-") as scratch:

@@ -11,13 +11,14 @@ import contextlib
 import logging
 import os
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelway.core import Digest, Scalar
-from keelway.engines.mlflow.mirror import KEY_TAG, log_all, log_dataset, log_model, metrics_now, mirror_run
+from keelway.engines.mlflow.mirror import KEY_TAG, log_all, log_dataset, log_file, log_model, metrics_now, mirror_run
 from keelway.errors import EngineError, MissingExtraError, MissingRecordError
 from keelway.train.tracking import requirements
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 NUMBER_TAG = "keelway.version"
 SQLITE = "sqlite:///"
 _QUIET = ("alembic", "mlflow.store.db.utils", "mlflow.store.tracking.sqlalchemy_store", "mlflow.tracking")
+_turn = threading.RLock()
+"""One thread of a process at a time: silencing warnings does not bear a second one beside it."""
 _OFF = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 
 
@@ -42,7 +45,6 @@ class MlflowTracker:
     def __init__(self, uri: str, *, artifact_root: Path | None = None) -> None:
         self._uri = uri
         self._artifact_root = artifact_root
-        self._lock = threading.RLock()
         self._opened: Any = None
 
     def record_training(
@@ -57,6 +59,8 @@ class MlflowTracker:
         signature_json: str,
         artifacts: Mapping[str, Digest],
         example_json: str = "",
+        files: Callable[[], Mapping[str, Path]] | None = None,
+        seconds: float = 0.0,
     ) -> str:
         """Record one finished training, or return the run that has its key."""
         with self._client() as client:
@@ -70,13 +74,16 @@ class MlflowTracker:
                 **{f"keelway.artifact.{role}": digest for role, digest in artifacts.items()},
             }
             key = texts.pop(KEY_TAG, "")
-            made: str = client.create_run(place, run_name=name).info.run_id
+            ended = int(time.time() * 1000)
+            made: str = client.create_run(place, start_time=ended - int(seconds * 1000), run_name=name).info.run_id
             log_all(client, made, metrics=metrics_now(metrics), parameters=parameters, tags=texts)
             log_dataset(client, made, name="feature_table", digest=dataset_digest, signature_json=signature_json)
             log_model(
                 client, made, signature_json=signature_json, example_json=example_json, requirements=requirements()
             )
-            client.set_terminated(made, "FINISHED")
+            for role, path in (files() if files else {}).items():
+                log_file(client, made, role, path)
+            client.set_terminated(made, "FINISHED", ended)
             if key:  # last, so that a run cut short is never taken for a whole one
                 client.set_tag(made, KEY_TAG, key)
             return made
@@ -131,7 +138,7 @@ class MlflowTracker:
     @contextlib.contextmanager
     def _client(self) -> Iterator[Any]:
         """Lend MLflow's client; its warnings are silenced and its errors translated."""
-        with self._lock, warnings.catch_warnings():
+        with _turn, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if self._opened is None:
                 self._opened = _open(self._uri)

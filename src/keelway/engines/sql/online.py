@@ -17,10 +17,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from keelway.errors import EngineError, FeatureError, IntegrityError, KeelwayError, StorageError
-from keelway.features import OnlineCut, OnlineRow, OnlineValue
+from keelway.errors import EngineError, IntegrityError, KeelwayError, StorageError
+from keelway.features import (
+    UNREADABLE,
+    OnlineCut,
+    OnlineRow,
+    OnlineValue,
+    check_rows,
+    cut_bytes,
+    cut_of_bytes,
+    entity_twice,
+    row_bytes,
+    row_of_bytes,
+)
 
 if TYPE_CHECKING:
     from keelway.features import OnlineStore
@@ -36,15 +45,16 @@ INSERT INTO numbers SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM numbers);
 CREATE TABLE IF NOT EXISTS features (
     number INTEGER NOT NULL, entity TEXT NOT NULL, vals BLOB NOT NULL, PRIMARY KEY (number, entity)) WITHOUT ROWID;
 """
+_ROWS = (
+    "SELECT number, entity, vals FROM features "
+    "WHERE number = (SELECT number FROM cuts WHERE model = ?) AND entity IN ({})"
+)
 _PRAGMAS = (
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",  # a cut lost to a power cut is written again from its feature table
     "PRAGMA cache_size = -65536",
 )
-_encode = msgspec.msgpack.Encoder().encode
-_decode_values = msgspec.msgpack.Decoder(list[float | str | list[float] | None]).decode
-_decode_cut = msgspec.msgpack.Decoder(OnlineCut).decode
 
 
 class SqliteOnlineStore:
@@ -65,12 +75,12 @@ class SqliteOnlineStore:
         """Put a cut in the place of the model's older one, and return whether it was."""
         with self._connected() as connection, _transaction(connection, "BEGIN IMMEDIATE"):
             held = connection.execute("SELECT number, cut FROM cuts WHERE model = ?", (cut.model,)).fetchone()
-            if held is not None and not cut.replaces(_decode_cut(held[1])):
+            if held is not None and not cut.replaces(cut_of_bytes(held[1])):
                 return False
             connection.execute("UPDATE numbers SET last = last + 1")
             (number,) = connection.execute("SELECT last FROM numbers").fetchone()
             _insert(connection, number, cut, rows)
-            connection.execute("INSERT OR REPLACE INTO cuts VALUES (?, ?, ?)", (cut.model, number, _encode(cut)))
+            connection.execute("INSERT OR REPLACE INTO cuts VALUES (?, ?, ?)", (cut.model, number, cut_bytes(cut)))
             if held is not None:
                 connection.execute("DELETE FROM features WHERE number = ?", (held[0],))
         return True
@@ -78,28 +88,16 @@ class SqliteOnlineStore:
     def cut(self, model: str) -> OnlineCut | None:
         """Return what is held of a model, or None."""
         with self._connected() as connection:
-            found = self._cut(connection, model)
-        return None if found is None else found[1]
+            return self._cut(connection, model)
 
     def read(self, model: str, entities: Sequence[str]) -> dict[str, OnlineRow]:
         """Return the rows of those entities that have one, all of the same cut."""
-        with self._connected() as connection, _transaction(connection, "BEGIN"):
-            found = self._cut(connection, model)
-            if found is None:
-                return {}
-            number, cut = found
-            held: list[tuple[str, bytes]] = []
-            for start in range(0, len(entities), CHUNK):
-                part = entities[start : start + CHUNK]
-                query = (
-                    f"SELECT entity, vals FROM features WHERE number = ? AND entity IN ({','.join('?' * len(part))})"  # noqa: S608
-                )
-                held += connection.execute(query, (number, *part)).fetchall()
-        names = [feature.name for feature in cut.features]
-        return {
-            entity: OnlineRow(entity, cut.as_of, cut.definition, dict(zip(names, _decode_values(values), strict=True)))
-            for entity, values in held
-        }
+        with self._connected() as connection:
+            while held := self._rows(connection, model, entities):
+                cut = self._numbered(connection, held[0][0])
+                if cut is not None:
+                    return {entity: row_of_bytes(cut, entity, values) for _, entity, values in held}
+        return {}
 
     def close(self) -> None:
         """Release files and connections; those of a parent process are left to it."""
@@ -110,19 +108,29 @@ class SqliteOnlineStore:
             self._opened = []
             self._own = threading.local()
 
-    def _cut(self, connection: sqlite3.Connection, model: str) -> tuple[int, OnlineCut] | None:
-        row = connection.execute("SELECT number FROM cuts WHERE model = ?", (model,)).fetchone()
-        if row is None:
-            return None
-        number = int(row[0])
-        known = self._known.get(number)  # a number stands for one cut for ever
-        if known is None:
+    def _rows(
+        self, connection: sqlite3.Connection, model: str, entities: Sequence[str]
+    ) -> list[tuple[int, str, bytes]]:
+        """Return the number of the standing cut with each row of it; one statement sees one cut."""
+        if len(entities) <= CHUNK:
+            marks = ",".join("?" * len(entities))
+            return connection.execute(_ROWS.format(marks), (model, *entities)).fetchall()
+        with _transaction(connection, "BEGIN"):
+            parts = [entities[start : start + CHUNK] for start in range(0, len(entities), CHUNK)]
+            return [row for part in parts for row in self._rows(connection, model, part)]
+
+    def _cut(self, connection: sqlite3.Connection, model: str) -> OnlineCut | None:
+        held = connection.execute("SELECT cut FROM cuts WHERE model = ?", (model,)).fetchone()
+        return None if held is None else cut_of_bytes(held[0])
+
+    def _numbered(self, connection: sqlite3.Connection, number: int) -> OnlineCut | None:
+        """Return the cut with a number; None where it was replaced since its rows were read."""
+        if number not in self._known:  # a number stands for one cut for ever
             held = connection.execute("SELECT cut FROM cuts WHERE number = ?", (number,)).fetchone()
-            if held is None:  # replaced between the two statements
-                return self._cut(connection, model)
-            known = _decode_cut(held[0])
-            self._known[number] = known
-        return number, known
+            if held is None:
+                return None
+            self._known[number] = cut_of_bytes(held[0])
+        return self._known[number]
 
     @contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
@@ -134,33 +142,19 @@ class SqliteOnlineStore:
                 with self._lock:
                     self._opened.append(held)
             yield held[1]
-        except (sqlite3.Error, msgspec.DecodeError) as error:
+        except (sqlite3.Error, UNREADABLE) as error:
             raise _translated(error, self._path) from error
 
 
 def _insert(
     connection: sqlite3.Connection, number: int, cut: OnlineCut, rows: Iterable[tuple[str, Sequence[OnlineValue]]]
 ) -> None:
-    width = len(cut.features)
-
-    def encoded() -> Iterator[tuple[int, str, bytes]]:
-        for entity, values in rows:
-            if len(values) != width:
-                raise FeatureError(
-                    f"A row of {cut.model!r} has another number of values than there are features",
-                    expected=str(width),
-                    found=f"{len(values)} for {entity!r}",
-                )
-            yield number, entity, _encode(values)
-
+    encoded = ((number, entity, row_bytes(cut, entity, values)) for entity, values in rows)
     try:
-        written = connection.executemany("INSERT INTO features VALUES (?, ?, ?)", encoded()).rowcount
+        written = connection.executemany("INSERT INTO features VALUES (?, ?, ?)", encoded).rowcount
     except sqlite3.IntegrityError as error:
-        raise FeatureError(f"An entity of {cut.model!r} comes twice", expected="each entity once") from error
-    if max(written, 0) != cut.rows:
-        raise FeatureError(
-            f"The cut of {cut.model!r} has another number of rows", expected=str(cut.rows), found=str(max(written, 0))
-        )
+        raise entity_twice(cut) from error
+    check_rows(cut, max(written, 0))
 
 
 @contextmanager
@@ -203,7 +197,7 @@ _STORAGE = (
 
 def _translated(error: Any, path: Path) -> KeelwayError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # extended codes carry the primary one in their low byte
-    if code in _DAMAGED or isinstance(error, msgspec.DecodeError):
+    if code in _DAMAGED or isinstance(error, UNREADABLE):
         fix = (
             "Delete the file and run `keelway features materialise MODEL`: it holds nothing that cannot be built again."
         )

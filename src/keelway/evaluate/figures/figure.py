@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from keelway.evaluate.bootstrap import Draws
+    from keelway.evaluate.uncertainty.bootstrap import Draws
 
     Numbers = NDArray[np.float64]
 

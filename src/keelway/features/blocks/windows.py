@@ -18,14 +18,12 @@ WINDOWS_D = (7, 30, 90)
 
 def window_count(moment: ir.Value, as_of: ir.Value, days: float) -> ir.IntegerScalar:
     """Return how many rows lie in the last `days` days; 0 where there are none."""
-    inside: Any = within(moment, as_of, days)
-    result: Any = inside.cast("int64").sum().fill_null(0)
-    return result
+    return _amount(None, moment, within(moment, as_of, days))
 
 
 def window_sum(value: ir.Value, moment: ir.Value, as_of: ir.Value, days: float) -> ir.FloatingScalar:
     """Return the sum of a column over the last `days` days; 0 where no value is known."""
-    return _sum(number(value), within(moment, as_of, days))
+    return _amount(value, moment, within(moment, as_of, days))
 
 
 def window_mean(value: ir.Value, moment: ir.Value, as_of: ir.Value, days: float) -> ir.FloatingScalar:
@@ -61,8 +59,8 @@ def trend(moment: ir.Value, as_of: ir.Value, days: float, *, value: ir.Value | N
     Args:
         value: What is summed; None counts rows.
     """
-    recent = _amount(value, between(moment, as_of, days, 0))
-    earlier = _amount(value, between(moment, as_of, 2 * days, days))
+    recent = _amount(value, moment, between(moment, as_of, days, 0))
+    earlier = _amount(value, moment, between(moment, as_of, 2 * days, days))
     return ratio(recent - earlier, recent + earlier)
 
 
@@ -85,9 +83,6 @@ def over_windows(
     return {f"{name}_{each}d": block(*columns, as_of, days=each) for each in days}
 
 
-def _amount(value: Any, inside: Any) -> Any:
-    return inside.cast("int64").sum().fill_null(0) if value is None else _sum(number(value), inside)
-
-
-def _sum(value: Any, inside: Any) -> Any:
-    return inside.ifelse(value, 0).sum().fill_null(0)
+def _amount(value: Any, moment: Any, inside: Any) -> Any:
+    """Return the sum over the rows inside, or how many there are; rows outside are passed over, which costs nothing."""
+    return moment.count(where=inside) if value is None else number(value).sum(where=inside).fill_null(0)

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from keelway.core import memory_duckdb
 from keelway.features.compute import KNOWN_AT
 from keelway.project import Dataset, Model
 from keelway.snapshot import SnapshotRows
@@ -27,12 +28,9 @@ def poisoned(
     Returns:
         Dataset to the number of rows that were changed, added or removed; and dataset to the rows of the copy.
     """
-    import duckdb
-
     counted, copies = {}, {}
-    connection = duckdb.connect(":memory:")
+    connection = memory_duckdb()
     try:
-        connection.execute("SET TimeZone = 'UTC'")
         for dataset in model.datasets:
             held = rows[dataset.name]
             path = work / f"{dataset.name}-{how}.parquet"

@@ -121,6 +121,29 @@ positives_at_least(wanted) := {reason |
 	reason := sprintf("the test has %v positive rows, needs %v", [found, wanted])
 }
 
+# Decisions may not fall on one group of people much more often than on another: by each of these columns the
+# four-fifths rule has to pass. Groups too small to be judged refuse as well.
+four_fifths(columns) := {reason |
+	count(columns) == 0
+	reason := "the four-fifths rule names no column"
+} | {reason |
+	some column in columns
+	verdict := object.get(input, ["fairness", column, "four_fifths"], "is not measured")
+	verdict != "passes"
+	ratio := figure(["fairness", column, "parity_ratio", "value"])
+	reason := sprintf("the four-fifths rule by %s %s: the ratio of shares selected is %v", [column, verdict, _down(ratio)])
+}
+
+# The training has to have run code that a commit holds: files that differed from it, or no commit at all, refuse.
+committed := {reason |
+	object.get(input, ["code", "commit"], "") == ""
+	reason := "the training names no commit"
+} | {reason |
+	object.get(input, ["code", "commit"], "") != ""
+	object.get(input, ["code", "dirty"], "unknown") != false
+	reason := sprintf("the training ran files that differ from commit %s", [substring(input.code.commit, 0, 12)])
+}
+
 # Model bytes and signed statement have to verify.
 signed := {reason |
 	object.get(input, ["signature", "verified"], false) != true

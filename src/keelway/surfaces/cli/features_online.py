@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 
 import click
 
-from keelway.core import parse_time, short, time_text
+from keelway.core import parse_duration, parse_time, short, time_text
+from keelway.surfaces.cli.features_profile import profile
 from keelway.surfaces.cli.session import FAILURE_EXIT, Session, command, table
 
 HOUR_S = 3600
@@ -48,8 +50,10 @@ def get(session: Session, model: str, entities: tuple[str, ...]) -> None:
 
 @command(name="online")
 @click.argument("model", required=False)
-def online(session: Session, model: str | None) -> None:
-    """Show how fresh the online store is, and how often a value is missing there against the newest training."""
+@click.option("--max-age", default="", metavar="TIME", help="Exit with 1 where the cut is older, such as 36h or 2d.")
+def online(session: Session, model: str | None, max_age: str) -> None:
+    """Show how fresh the online store is, and how often a value is missing or 0 there against the newest training."""
+    allowed = parse_duration(max_age).total_seconds() if max_age else math.inf
     found = session.app.online.status(model)
 
     def human() -> None:
@@ -59,17 +63,29 @@ def online(session: Session, model: str | None) -> None:
         )
         if not found.current:
             click.echo("The model was declared otherwise then: materialise it again.")
+        if found.outdated:
+            click.echo(f"There is newer data of {', '.join(found.outdated)}: materialise it again.")
         table(
-            ["feature", "missing online", "in training", "skew"],
+            ["feature", "missing online", "in training", "skew", "zero online", "in training", "skew"],
             [
-                [each.feature, f"{each.online:.2%}", *(
-                    ("-", "-") if each.trained is None or each.skew is None else (f"{each.trained:.2%}", f"{each.skew:+.2%}")
-                )]
+                [
+                    each.feature,
+                    *(_share(share) for share in (each.online, each.trained)),
+                    _share(each.skew, sign="+"),
+                    *(_share(share) for share in (each.zeros_online, each.zeros_trained)),
+                    _share(each.zeros_skew, sign="+"),
+                ]
                 for each in found.missing
             ],
-        )  # fmt: skip
+        )
 
     session.show(found, human)
+    if found.age_s > allowed:
+        sys.exit(FAILURE_EXIT)
+
+
+def _share(share: float | None, *, sign: str = "") -> str:
+    return "-" if share is None else f"{share:{sign}.2%}"
 
 
 @command(name="parity")
@@ -141,5 +157,5 @@ def leakage(session: Session, model: str | None, accept: tuple[str, ...]) -> Non
         sys.exit(FAILURE_EXIT)
 
 
-ONLINE_COMMANDS = (materialise, get, online, parity, poison, leakage)
+ONLINE_COMMANDS = (materialise, get, online, profile, parity, poison, leakage)
 """What joins the group `features`."""

@@ -1,4 +1,4 @@
-"""Commands on models: run, step, show, compare, models."""
+"""Commands on models: run, step, show, models."""
 
 from __future__ import annotations
 
@@ -55,33 +55,6 @@ def show(session: Session, name: str) -> None:
         click.echo(json.dumps(json.loads(canonical_json(shown.record)), indent=2, ensure_ascii=False))
 
     session.show(shown, human)
-
-
-@command(name="compare")
-@click.argument("versions", nargs=-1, required=True)
-def compare(session: Session, versions: tuple[str, ...]) -> None:
-    """Compare model VERSIONS on the same rows: the newest held-out cut of the first one."""
-    comparison = session.app.lab.compare(versions)
-
-    def human() -> None:
-        click.echo(f"{comparison.rows} rows, as of {time_text(comparison.as_of)}")
-        table(
-            ["version", "ROC AUC", "95 %", "log-loss", "difference to the first", "p", "verdict"],
-            [
-                [
-                    line.version,
-                    f"{line.roc_auc.value:.4f}",
-                    f"{line.roc_auc.low:.4f}-{line.roc_auc.high:.4f}",
-                    f"{line.log_loss.value:.4f}",
-                    f"{line.against_first.difference.value:+.4f}" if line.against_first else "",
-                    f"{line.against_first.p_value:.3f}" if line.against_first else "",
-                    line.against_first.verdict if line.against_first else "",
-                ]
-                for line in comparison.lines
-            ],
-        )
-
-    session.show(comparison, human)
 
 
 @command(name="models")

@@ -28,7 +28,9 @@ def runs() -> None:
 
 @command(name="list")
 @click.option("--model", default="", help="Only runs of this model.")
-@click.option("--kind", "kinds", multiple=True, help="Only this kind: plan, training, trial, script or autolog.")
+@click.option(
+    "--kind", "kinds", multiple=True, help="Only this kind: plan, training, trial, notebook, script or autolog."
+)
 @click.option("--metric", default="", help="The best by this figure first; runs without it are left out.")
 @click.option("--lowest/--highest", default=None, help="Which value is best (default: the figure's name decides).")
 @click.option("--top", "--limit", "limit", default=20, show_default=True, help="Show so many.")

@@ -6,9 +6,10 @@ import contextlib
 import functools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import click
 
@@ -21,6 +22,35 @@ if TYPE_CHECKING:
 USAGE_EXIT = 2
 REFUSED_EXIT = 3
 FAILURE_EXIT = 1
+
+
+class Stage(Protocol):
+    """Where answers go where there is no terminal, such as the page of a notebook."""
+
+    def progress(self, line: str, /) -> None:
+        """Show that long work moved on."""
+        ...
+
+    def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Show a table."""
+        ...
+
+    def answer(self, value: object) -> None:
+        """Take an answer as a value, before it is shown."""
+        ...
+
+
+_stage: ContextVar[Stage | None] = ContextVar("keelway_stage", default=None)
+
+
+@contextlib.contextmanager
+def staged(stage: Stage) -> Iterator[None]:
+    """Let commands that are called inside show their answers on a stage, and raise their errors."""
+    token = _stage.set(stage)
+    try:
+        yield
+    finally:
+        _stage.reset(token)
 
 
 class Session:
@@ -40,6 +70,7 @@ class Session:
         self.token = token
         self.clock = SimulatedClock(parse_time(now)) if now else SystemClock()
         self.as_json = as_json
+        self._on = _stage.get()
 
     @functools.cached_property
     def app(self) -> App:
@@ -58,10 +89,15 @@ class Session:
         if not self.as_json:
             from keelway.privacy import scrub
 
-            click.echo(click.style(f"  {scrub(line)}", dim=True), err=True)
+            if self._on is not None:
+                self._on.progress(scrub(line))
+            else:
+                click.echo(click.style(f"  {scrub(line)}", dim=True), err=True)
 
     def show(self, answer: object, human: Callable[[], None]) -> None:
         """Print an answer: as JSON for machines, or by a function that prints it for people."""
+        if self._on is not None:
+            self._on.answer(answer)
         if self.as_json:
             click.echo(json.dumps(plain(answer), indent=2, sort_keys=True, ensure_ascii=False))
         else:
@@ -74,14 +110,14 @@ def command(**settings: Any) -> Callable[[Callable[..., None]], click.Command]:
     def decorate(function: Callable[..., None]) -> click.Command:
         @functools.wraps(function)
         def call(*, folder: Path, actor: str, token: str, now: str, as_json: bool, **arguments: Any) -> None:
-            from keelway.privacy import scrub_logs, scrub_tracebacks
-
-            scrub_logs()
-            scrub_tracebacks()
+            if _stage.get() is None:  # else the process is not the command's alone
+                _scrub_process()
             try:
                 with contextlib.closing(Session(folder, actor=actor, token=token, now=now, as_json=as_json)) as session:
                     function(session, **arguments)
             except KeelwayError as error:
+                if _stage.get() is not None:
+                    raise
                 fail(error, as_json=as_json)
             except NotImplementedError as error:
                 _not_built(error, as_json=as_json)
@@ -90,6 +126,13 @@ def command(**settings: Any) -> Callable[[Callable[..., None]], click.Command]:
         return made
 
     return decorate
+
+
+def _scrub_process() -> None:
+    from keelway.privacy import scrub_logs, scrub_tracebacks
+
+    scrub_logs()
+    scrub_tracebacks()
 
 
 def _common(function: Callable[..., None]) -> Callable[..., None]:
@@ -155,6 +198,9 @@ def table(headings: list[str], rows: list[list[str]]) -> None:
     """Print rows in columns as wide as they need; plain text, so it can be piped."""
     if not rows:
         click.echo("nothing yet")
+        return
+    if (stage := _stage.get()) is not None:
+        stage.table(headings, rows)
         return
     widths = [max(len(str(row[i])) for row in [headings, *rows]) for i in range(len(headings))]
     lines = [headings, *rows]

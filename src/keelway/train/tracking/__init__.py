@@ -1,7 +1,8 @@
 """Tracking: runs that tell of themselves while they go on, kept in a journal, indexed, and mirrored to a tracker."""
 
-from keelway.train.tracking.active import ActiveRun, current_run
+from keelway.train.tracking.active import ActiveRun, current_run, parent_run
 from keelway.train.tracking.autolog import Autolog, autolog_off
+from keelway.train.tracking.described import typical_row
 from keelway.train.tracking.machine import machine, requirements
 from keelway.train.tracking.mirror import MIRRORED_KINDS, mirror_one, mirror_waiting
 from keelway.train.tracking.ports import RunJournal, RunJournals
@@ -27,6 +28,7 @@ __all__ = [
     "machine",
     "mirror_one",
     "mirror_waiting",
+    "parent_run",
     "parse_where",
     "points_of",
     "requirements",
@@ -36,4 +38,5 @@ __all__ = [
     "settle_leftovers",
     "text_of",
     "training_id",
+    "typical_row",
 ]

@@ -257,6 +257,12 @@ def current_run() -> ActiveRun | None:
     return _current.get()
 
 
+def parent_run() -> str:
+    """Return the id of the run that a new one belongs to: the open one, or that of the process that started this one."""
+    around = current_run()
+    return around.id if around else os.environ.get("KEELWAY_RUN", "")
+
+
 def scalar_of(value: object) -> Scalar:
     """Return a value as a parameter: numbers, truths and texts as they are, everything else as text."""
     if hasattr(value, "item") and getattr(value, "shape", None) == ():

@@ -8,23 +8,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keelway.core import ArtifactStore, Digest, RunEntry, RunId
+from keelway.core import ArtifactStore, Digest, RunEntry, RunId, RunStarted, RunStatus
 from keelway.errors import MissingRecordError
 from keelway.ledger import StateStore
-from keelway.train.tracking.record import TrackedRun
+from keelway.train.tracking.record import Machine, TrackedRun
 from keelway.train.tracking.settle import points_of
 
 if TYPE_CHECKING:
     from keelway.train.ports import Tracker
 
-TRACKED = ("autolog", "script", "trial")
-MIRRORED_KINDS = (*TRACKED, "training")
+TRACKED = ("autolog", "notebook", "script", "trial")
+MIRRORED_KINDS = (*TRACKED, "plan", "training")
 BATCH = 100
 _OF_TRAINING = "train_"
+_UNKNOWN = Machine(system="", processor="", cpus=0, memory_bytes=0, python="")
+"""A plan's steps may have been executed on several machines."""
 
 
-def mirror_waiting(*, state: StateStore, artifacts: ArtifactStore, tracker: Tracker) -> list[str]:
+def mirror_waiting(*, state: StateStore, artifacts: ArtifactStore, tracker: Tracker, experiment: str = "") -> list[str]:
     """Show every run that is not shown yet, oldest first, and return their ids in the tracker.
+
+    Args:
+        experiment: What runs of plans are listed under; where empty these are not shown.
 
     Raises:
         EngineError: The tracker failed; what was shown until then stays shown.
@@ -32,9 +37,9 @@ def mirror_waiting(*, state: StateStore, artifacts: ArtifactStore, tracker: Trac
     links: list[str] = []
     while True:
         with state.snapshot() as tx:
-            waiting = tx.runs.unmirrored(MIRRORED_KINDS, limit=BATCH)
+            waiting = tx.runs.unmirrored([*TRACKED, "training", *(["plan"] if experiment else [])], limit=BATCH)
         for entry in waiting:
-            link = mirror_one(entry, state=state, artifacts=artifacts, tracker=tracker)
+            link = mirror_one(entry, state=state, artifacts=artifacts, tracker=tracker, experiment=experiment)
             if not link:  # a tracker that keeps nothing
                 return links
             links.append(link)
@@ -42,16 +47,23 @@ def mirror_waiting(*, state: StateStore, artifacts: ArtifactStore, tracker: Trac
             return links
 
 
-def mirror_one(entry: RunEntry, *, state: StateStore, artifacts: ArtifactStore, tracker: Tracker) -> str:
+def mirror_one(
+    entry: RunEntry, *, state: StateStore, artifacts: ArtifactStore, tracker: Tracker, experiment: str = ""
+) -> str:
     """Show one run and note that in the index; returns its id in the tracker, empty where nothing is kept.
+
+    Args:
+        experiment: What a run of a plan is listed under.
 
     Raises:
         EngineError: The tracker failed.
     """
     if entry.kind in TRACKED:
         link = _mirror_tracked(entry, state=state, artifacts=artifacts, tracker=tracker)
+    elif entry.kind == "plan":
+        link = _mirror_plan(entry, experiment, state=state, tracker=tracker)
     else:
-        link = _mirror_training(entry, state=state, tracker=tracker)
+        link = _mirror_training(entry, state=state, artifacts=artifacts, tracker=tracker)
     if link:
         with state.transaction() as tx:
             tx.runs.mirrored(entry.run_id, link)
@@ -79,24 +91,54 @@ def _mirror_tracked(entry: RunEntry, *, state: StateStore, artifacts: ArtifactSt
     return tracker.mirror(run, points_of(run, artifacts), files, metrics=later)
 
 
-def _mirror_training(entry: RunEntry, *, state: StateStore, tracker: Tracker) -> str:
-    from keelway.train.fit import signature_of
+def _mirror_training(entry: RunEntry, *, state: StateStore, artifacts: ArtifactStore, tracker: Tracker) -> str:
+    from keelway.features import Profile
     from keelway.train.record import TrainedModel
+    from keelway.train.shown import shown_training
 
     with state.snapshot() as tx:
         trained = tx.by_digest(TrainedModel, entry.record)
+        profile = tx.by_digest(Profile, trained.profile)
     return tracker.record_training(
         trained.model,
         name=f"{trained.estimator} {entry.started_at:%Y-%m-%d}",
         parameters={"seed": trained.seed, **entry.parameters},
         metrics={name if name.startswith(_OF_TRAINING) else f"test_{name}": v for name, v in entry.metrics.items()},
-        tags={
-            "keelway.key": Digest(f"sha256:{entry.run_id}"),
-            "keelway.project": trained.code.project_digest,
-            "keelway.environment": trained.code.environment_digest,
-            "keelway.commit": trained.code.commit,
-        },
-        dataset_digest=trained.feature_table,
-        signature_json=signature_of(trained),
-        artifacts={"pipeline": trained.pipeline, "profile": trained.profile},
+        **shown_training(trained, profile, key=Digest(f"sha256:{entry.run_id}"), artifacts=artifacts),
     )
+
+
+def _mirror_plan(entry: RunEntry, experiment: str, *, state: StateStore, tracker: Tracker) -> str:
+    with state.snapshot() as tx:
+        started = tx.get(RunStarted, entry.run_id)
+    run = TrackedRun(
+        run_id=entry.run_id,
+        name=entry.name,
+        kind="plan",
+        experiment=experiment,
+        model=entry.model,
+        estimator="",
+        status="succeeded" if entry.status == RunStatus.SUCCEEDED else "failed",
+        parent=entry.parent,
+        principal=started.principal,
+        seed=started.seed,
+        started_at=started.started_at,
+        ended_at=max(entry.ended_at or started.started_at, started.started_at),
+        code=started.code,
+        machine=_UNKNOWN,
+        script=(),
+        requirements=(),
+        parameters=entry.parameters,
+        metrics={},
+        not_finite={},
+        tags={},
+        dataset="",
+        signature_json="",
+        input_example_json="",
+        artifacts={},
+        warnings=(),
+        error="",
+        points=0,
+        journal=entry.record,
+    )
+    return tracker.mirror(run, (), {}, metrics=entry.metrics)

@@ -10,9 +10,7 @@ from datetime import datetime
 from math import isfinite
 from typing import Any
 
-from keelway.core import DIGEST_PREFIX, Digest, RunEntry, RunId, RunUpdate, parse_time
-
-DIRTY = "+dirty"
+from keelway.core import DIGEST_PREFIX, DIRTY, Digest, RunEntry, RunId, RunUpdate, parse_time
 
 
 def run_change(
@@ -55,7 +53,7 @@ def _plan_opened(record: Mapping[str, Any], digest: Digest) -> RunEntry:
         principal=record["principal"],
         seed=record["seed"],
         **_commit(record["code"]),
-        parent="",
+        parent=record.get("parent", ""),
         started_at=parse_time(record["started_at"]),
         ended_at=None,
         seconds=None,

@@ -8,7 +8,7 @@ from typing import Literal
 
 from keelway.core import CodeState, Digest, PrincipalId, RunId, Scalar
 
-TrackedKind = Literal["script", "autolog", "trial"]
+TrackedKind = Literal["script", "autolog", "trial", "notebook", "plan"]
 TrackedStatus = Literal["succeeded", "failed", "interrupted"]
 
 

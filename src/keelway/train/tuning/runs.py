@@ -32,6 +32,8 @@ class TrialOrigin:
         experiment: What the tracker lists them under.
         parent: The run that searches.
         dataset: The record of the feature table.
+        signature_json: Inputs and outputs, in the layout of MLflow, or empty.
+        input_example_json: One made-up row of inputs, or empty.
     """
 
     study: str
@@ -44,6 +46,8 @@ class TrialOrigin:
     seed: int
     code: CodeState
     dataset: Digest
+    signature_json: str = ""
+    input_example_json: str = ""
 
 
 def trial_run_id(study: str, number: int) -> RunId:
@@ -114,8 +118,8 @@ def _tracked(trial: TuningTrial, opening: RunOpening, origin: TrialOrigin, *, ar
         not_finite={},
         tags=tags,
         dataset=origin.dataset,
-        signature_json="",
-        input_example_json="",
+        signature_json=origin.signature_json,
+        input_example_json=origin.input_example_json,
         artifacts={},
         warnings=(),
         error=trial.error,
@@ -132,6 +136,11 @@ def _lines(trial: TuningTrial, origin: TrialOrigin, tags: dict[str, str]) -> lis
         *(["p", name, value] for name, value in trial.parameters.items()),
         *(["t", name, text] for name, text in tags.items()),
         ["s", "dataset", origin.dataset],
+        *(["s", name, text] for name, text in _described(origin).items() if text),
         *(["m", origin.metric, mean, step, ended] for step, mean in enumerate(trial.means)),
         ["end", ENDED[trial.status], trial.error, ended],
     ]
+
+
+def _described(origin: TrialOrigin) -> dict[str, str]:
+    return {"signature": origin.signature_json, "input_example": origin.input_example_json}

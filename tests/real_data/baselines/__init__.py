@@ -1,0 +1,1 @@
+"""Projects over well-known data sets, declared as any user would."""
