@@ -97,6 +97,14 @@ def test_mlflow_reads_the_signature_it_did_not_infer(uri: str) -> None:
     assert json.loads(told["signature"]["inputs"])[0] == {"name": "age", "type": "double", "required": True}
 
 
+def test_a_file_of_the_run_is_neither_replaced_nor_written_into(uri: str, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("mine")
+    link = MlflowTracker(uri).mirror(tracked(1, signature_json=SIGNATURE), [], {"model/MLmodel": kept}, metrics={})
+    assert Path(MlflowClient(uri, uri).download_artifacts(link, "model/MLmodel")).read_text() == "mine"
+    assert kept.read_text() == "mine"
+
+
 def test_a_run_is_shown_once(uri: str) -> None:
     tracker, run = MlflowTracker(uri), tracked(1)
     first = tracker.mirror(run, course("loss", 1, 2), {}, metrics={})
@@ -112,7 +120,7 @@ def test_a_mirror_that_was_cut_short_is_completed(uri: str, monkeypatch: pytest.
 
     run = tracked(1, tags={f"t{number}": str(number) for number in range(150)})
     with monkeypatch.context() as patch:
-        patch.setattr(module, "log_model", cut)
+        patch.setattr(module, "log_files", cut)
         with pytest.raises(EngineError, match="the disk is full"):
             MlflowTracker(uri).mirror(run, course("loss", 1, 2), {}, metrics={})
     client = MlflowClient(uri, uri)

@@ -12,6 +12,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,7 +26,7 @@ PARENT_TAG = "keelway.parent"
 STATE_TAG = "keelway.mirror"
 WHOLE = "whole"
 MAX_TEXT = 5000  # MLflow takes tags of 8000 characters and parameters of 6000
-METRICS_AT_ONCE = 1000
+METRICS_AT_ONCE = 800  # of 1000 things in all
 MOST_POINTS = 2000
 """Values of one figure that are mirrored; MLflow takes five thousand a second, and draws some hundreds. The journal has
 all of them."""
@@ -57,15 +58,14 @@ def mirror_run(
     )
     if run.dataset:
         log_dataset(client, made, name="training", digest=Digest(run.dataset), signature_json=run.signature_json)
-    log_model(
+    log_files(
         client,
         made,
+        files,
         signature_json=run.signature_json,
         example_json=run.input_example_json,
         requirements=run.requirements,
     )
-    for name, path in files.items():
-        log_file(client, made, name, path)
     _link_family(client, experiment, run, made)
     client.set_terminated(made, _STATUS[run.status], int(run.ended_at.timestamp() * 1000))
     client.set_tag(made, STATE_TAG, WHOLE)
@@ -85,12 +85,12 @@ def log_all(
     from mlflow.entities import Param, RunTag
 
     texts = [Param(plain_name(name), str(value)[:MAX_TEXT]) for name, value in parameters.items()]
-    for some in chunks(texts, TEXTS_AT_ONCE):
-        client.log_batch(run, params=some)
-    for shown in chunks([RunTag(name, value[:MAX_TEXT]) for name, value in tags.items()], TEXTS_AT_ONCE):
-        client.log_batch(run, tags=shown)
-    for values in chunks(metrics, METRICS_AT_ONCE):
-        client.log_batch(run, metrics=values)
+    shown = [RunTag(name, value[:MAX_TEXT]) for name, value in tags.items()]
+    rounds = zip_longest(
+        chunks(metrics, METRICS_AT_ONCE), chunks(texts, TEXTS_AT_ONCE), chunks(shown, TEXTS_AT_ONCE), fillvalue=()
+    )
+    for values, some, told in rounds:
+        client.log_batch(run, metrics=values, params=some, tags=told)
 
 
 def log_dataset(client: Any, run: str, *, name: str, digest: Digest, signature_json: str) -> None:
@@ -104,13 +104,40 @@ def log_dataset(client: Any, run: str, *, name: str, digest: Digest, signature_j
     client.log_inputs(run, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
-def log_model(client: Any, run: str, *, signature_json: str, example_json: str, requirements: Sequence[str]) -> None:
-    """Lay out what MLflow knows of a model: signature, input example and requirements, all given and none inferred."""
-    if requirements:
-        client.log_text(run, "\n".join(requirements) + "\n", "model/requirements.txt")
+def log_files(
+    client: Any,
+    run: str,
+    files: Mapping[str, Path],
+    *,
+    signature_json: str,
+    example_json: str,
+    requirements: Sequence[str],
+) -> None:
+    """Log files by name, and what MLflow knows of a model: signature, input example and requirements, none inferred."""
+    own = {plain_name(name): path for name, path in files.items()}  # in the store each is called by its digest
+    texts = _model_texts(run, signature_json, example_json, requirements)
+    with tempfile.TemporaryDirectory(prefix="keelway-mirror-") as scratch:
+        for name, path in own.items():
+            _placed(scratch, name).symlink_to(path.absolute())
+        for name, text in texts.items():
+            if f"model/{name}" not in own:
+                _placed(scratch, f"model/{name}").write_text(text, "utf8")
+        if own or texts:
+            client.log_artifacts(run, scratch)
+
+
+def _placed(folder: str, name: str) -> Path:
+    path = Path(folder, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _model_texts(run: str, signature_json: str, example_json: str, requirements: Sequence[str]) -> dict[str, str]:
+    """Return the small files of a model by name."""
+    texts = {"requirements.txt": "\n".join(requirements) + "\n"} if requirements else {}
     signature = json.loads(signature_json or "{}")
     if not signature:
-        return
+        return texts
     told: dict[str, Any] = {
         "artifact_path": "model",
         "flavors": {},
@@ -118,13 +145,13 @@ def log_model(client: Any, run: str, *, signature_json: str, example_json: str, 
         "signature": {side: json.dumps(columns) for side, columns in signature.items()},
     }
     if example_json:
-        client.log_text(run, example_json, "model/input_example.json")
+        texts["input_example.json"] = example_json
         told["saved_input_example_info"] = {
             "artifact_path": "input_example.json",
             "pandas_orient": "split",
             "type": "dataframe",
         }
-    client.log_text(run, json.dumps(told, indent=2), "model/MLmodel")  # YAML holds JSON
+    return {**texts, "MLmodel": json.dumps(told, indent=2)}  # YAML holds JSON
 
 
 def metrics_now(metrics: Mapping[str, float]) -> list[Any]:
@@ -223,12 +250,3 @@ def _link_family(client: Any, experiment: str, run: TrackedRun, made: str) -> No
     children = client.search_runs([experiment], f"tags.`{PARENT_TAG}` = '{run.run_id}'", max_results=MOST_CHILDREN)
     for child in children:
         client.set_tag(child.info.run_id, "mlflow.parentRunId", made)
-
-
-def log_file(client: Any, run: str, name: str, path: Path) -> None:
-    """Log a file under its own name; in the store it is called by its digest."""
-    folder, _, base = plain_name(name).rpartition("/")
-    with tempfile.TemporaryDirectory(prefix="keelway-mirror-") as scratch:
-        copy = Path(scratch) / base
-        copy.symlink_to(path.absolute())
-        client.log_artifact(run, str(copy), folder or None)

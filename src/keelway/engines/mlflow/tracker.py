@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelway.core import Digest, Scalar
-from keelway.engines.mlflow.mirror import KEY_TAG, log_all, log_dataset, log_file, log_model, metrics_now, mirror_run
+from keelway.engines.mlflow.mirror import KEY_TAG, log_all, log_dataset, log_files, metrics_now, mirror_run
 from keelway.errors import EngineError, MissingExtraError, MissingRecordError
 from keelway.train.tracking import requirements
 
@@ -78,11 +78,14 @@ class MlflowTracker:
             made: str = client.create_run(place, start_time=ended - int(seconds * 1000), run_name=name).info.run_id
             log_all(client, made, metrics=metrics_now(metrics), parameters=parameters, tags=texts)
             log_dataset(client, made, name="feature_table", digest=dataset_digest, signature_json=signature_json)
-            log_model(
-                client, made, signature_json=signature_json, example_json=example_json, requirements=requirements()
+            log_files(
+                client,
+                made,
+                files() if files else {},
+                signature_json=signature_json,
+                example_json=example_json,
+                requirements=requirements(),
             )
-            for role, path in (files() if files else {}).items():
-                log_file(client, made, role, path)
             client.set_terminated(made, "FINISHED", ended)
             if key:  # last, so that a run cut short is never taken for a whole one
                 client.set_tag(made, KEY_TAG, key)
