@@ -6,6 +6,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,68 @@ def test_mlflows_users_see_the_training_and_its_data(store: Path) -> None:
     assert (seen.data.params, seen.data.metrics) == ({"C": "0.5"}, {"train_rows": 9.0})
     assert seen.data.tags["keelway.dataset"] == seen.data.tags["keelway.artifact.pipeline"] == digest
     assert seen.inputs.dataset_inputs[0].dataset.digest == digest[7:43]
+
+
+def told(key: str) -> dict[str, Any]:
+    return {
+        "name": "logistic", "parameters": {"C": 0.5}, "tags": {"keelway.key": key, "keelway.model": "churn"},
+        "dataset_digest": digest_bytes(b"table"), "signature_json": '{"inputs":[{"name":"x","type":"double"}]}',
+    }  # fmt: skip
+
+
+def shown(uri: str) -> list[Any]:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(uri, uri)
+    return list(client.search_runs([client.get_experiment_by_name("churn").experiment_id]))
+
+
+def announced(uri: str, key: str) -> MlflowTracker:
+    tracker = MlflowTracker(uri)
+    tracker.announce_training("churn", **told(key))
+    tracker._announced[key].result()
+    return tracker
+
+
+def test_a_training_is_seen_running_and_then_finished(store: Path) -> None:
+    uri = f"sqlite:///{store}"
+    tracker = announced(uri, "k")
+    (running,) = shown(uri)
+    assert (running.info.status, running.data.params) == ("RUNNING", {"C": "0.5"})
+    assert running.inputs.dataset_inputs[0].dataset.name == "feature_table"
+    made = tracker.record_training("churn", **told("k"), metrics={"rows": 9.0}, artifacts={})
+    (finished,) = shown(uri)
+    assert (finished.info.run_id, finished.info.status, finished.data.metrics) == (made, "FINISHED", {"rows": 9.0})
+    assert finished.data.params == {"C": "0.5"}
+
+
+def test_a_training_that_fails_is_seen_failed_with_the_reason_and_may_be_tried_again(store: Path) -> None:
+    uri = f"sqlite:///{store}"
+    tracker = announced(uri, "k")
+    tracker.abandon_training("k", "Every training label is the same")
+    (failed,) = shown(uri)
+    assert (failed.info.status, failed.data.tags["keelway.error"]) == ("FAILED", "Every training label is the same")
+    made = tracker.record_training("churn", **told("k"), metrics={}, artifacts={})
+    (finished,) = shown(uri)
+    assert (finished.info.run_id, finished.info.status) == (made, "FINISHED")
+
+
+def test_what_was_killed_after_its_announcement_is_completed_by_another_process(store: Path) -> None:
+    uri = f"sqlite:///{store}"
+    announced(uri, "k")
+    made = MlflowTracker(uri).record_training("churn", **told("k"), metrics={"rows": 9.0}, artifacts={})
+    (run,) = shown(uri)
+    assert (run.info.run_id, run.info.status, run.data.metrics) == (made, "FINISHED", {"rows": 9.0})
+
+
+def test_an_announcement_that_fails_is_told_by_the_recording(tmp_path: Path, store: Path) -> None:
+    tracker = announced(f"sqlite:///{store}", "k")
+    with sqlite3.connect(store) as connection:
+        connection.execute("DROP TABLE latest_metrics")
+        connection.execute("DROP TABLE tags")
+    tracker.announce_training("churn", **told("other"))
+    with pytest.raises(EngineError, match="MLflow failed"):
+        tracker.record_training("churn", **told("other"), metrics={}, artifacts={})
 
 
 def test_a_version_that_others_registered_counts_as_none_of_ours(store: Path) -> None:

@@ -82,9 +82,38 @@ class Notebook(NoTracker):
     def __init__(self) -> None:
         self.told: list[dict[str, Any]] = []
 
+        self.announced: list[dict[str, Any]] = []
+        self.abandoned: dict[str, str] = {}
+
+    def announce_training(self, experiment: str, **told: Any) -> None:
+        self.announced.append({"experiment": experiment, **told})
+
+    def abandon_training(self, key: str, reason: str) -> None:
+        self.abandoned[key] = reason
+
     def record_training(self, experiment: str, **told: Any) -> str:
         self.told.append({"experiment": experiment, **told})
         return f"run {len(self.told)}"
+
+
+def test_the_tracker_is_told_at_the_beginning_what_it_is_told_at_the_end(world: TrainingWorld) -> None:
+    notebook = world.tracker = Notebook()
+    world.fit()
+    (begun,), (ended,) = notebook.announced, notebook.told
+    assert begun.items() <= ended.items()
+    assert begun.keys() == {"experiment", "name", "parameters", "tags", "dataset_digest", "signature_json"}
+    assert notebook.abandoned == {}
+
+
+def test_the_tracker_is_told_why_a_training_failed(world: TrainingWorld) -> None:
+    notebook = world.tracker = Notebook()
+    with pytest.raises(TrainingError, match="did not converge"):
+        world.fit(Estimator("hasty", LOGISTIC.factory, {"max_iter": 1}))
+    (begun,) = notebook.announced
+    (reason,) = notebook.abandoned.values()
+    assert begun["tags"]["keelway.key"] in notebook.abandoned
+    assert "did not converge" in reason
+    assert notebook.told == []
 
 
 def test_the_tracker_is_told_what_the_training_was_given(world: TrainingWorld) -> None:

@@ -44,6 +44,29 @@ class TrackerConformance:
         tracker.log_metrics(run, {"auc": 0.5})
         tracker.log_metrics("", {"auc": 0.5})
 
+    def announce(self, tracker: Tracker, key: str) -> None:
+        """Announce a small training."""
+        tracker.announce_training(
+            "churn",
+            name="a",
+            parameters={"c": 1.0, "penalty": None},
+            tags={"keelway.key": key, "keelway.commit": ""},
+            dataset_digest=digest_bytes(b"d"),
+            signature_json="{}",
+        )
+
+    def test_an_announced_training_is_one_run_however_it_goes_on(self, tracker: Tracker) -> None:
+        self.announce(tracker, "one")
+        run = self.record(tracker, "one")
+        self.announce(tracker, "one")
+        assert self.record(tracker, "one") == run
+        self.announce(tracker, "two")
+        tracker.abandon_training("two", "no rows")
+        tracker.abandon_training("never announced", "no rows")
+        second = self.record(tracker, "two")
+        assert second != run
+        assert self.record(tracker, "two") == second
+
     def test_a_version_is_registered_once_and_aliases_show_it(self, tracker: Tracker) -> None:
         run = self.record(tracker, "one")
         link = tracker.register_version("churn", 1, run, {"keelway.key": "t"})

@@ -8,8 +8,10 @@ under its own key, and then learns how their answers go together.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,8 @@ from keelway.core import (
     plain,
     time_text,
 )
-from keelway.features import FeatureColumn, FeatureTable, Profile, profile_of, rows_of
+from keelway.errors import EngineError
+from keelway.features import FeatureTable, Profile, profile_of, rows_of
 from keelway.ledger import StateStore
 from keelway.project import Ensemble, Estimator, Model, Preprocessing
 from keelway.train.ensemble import fitted_ensemble
@@ -34,7 +37,7 @@ from keelway.train.manifest import ENSEMBLE_FACTORY, manifest_bytes
 from keelway.train.parts import Parts, parts_of
 from keelway.train.ports import Tracker
 from keelway.train.record import TrainedModel
-from keelway.train.shown import shown_training
+from keelway.train.shown import shown_beginning, shown_training
 from keelway.train.stored import pipeline_bytes
 from keelway.train.suitable import check_features, class_warnings, level_warnings, suitable_labels
 from keelway.train.tracking.machine import system_meter
@@ -82,14 +85,17 @@ def fit(
         for member in _members(model, estimator)
     }  # fmt: skip
     measured, begun = system_meter(), time.perf_counter()
-    trained, profile, told = _learnt(
-        model, feature_table, estimator=estimator, members=members, artifacts=artifacts, seed=seed, code=code
-    )
-    seconds = time.perf_counter() - begun
-    run = _shown(
-        trained, model.preprocessing, profile, key=key, figures={**told, **measured()}, seconds=seconds,
-        artifacts=artifacts, tracker=tracker,
-    )  # fmt: skip
+    rows = _Rows.of(model, feature_table, artifacts)
+    draft = _draft(rows, model, feature_table, estimator=estimator, seed=seed, code=code)
+    with _announced(draft, model.preprocessing, key=key, tracker=tracker) as shown:
+        lesson = _lesson(rows, model=model, table=feature_table, estimator=estimator, seed=seed)
+        trained, profile = _learnt(
+            draft, lesson, rows, estimator=estimator, model=model, members=members, artifacts=artifacts
+        )
+        run = tracker.record_training(
+            trained.model, **shown, **shown_training(trained, profile, key=key, artifacts=artifacts),
+            metrics={**_figures(rows.labels, model), **measured()}, seconds=time.perf_counter() - begun,
+        )  # fmt: skip
     return _recorded(replace(trained, tracking_run=run, studies=studies), profile, key=key, state=state, now=now)
 
 
@@ -144,52 +150,109 @@ def _members(model: Model, estimator: Estimator | Ensemble) -> list[Estimator]:
     return [member for member in found if isinstance(member, Estimator)]
 
 
-def _learnt(
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of a feature table, and those of them that are learnt from, with their labels and classes."""
+
+    whole: pa.Table
+    parts: Parts
+    learnt: pa.Table
+    labels: NDArray[Any]
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, model: Model, table: FeatureTable, artifacts: ArtifactStore) -> _Rows:
+        whole = rows_of(table, artifacts)
+        parts = parts_of(whole, model, table)
+        learnt = whole.filter(parts.train)
+        labels = suitable_labels(learnt, model)
+        classes = tuple(sorted(set(labels.tolist()))) if model.task == "multiclass" else ()
+        check_features(learnt, table.features)
+        return cls(whole, parts, learnt, labels, classes)
+
+
+def _draft(
+    rows: _Rows,
     model: Model,
-    feature_table: FeatureTable,
+    table: FeatureTable,
     *,
     estimator: Estimator | Ensemble,
-    members: dict[str, Digest],
-    artifacts: ArtifactStore,
     seed: int,
     code: CodeState,
-) -> tuple[TrainedModel, Profile, dict[str, float]]:
-    """Return what was learnt, the profile of the rows it was learnt from, and figures of them."""
-    rows = rows_of(feature_table, artifacts)
-    parts = parts_of(rows, model, feature_table)
-    learnt = rows.filter(parts.train)
-    labels = suitable_labels(learnt, model)
-    classes = tuple(sorted(set(labels.tolist()))) if model.task == "multiclass" else ()
-    lesson = _lesson(learnt, labels, classes, model=model, table=feature_table, estimator=estimator, seed=seed)
-    data, profile = _fitted(lesson, estimator, model, members, classes), profile_of(learnt, feature_table.features)
-    trained = TrainedModel(
+) -> TrainedModel:
+    """Return what is known of a training before anything is fitted: all but its pipeline and its profile."""
+    unknown = Digest("")
+    return TrainedModel(
         model=model.name,
         estimator=estimator.name,
         factory=ENSEMBLE_FACTORY if isinstance(estimator, Ensemble) else estimator.factory,
         parameters=_parameters(estimator),
-        pipeline=artifacts.put(data, kind=ArtifactKind.MODEL, name=f"{model.name}-{estimator.name}").digest,
-        features=feature_table.features,
-        feature_table=digest_of(feature_table),
-        train_as_ofs=parts.split.train,
-        test_as_of=parts.split.test,
-        train_rows=len(labels),
-        overlap_days=parts.split.overlap_days,
+        pipeline=unknown,
+        features=table.features,
+        feature_table=digest_of(table),
+        train_as_ofs=rows.parts.split.train,
+        test_as_of=rows.parts.split.test,
+        train_rows=len(rows.labels),
+        overlap_days=rows.parts.split.overlap_days,
         seed=seed,
-        definition=model_definition(model, estimator, feature_table),
+        definition=model_definition(model, estimator, table),
         tracking_run="",
-        profile=digest_of(profile),
+        profile=unknown,
         code=code,
         task=model.task,
-        classes=classes,
-        warnings=_warnings(rows, parts, labels, model=model, features=feature_table.features),
+        classes=rows.classes,
+        warnings=(
+            *rows.parts.warnings,
+            *class_warnings(rows.labels, rows.whole, rows.parts.test, model),
+            *level_warnings(rows.learnt, table.features, model),
+        ),
     )
-    return trained, profile, _figures(labels, model)
+
+
+@contextmanager
+def _announced(
+    draft: TrainedModel, preprocessing: Preprocessing, *, key: Digest, tracker: Tracker
+) -> Iterator[dict[str, Any]]:
+    """Show a training while it lasts, and as failed where it fails; yields its name and parameters."""
+    shown: dict[str, Any] = {
+        "name": f"{draft.estimator} {time_text(draft.test_as_of)[:10]}",
+        "parameters": {
+            "estimator": draft.factory,
+            "seed": draft.seed,
+            **draft.parameters,
+            **preprocessing.flat(),
+        },
+    }
+    tracker.announce_training(draft.model, **shown, **shown_beginning(draft, key=key))
+    try:
+        yield shown
+    except BaseException as error:
+        with suppress(EngineError):  # that the training failed is what counts
+            tracker.abandon_training(key, str(error) or type(error).__name__)
+        raise
+
+
+def _learnt(
+    draft: TrainedModel,
+    lesson: Lesson,
+    rows: _Rows,
+    *,
+    estimator: Estimator | Ensemble,
+    model: Model,
+    members: dict[str, Digest],
+    artifacts: ArtifactStore,
+) -> tuple[TrainedModel, Profile]:
+    """Return what was learnt, and the profile of the rows it was learnt from, which is made beside the fit."""
+    with ThreadPoolExecutor(1) as beside:
+        profiled = beside.submit(profile_of, rows.learnt, draft.features)
+        data = _fitted(lesson, estimator, model, members, rows.classes)
+        profile = profiled.result()
+    pipeline = artifacts.put(data, kind=ArtifactKind.MODEL, name=f"{model.name}-{estimator.name}").digest
+    return replace(draft, pipeline=pipeline, profile=digest_of(profile)), profile
 
 
 def _lesson(
-    learnt: pa.Table,
-    labels: NDArray[Any],
-    classes: tuple[str, ...],
+    rows: _Rows,
     *,
     model: Model,
     table: FeatureTable,
@@ -197,15 +260,14 @@ def _lesson(
     seed: int,
 ) -> Lesson:
     """Return the rows to learn from; classes are numbers in it, in the order of their names."""
-    check_features(learnt, table.features)
     return Lesson(
         features=table.features,
-        frame=frame_of({each.name: learnt[each.name] for each in table.features}, table.features),
-        labels=encoded(labels, classes) if classes else labels,
+        frame=frame_of({each.name: rows.learnt[each.name] for each in table.features}, table.features),
+        labels=encoded(rows.labels, rows.classes) if rows.classes else rows.labels,
         preprocessing=model.preprocessing,
         task=model.task,
         seed=seed,
-        folds=folds(learnt, model, table) if _needs_folds(estimator) else (),
+        folds=folds(rows.learnt, model, table) if _needs_folds(estimator) else (),
     )
 
 
@@ -236,13 +298,6 @@ def _parameters(estimator: Estimator | Ensemble) -> dict[str, Scalar]:
     return dict(estimator.parameters)
 
 
-def _warnings(
-    rows: pa.Table, parts: Parts, labels: NDArray[Any], *, model: Model, features: tuple[FeatureColumn, ...]
-) -> tuple[str, ...]:
-    levels = level_warnings(rows.filter(parts.train), features, model)
-    return (*parts.warnings, *class_warnings(labels, rows.filter(parts.test), model), *levels)
-
-
 def _figures(labels: NDArray[Any], model: Model) -> dict[str, float]:
     """Return what a tracker shows of the training rows."""
     figures = {"train_rows": float(len(labels))}
@@ -250,33 +305,6 @@ def _figures(labels: NDArray[Any], model: Model) -> dict[str, float]:
         return {**figures, "train_classes": float(len(set(labels.tolist())))}
     name = "train_positive_rate" if model.task == "binary" else "train_label_mean"
     return {**figures, name: float(labels.mean())}
-
-
-def _shown(
-    trained: TrainedModel,
-    preprocessing: Preprocessing,
-    profile: Profile,
-    *,
-    key: Digest,
-    figures: dict[str, float],
-    seconds: float,
-    artifacts: ArtifactStore,
-    tracker: Tracker,
-) -> str:
-    """Show a training in the tracker and return the run's id."""
-    return tracker.record_training(
-        trained.model,
-        name=f"{trained.estimator} {time_text(trained.test_as_of)[:10]}",
-        parameters={
-            "estimator": trained.factory,
-            "seed": trained.seed,
-            **trained.parameters,
-            **preprocessing.flat(),
-        },
-        metrics=figures,
-        seconds=seconds,
-        **shown_training(trained, profile, key=key, artifacts=artifacts),
-    )
 
 
 def _recorded(

@@ -62,17 +62,19 @@ def fitted_pipeline(lesson: Lesson, estimator: Estimator) -> Any:
     """
     from sklearn.pipeline import Pipeline
 
+    from keelway.train.preprocess.coded import with_plain_encoders
+
     chosen, task = lesson.preprocessing, lesson.task
     _refuse_one_class(lesson, estimator)
     last = make_estimator(estimator, lesson.seed, task=task, folds=lesson.folds)
     scale = needs_scale(last, chosen)
     first = make_preprocessor(lesson.features, lesson.frame, chosen=chosen, scale=scale, task=task, seed=lesson.seed)
-    stages: list[tuple[str, Any]] = [("prepare", first)]
     selector = make_selector(chosen, lesson.seed, task=task)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         try:
             matrix = _prepared(first, lesson)
+            stages: list[tuple[str, Any]] = [("prepare", with_plain_encoders(first))]
             if selector is not None:
                 matrix = _selected(selector, matrix, lesson.labels)
                 stages.append(("select", selector))
@@ -128,7 +130,7 @@ def _prepared(first: Any, lesson: Lesson) -> NDArray[np.float64]:
     import numpy as np
 
     with np.errstate(over="ignore", invalid="ignore"):
-        matrix: NDArray[np.float64] = first.fit_transform(lesson.frame, lesson.labels).astype(np.float64)
+        matrix: NDArray[np.float64] = np.asarray(first.fit_transform(lesson.frame, lesson.labels), np.float64)
     if not np.isfinite(matrix).all():
         raise TrainingError(
             "Numbers are too large to be scaled",

@@ -168,9 +168,10 @@ def _cuts_of(rows: pa.Table, test: NDArray[np.bool_]) -> Split:
     """Return the cuts of both parts, and how far training labels reach beyond the newest cut that tests."""
     import pyarrow.compute as pc
 
-    train = rows.filter(~test)
-    newest = pc.max(rows.filter(test)["as_of"]).as_py()
-    known = pc.max(train["label_known_at"]).as_py() if "label_known_at" in rows.column_names else newest
+    times = rows.select([name for name in ("as_of", "label_known_at") if name in rows.column_names])
+    train = times.filter(~test)
+    newest = pc.max(times.filter(test)["as_of"]).as_py()
+    known = pc.max(train["label_known_at"]).as_py() if "label_known_at" in times.column_names else newest
     overlap_days = max(0, math.ceil((known - newest) / timedelta(days=1)))
     return Split(tuple(sorted(pc.unique(train["as_of"]).to_pylist())), newest, overlap_days)
 

@@ -21,6 +21,27 @@ class Tracker(Protocol):
     the run. A failure of the service raises `EngineError`, chained with the vendor's error. Safe to use from several threads.
     """
 
+    def announce_training(
+        self,
+        experiment: str,
+        *,
+        name: str,
+        parameters: Mapping[str, Scalar],
+        tags: Mapping[str, str],
+        dataset_digest: Digest,
+        signature_json: str,
+    ) -> None:
+        """Show a training that begins, as far as it is known; `record_training` with its key then completes that run.
+
+        Returns at once: what the tracker has to do for it, it does beside the training. The arguments are those of
+        `record_training`. A failure is told by `record_training`.
+        """
+        ...
+
+    def abandon_training(self, key: str, reason: str) -> None:
+        """Show that an announced training failed; one that was never announced is ignored."""
+        ...
+
     def record_training(
         self,
         experiment: str,

@@ -17,17 +17,29 @@ MOST_FILE_BYTES = 64 << 20
 """A larger pipeline is named by its digest alone: the tracker would hold a second copy of it."""
 
 
-def shown_training(trained: TrainedModel, profile: Profile, *, key: Digest, artifacts: ArtifactStore) -> dict[str, Any]:
-    """Return what `Tracker.record_training` is told of a training besides its figures and parameters.
+def shown_beginning(trained: TrainedModel, *, key: Digest) -> dict[str, Any]:
+    """Return what `Tracker.announce_training` is told of a training besides its name and parameters.
 
     Args:
-        profile: That of the rows it learned from.
+        trained: What is going to be learnt; its pipeline and profile are not looked at.
         key: What identifies the training.
     """
     return {
         "tags": _tags(trained, key),
         "dataset_digest": trained.feature_table,
         "signature_json": signature_of(trained),
+    }
+
+
+def shown_training(trained: TrainedModel, profile: Profile, *, key: Digest, artifacts: ArtifactStore) -> dict[str, Any]:
+    """Return what `Tracker.record_training` is told of a training besides its figures, name and parameters.
+
+    Args:
+        profile: That of the rows it learned from.
+        key: What identifies the training.
+    """
+    return {
+        **shown_beginning(trained, key=key),
         "example_json": typical_row(trained.features, profile),
         "artifacts": {"pipeline": trained.pipeline, "profile": trained.profile},
         "files": lambda: _files(trained, artifacts),

@@ -18,6 +18,7 @@ from keelway.train.frame import labels_of, ordered
 from keelway.train.preprocess.levels import MAX_COLUMNS, MAX_LEVELS
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -103,15 +104,21 @@ def _check_names(features: Sequence[FeatureColumn]) -> None:
         )
 
 
-def class_warnings(labels: NDArray[Any], tested: pa.Table, model: Model) -> tuple[str, ...]:
+def class_warnings(labels: NDArray[Any], rows: pa.Table, test: NDArray[np.bool_], model: Model) -> tuple[str, ...]:
     """Return what is doubtful about classes in the test rows.
+
+    Args:
+        labels: Those of the training rows.
+        rows: The rows of the feature table.
+        test: For each row whether the model is tested on it.
+        model: What is learnt.
 
     Raises:
         TrainingError: The test rows have a class that no training row has.
     """
     if model.task != "multiclass":
         return ()
-    known, met = set(labels), set(labels_of(tested, model.task))
+    known, met = set(labels), set(labels_of(rows.filter(test), model.task))
     if met - known:
         raise TrainingError(
             "The test rows have classes that no training row has",

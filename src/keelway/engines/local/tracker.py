@@ -22,6 +22,21 @@ _LOG = logging.getLogger("keelway.runs")
 class NoTracker:
     """Keeps nothing; every id and link is empty, and no alias is ever set."""
 
+    def announce_training(
+        self,
+        experiment: str,
+        *,
+        name: str,
+        parameters: Mapping[str, Scalar],
+        tags: Mapping[str, str],
+        dataset_digest: Digest,
+        signature_json: str,
+    ) -> None:
+        """Keep nothing."""
+
+    def abandon_training(self, key: str, reason: str) -> None:
+        """Keep nothing."""
+
     def record_training(
         self,
         experiment: str,
@@ -77,6 +92,20 @@ class PatientTracker:
     def strict(self) -> Tracker:
         """The tracker itself, which tells of its failures."""
         return self._inner
+
+    def announce_training(self, experiment: str, **told: Any) -> None:
+        """Announce a training; that a tracker fails is told when the training is recorded."""
+        try:
+            self._inner.announce_training(experiment, **told)
+        except EngineError as error:
+            _LOG.info("a training of %s is not announced: %s", experiment, error)
+
+    def abandon_training(self, key: str, reason: str) -> None:
+        """Show that a training failed, unless the tracker fails too."""
+        try:
+            self._inner.abandon_training(key, reason)
+        except EngineError as error:
+            _LOG.info("a failed training is not shown: %s", error)
 
     def record_training(self, experiment: str, **told: Any) -> str:
         """Record a training, or return an empty id while the tracker fails."""

@@ -14,11 +14,24 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelway.core import Digest, Scalar
-from keelway.engines.mlflow.mirror import KEY_TAG, log_all, log_dataset, log_files, metrics_now, mirror_run
+from keelway.engines.mlflow.mirror import (
+    KEY_TAG,
+    MAX_TEXT,
+    STATE_TAG,
+    WHOLE,
+    find_run,
+    log_all,
+    log_dataset,
+    log_files,
+    metrics_now,
+    mirror_run,
+)
 from keelway.errors import EngineError, MissingExtraError, MissingRecordError
 from keelway.train.tracking import requirements
 
@@ -31,7 +44,17 @@ SQLITE = "sqlite:///"
 _QUIET = ("alembic", "mlflow.store.db.utils", "mlflow.store.tracking.sqlalchemy_store", "mlflow.tracking")
 _turn = threading.RLock()
 """One thread of a process at a time: silencing warnings does not bear a second one beside it."""
+_beside = ThreadPoolExecutor(1, thread_name_prefix="keelway-mlflow")
+"""Shows trainings that begin, while they go on; its thread is started when it is first used."""
 _OFF = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A training's run in MLflow, and whether it is shown whole already."""
+
+    run_id: str
+    whole: bool = False
 
 
 class MlflowTracker:
@@ -46,6 +69,7 @@ class MlflowTracker:
         self._uri = uri
         self._artifact_root = artifact_root
         self._opened: Any = None
+        self._announced: dict[str, Future[_Shown]] = {}
 
     def record_training(
         self,
@@ -63,33 +87,92 @@ class MlflowTracker:
         seconds: float = 0.0,
     ) -> str:
         """Record one finished training, or return the run that has its key."""
+        key = tags.get(KEY_TAG, "")
+        begun = self._announced_run(key)
         with self._client() as client:
-            place = self._experiment(client, experiment)
-            if known := self._run_of(client, place, tags.get(KEY_TAG, "")):
-                return known
-            texts = {
-                **tags,
-                "keelway.dataset": dataset_digest,
-                "keelway.signature": signature_json,
-                **{f"keelway.artifact.{role}": digest for role, digest in artifacts.items()},
-            }
-            key = texts.pop(KEY_TAG, "")
-            ended = int(time.time() * 1000)
-            made: str = client.create_run(place, start_time=ended - int(seconds * 1000), run_name=name).info.run_id
-            log_all(client, made, metrics=metrics_now(metrics), parameters=parameters, tags=texts)
-            log_dataset(client, made, name="feature_table", digest=dataset_digest, signature_json=signature_json)
+            run = begun or self._begun(
+                client, experiment, name=name, parameters=parameters, tags=tags, dataset_digest=dataset_digest,
+                signature_json=signature_json, seconds=seconds,
+            )  # fmt: skip
+            if run.whole:
+                return run.run_id
             log_files(
                 client,
-                made,
+                run.run_id,
                 files() if files else {},
                 signature_json=signature_json,
                 example_json=example_json,
                 requirements=requirements(),
             )
-            client.set_terminated(made, "FINISHED", ended)
-            if key:  # last, so that a run cut short is never taken for a whole one
-                client.set_tag(made, KEY_TAG, key)
-            return made
+            made = {f"keelway.artifact.{role}": digest for role, digest in artifacts.items()}
+            log_all(client, run.run_id, metrics=metrics_now(metrics), parameters={}, tags={**made, STATE_TAG: WHOLE})
+            client.set_terminated(run.run_id, "FINISHED")
+            return run.run_id
+
+    def announce_training(
+        self,
+        experiment: str,
+        *,
+        name: str,
+        parameters: Mapping[str, Scalar],
+        tags: Mapping[str, str],
+        dataset_digest: Digest,
+        signature_json: str,
+    ) -> None:
+        """Show a training as running, in a thread beside it."""
+        with self._client():
+            pass  # opened here: a thread beside the training must neither import nor silence warnings
+
+        def begin() -> _Shown:
+            with _turn, translated():
+                return self._begun(
+                    self._opened, experiment, name=name, parameters=parameters, tags=tags,
+                    dataset_digest=dataset_digest, signature_json=signature_json,
+                )  # fmt: skip
+
+        self._announced[tags[KEY_TAG]] = _beside.submit(begin)
+
+    def abandon_training(self, key: str, reason: str) -> None:
+        """Show a training as failed."""
+        run = self._announced_run(key)
+        if run is not None and not run.whole:
+            with self._client() as client:
+                client.set_tag(run.run_id, "keelway.error", reason[:MAX_TEXT])
+                client.set_terminated(run.run_id, "FAILED")
+
+    def _announced_run(self, key: str) -> _Shown | None:
+        begun = self._announced.pop(key, None)
+        return begun.result() if begun is not None else None
+
+    def _begun(
+        self,
+        client: Any,
+        experiment: str,
+        *,
+        name: str,
+        parameters: Mapping[str, Scalar],
+        tags: Mapping[str, str],
+        dataset_digest: Digest,
+        signature_json: str,
+        seconds: float = 0.0,
+    ) -> _Shown:
+        """Return the run of a training with what is known at its beginning; one that has its key is taken up again."""
+        place = self._experiment(client, experiment)
+        if (known := find_run(client, place, tags[KEY_TAG]) if tags.get(KEY_TAG) else None) is not None:
+            shown = _Shown(str(known.info.run_id), whole=known.data.tags.get(STATE_TAG) == WHOLE)
+            if shown.whole:
+                return shown
+        else:
+            told = {**tags, STATE_TAG: "part"} if tags.get(KEY_TAG) else dict(tags)
+            started = int((time.time() - seconds) * 1000)
+            made = client.create_run(
+                place, start_time=started, run_name=name, tags={each: value[:MAX_TEXT] for each, value in told.items()}
+            )
+            shown = _Shown(str(made.info.run_id))
+        texts = {"keelway.dataset": dataset_digest, "keelway.signature": signature_json}
+        log_all(client, shown.run_id, metrics=(), parameters=parameters, tags=texts)
+        log_dataset(client, shown.run_id, name="feature_table", digest=dataset_digest, signature_json=signature_json)
+        return shown
 
     def mirror(
         self, run: TrackedRun, points: Sequence[MetricPoint], files: Mapping[str, Path], *, metrics: Mapping[str, float]
@@ -160,12 +243,6 @@ class MlflowTracker:
         if self._uri.startswith(SQLITE):
             return str(Path(self._uri.removeprefix(SQLITE)).absolute().parent / "mlflow-artifacts" / name)
         return None
-
-    def _run_of(self, client: Any, experiment: str, key: str) -> str:
-        if not key:
-            return ""
-        found = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
-        return str(found[0].info.run_id) if found else ""
 
     def _make_model(self, client: Any, model: str) -> None:
         if not client.search_registered_models(f"name = '{model}'", max_results=1):

@@ -158,12 +158,14 @@ def _encoder(
     """Return what turns the categories of a group into numbers."""
     import numpy as np
     from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+    from sklearn.preprocessing import OrdinalEncoder
 
-    seen = [frame[name].tolist() for name in group]
+    from keelway.train.preprocess.coded import CodedOneHot
+
+    seen = [frame[name].to_numpy() for name in group]
     if chosen.encode == "one_hot":
         levels = [known_levels(values, rare_level=chosen.rare_level) for values in seen]
-        return OneHotEncoder(categories=levels, handle_unknown="ignore", sparse_output=False, dtype=np.float32)
+        return CodedOneHot(categories=levels, handle_unknown="ignore", sparse_output=False, dtype=np.float32)
     levels = [known_levels(values, rare_level=chosen.rare_level, at_most=MAX_LEVELS) for values in seen]
     stages: list[tuple[str, Any]]
     if chosen.encode == "target":

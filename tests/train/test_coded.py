@@ -1,0 +1,59 @@
+"""Encoding by distinct values gives what scikit-learn gives row by row, and leaves scikit-learn's own encoder behind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.preprocessing import OneHotEncoder
+
+from keelway.features import FeatureColumn
+from keelway.project import Estimator, Preprocessing
+from keelway.train import Lesson, fitted_pipeline
+from keelway.train.preprocess.coded import CodedOneHot
+
+LEVELS = ["", "a", "b", "ü"]
+texts = st.lists(st.tuples(st.sampled_from([*LEVELS, "new"]), st.sampled_from(["x", "y"])), min_size=1, max_size=80)
+
+
+def encoders(levels: list[list[str]]) -> tuple[CodedOneHot, OneHotEncoder]:
+    chosen = {"categories": levels, "handle_unknown": "ignore", "sparse_output": False, "dtype": np.float32}
+    return CodedOneHot(**chosen), OneHotEncoder(**chosen)
+
+
+def frame(rows: list[tuple[str, str]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["first", "second"], dtype=object)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=texts)
+def test_the_numbers_and_the_fitted_encoder_are_scikit_learns(rows: list[tuple[str, str]]) -> None:
+    coded, own = encoders([LEVELS, ["x"]])
+    made, expected = coded.fit_transform(frame(rows)), own.fit_transform(frame(rows))
+    assert np.array_equal(made, expected)
+    plain = coded.plain()
+    assert type(plain) is OneHotEncoder
+    assert vars(plain).keys() == vars(own).keys()
+    assert np.array_equal(plain.transform(frame(rows)), expected)
+
+
+@pytest.mark.parametrize("distinct", [3, 90], ids=["few values", "nearly as many values as rows"])
+def test_both_ways_are_taken(distinct: int) -> None:
+    rows = [(f"id {number % distinct}", "x") for number in range(100)]
+    coded, own = encoders([[f"id {number}" for number in range(2)], ["x"]])
+    assert np.array_equal(coded.fit_transform(frame(rows)), own.fit_transform(frame(rows)))
+
+
+def test_a_fitted_pipeline_holds_no_encoder_of_ours() -> None:
+    plans = pd.DataFrame({"plan": np.array(["a", "b"] * 40, dtype=object)})
+    lesson = Lesson(
+        features=(FeatureColumn("plan", "categorical"),), frame=plans, labels=np.arange(80) % 3 % 2,
+        preprocessing=Preprocessing(rare_level=1),
+    )  # fmt: skip
+    pipeline = fitted_pipeline(lesson, Estimator("logistic", "sklearn.linear_model.LogisticRegression"))
+    first = pipeline[0]
+    held = [*(stage for _, stage, _ in first.transformers_), *(stage for _, stage, _ in first.transformers)]
+    assert {type(each) for each in held} == {OneHotEncoder}
+    assert pipeline.predict_proba(plans).shape == (80, 2)
