@@ -42,7 +42,7 @@ docs: build/env-docs/.done  ## Build the documentation into build/site.
 
 lock: build/env-lock/.done  ## Compile the hashed requirement files anew.
 	$(LOCK) pyproject.toml --extra mlflow --extra objects --extra tuning requirements/run.in --output-file requirements/run.txt
-	cd requirements && for name in dev bench docs lock; do \
+	cd requirements && for name in dev bench docs lock snowflake; do \
 		../$(LOCK) $$name.in --output-file $$name.txt || exit 1; done
 	cd requirements && ../$(LOCK) --no-deps data.in --output-file data.txt
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from keelway.app.rehearsal import RehearsalArtifacts, RehearsalState
 from keelway.app.wire import Workspace
-from keelway.core import Digest, Run, RunEntry, digest_of, short
+from keelway.core import Digest, Run, RunEntry, RunStarted, digest_of, short
 from keelway.errors import KeelwayError, UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from keelway.train import TrainedModel
     from keelway.train.tuning import Tuning
 
-Stage = Literal["snapshot", "features", "code", "environment", "seed", "pipeline", "metrics"]
+Stage = Literal["snapshot", "code", "environment", "seed", "features", "pipeline", "metrics"]
+STAGES: tuple[Stage, ...] = ("snapshot", "code", "environment", "seed", "features", "pipeline", "metrics")
+"""As one follows from another: the code decides the features, so a change of both is a change of the code."""
 Alike = Literal["bit-equal", "metric-equal", "different"]
 MISSING = "missing"
 
@@ -86,7 +88,7 @@ def reproduce(at: Workspace, entry: RunEntry, *, tolerance: float) -> Reproducti
         UsageError: The run trained nothing that the project declares: a script's run is repeated by its script.
     """
     with at.state.snapshot() as tx:
-        trainings = _trainings(entry, tx)
+        trainings, present = _trainings(entry, tx), _present_of(entry, tx)
     if not trainings:
         raise UsageError(
             f"Run {entry.run_id} cannot be rebuilt from its records",
@@ -94,10 +96,19 @@ def reproduce(at: Workspace, entry: RunEntry, *, tolerance: float) -> Reproducti
             found=f"a run of kind {entry.kind}",
             fix="Execute its script again, then: keelway runs compare OLD NEW",
         )
-    rebuilt = tuple(_rebuilt(at, trained, tolerance) for trained in trainings)
+    rebuilt = []
+    for trained in trainings:
+        at.progress(f"{trained.model} {trained.estimator}: computed and trained again")
+        rebuilt.append(_rebuilt(at, trained, tolerance, present))
     order: tuple[Alike, ...] = ("different", "metric-equal", "bit-equal")
     worst = min((each.alike for each in rebuilt), key=order.index)
-    return Reproduction(entry.run_id, entry.dirty, worst, tolerance, rebuilt)
+    return Reproduction(entry.run_id, entry.dirty, worst, tolerance, tuple(rebuilt))
+
+
+def _present_of(entry: RunEntry, tx: Transaction) -> datetime:
+    """Return the moment that a run took for the present: what became known later was no part of its labels."""
+    opened = tx.get(RunStarted, entry.run_id) if entry.kind == "plan" else None
+    return opened.now if opened else entry.started_at
 
 
 def _trainings(entry: RunEntry, tx: Transaction) -> list[TrainedModel]:
@@ -112,10 +123,12 @@ def _trainings(entry: RunEntry, tx: Transaction) -> list[TrainedModel]:
     return [tx.by_digest(TrainedModel, digest) for digest, kind in kinds.items() if kind == TrainedModel.__name__]
 
 
-def _rebuilt(at: Workspace, trained: TrainedModel, tolerance: float) -> RebuiltTraining:
+def _rebuilt(at: Workspace, trained: TrainedModel, tolerance: float, present: datetime) -> RebuiltTraining:
     from keelway.features import FeatureTable
+    from keelway.register import check_if_registered
 
     with at.state.snapshot() as tx:
+        check_if_registered(trained, tx=tx, artifacts=at.artifacts, public_key=at.signing.public_key)
         table = tx.by_digest(FeatureTable, trained.feature_table)
         card = _scorecard(trained, tx)
     checks = [
@@ -124,13 +137,12 @@ def _rebuilt(at: Workspace, trained: TrainedModel, tolerance: float) -> RebuiltT
         _check("seed", str(trained.seed), str(trained.seed)),
     ]
     with tempfile.TemporaryDirectory(prefix="keelway-reproduce-") as folder:
-        made, measured, more = _again(at, trained, table, card is not None, Path(folder))
+        made, measured, more = _again(at, trained, table, card is not None, Path(folder), present)
     checks += [*more, _check("pipeline", trained.pipeline, made)]
     largest, worst = _largest(card, measured)
     if largest is not None:
         checks.append(StageCheck("metrics", "as recorded", f"off by {largest:.3g} ({worst})", same=largest == 0.0))
-    order: tuple[Stage, ...] = ("snapshot", "features", "code", "environment", "seed", "pipeline", "metrics")
-    checks.sort(key=lambda check: order.index(check.stage))
+    checks.sort(key=lambda check: STAGES.index(check.stage))
     first: Stage | Literal[""] = next((check.stage for check in checks if not check.same), "")
     alike: Alike = "different"
     if made == trained.pipeline:
@@ -141,7 +153,7 @@ def _rebuilt(at: Workspace, trained: TrainedModel, tolerance: float) -> RebuiltT
 
 
 def _again(
-    at: Workspace, trained: TrainedModel, table: FeatureTable, measured: bool, folder: Path
+    at: Workspace, trained: TrainedModel, table: FeatureTable, measured: bool, folder: Path, present: datetime
 ) -> tuple[Digest | str, Scorecard | None, list[StageCheck]]:
     """Return the digest of the pipeline trained again, its scorecard, and the checks of what it learned from."""
     from keelway.engines.local.artifacts import LocalArtifacts
@@ -151,7 +163,7 @@ def _again(
 
     artifacts, state = RehearsalArtifacts(LocalArtifacts(folder), at.artifacts), RehearsalState(at.state)
     model = at.project.model(trained.model)
-    table, checks = _features_again(at, table, artifacts, state)
+    table, checks = _features_again(at, table, artifacts, state, present)
     # Another environment gives the training another key: what is there already would be handed out unfitted.
     afresh = replace(at.code, environment_digest=digest_of({"again": trained.code.environment_digest}))
     made = fit(
@@ -173,7 +185,7 @@ def _tunings(at: Workspace, trained: TrainedModel) -> list[Tuning]:
 
 
 def _features_again(
-    at: Workspace, table: FeatureTable, artifacts: RehearsalArtifacts, state: RehearsalState
+    at: Workspace, table: FeatureTable, artifacts: RehearsalArtifacts, state: RehearsalState, present: datetime
 ) -> tuple[FeatureTable, list[StageCheck]]:
     """Return the feature table computed again; the stored one where its snapshots are gone."""
     from keelway.features import build_features
@@ -199,8 +211,9 @@ def _features_again(
         paths_of=lambda snapshot: paths[snapshot.dataset],
         artifacts=artifacts,
         state=state,
-        now=max(table.as_ofs) + timedelta(seconds=table.horizon_s),
+        now=max(present, *table.as_ofs),
         reuse=False,
+        progress=at.progress,
     )
     return again, [StageCheck("snapshot", told, told, same=True), _check("features", table.data, again.data)]
 

@@ -14,9 +14,8 @@ The rules this module keeps:
 from __future__ import annotations
 
 import functools
-import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 
 from keelway.core import DUCKDB_SESSION
 from keelway.errors import FeatureError
+from keelway.features.calls import called
 from keelway.features.execute import QueryEngine
 from keelway.features.label_values import as_label, checked_labels
 from keelway.features.names import AS_OF, ENTITY, LABEL, RESERVED
-from keelway.features.records import FeatureColumn
+from keelway.features.records import FeatureColumn, columns_apart
 from keelway.project import Dataset, FeatureSet, Label, Task
 from keelway.snapshot import SnapshotRows
 
@@ -127,13 +127,12 @@ def feature_rows(
     for as_of in as_ofs:
         given = [tables.visible(source, as_of) for source in features.sources]
         what = f"Feature set {features.name!r}"
-        result = _called(features.function, (*given, _literal(as_of)), what=what, hidden=hidden)
+        result = called(features.function, (*given, _literal(as_of)), what=what, hidden=hidden)
         found = _columns_of(features, result)
         if columns is not None and found != columns:
             raise FeatureError(
                 f"Feature set {features.name!r} has other columns at {as_of.date()} than at {as_ofs[0].date()}",
-                expected=_listed(columns),
-                found=_listed(found),
+                **columns_apart(columns, found),
                 fix="Let the function return the same columns for every cut; cast one whose type changes.",
             )
         columns = found
@@ -153,7 +152,7 @@ def label_rows(label: Label, tables: Tables, *, task: Task, as_ofs: Sequence[dat
     """
     what, branches = f"Label {label.name!r}", []
     for as_of in as_ofs:
-        result = _called(label.function, (tables.outcome(label, as_of, now=now), _literal(as_of)), what=what)
+        result = called(label.function, (tables.outcome(label, as_of, now=now), _literal(as_of)), what=what)
         _require(result, (label.entity, label.name), what=what)
         value = as_label(result[label.name], task, what=what)
         branches.append(_branch(result, label.entity, as_of, [value.name(LABEL)]))
@@ -196,40 +195,6 @@ def _literal(moment: datetime) -> Any:
     import ibis
 
     return ibis.literal(moment, type=_UTC)
-
-
-def _called(
-    function: Callable[..., Any], arguments: tuple[Any, ...], *, what: str, hidden: frozenset[str] = frozenset()
-) -> Any:
-    import ibis.expr.types as ir
-
-    try:
-        result = function(*arguments)
-    except Exception as error:  # a user's function may raise anything at all
-        _refuse_hidden(error, hidden, what=what)
-        raise FeatureError(
-            f"{what} raised {type(error).__name__}",
-            expected="an Ibis table",
-            found=str(error),
-            fix="Mend the function; the traceback below shows the line.",
-        ) from error
-    if not isinstance(result, ir.Table):
-        raise FeatureError(
-            f"{what} returned no table", expected="an Ibis table, not executed", found=type(result).__name__
-        )
-    return result
-
-
-def _refuse_hidden(error: Exception, hidden: frozenset[str], *, what: str) -> None:
-    """Explain an error that names a hidden column."""
-    named = [name for name in sorted(hidden) if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", str(error))]
-    if named:
-        raise FeatureError(
-            f"{what} asks for column {named[0]!r}, which the label is made of",
-            expected="columns that the label function does not read: those are hidden, so that no feature is the label",
-            found=str(error),
-            fix="Leave the column out; there is no need to drop it either.",
-        ) from error
 
 
 def _require(result: Any, names: Sequence[str], *, what: str) -> None:
@@ -327,7 +292,3 @@ def _check_one_row_each(rows: pa.Table, *, what: str) -> None:
             found=f"{twice['count_all'][0].as_py()} rows for {twice[ENTITY][0].as_py()!r} at {twice[AS_OF][0].as_py().date()}",
             fix="End the function with group_by(entity).agg(...).",
         )
-
-
-def _listed(columns: Sequence[FeatureColumn]) -> str:
-    return ", ".join(f"{column.name} ({column.kind})" for column in columns)

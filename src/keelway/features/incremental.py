@@ -15,7 +15,7 @@ from keelway.core import ArtifactKind, ArtifactStore, Digest, digest_of, time_te
 from keelway.errors import FeatureError, MissingRecordError
 from keelway.features.names import AS_OF, ENTITY
 from keelway.features.profile import profile_of
-from keelway.features.records import CutRows, FeatureColumn, Profile
+from keelway.features.records import CutRows, FeatureColumn, Profile, columns_apart
 from keelway.ledger.ports import StateStore
 
 if TYPE_CHECKING:
@@ -114,8 +114,7 @@ def joined(parts: Mapping[datetime, CutPart], *, model: str) -> tuple[pa.Table, 
         if parts[cut].features != features:
             raise FeatureError(
                 f"The features of {model!r} are others at {time_text(cut)} than at {time_text(cuts[0])}",
-                expected=_listed(features),
-                found=_listed(parts[cut].features),
+                **columns_apart(features, parts[cut].features),
                 fix="Let the functions return the same columns for every cut; cast one whose type changes.",
             )
     schema = _plain_schema(parts[cuts[0]].rows.schema)
@@ -168,7 +167,3 @@ def _plain_schema(schema: pa.Schema) -> pa.Schema:
             for field in schema
         ]
     )
-
-
-def _listed(features: Sequence[FeatureColumn]) -> str:
-    return ", ".join(f"{feature.name} ({feature.kind})" for feature in features)

@@ -9,31 +9,30 @@ a sum over all, so what is computed alone may be off by `TOLERANCE`; how many va
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keelway.core import ArtifactStore, Digest
 from keelway.errors import ConflictError, FeatureError, MissingRecordError
-from keelway.features.build import feature_sources, rows_in, rows_of
-from keelway.features.compute import Tables, _branch, _called, _cast, _columns_of, _literal, opened
-from keelway.features.names import AS_OF, ENTITY
+from keelway.features.build import feature_sources, rows_in, rows_of, silent
+from keelway.features.compute import opened
+from keelway.features.names import ENTITY
+from keelway.features.one_entity import OneEntity
 from keelway.features.ports import OnlineCut, OnlineStore, OnlineValue
-from keelway.features.reads import hidden_columns
 from keelway.features.records import FeatureColumn, FeatureTable
 from keelway.features.same import TOLERANCE, same_value
 from keelway.ledger.ports import StateStore
-from keelway.project import FeatureSet, Model
+from keelway.project import Model
 
 if TYPE_CHECKING:
     from keelway.snapshot import Snapshot
 
 ENTITIES = 10_000
 MOST_SHOWN = 20
-VARIABLE = "keelway_entity"
+BETWEEN_LINES = 500
 ABSENT = "no row"
 
 
@@ -80,6 +79,7 @@ def parity(
     entities: int = ENTITIES,
     seed: int = 0,
     tolerance: float = TOLERANCE,
+    progress: Callable[[str], None] = silent,
 ) -> ParityReport:
     """Compare the cut that an online store holds with its feature table, and with each entity computed alone.
 
@@ -89,6 +89,7 @@ def parity(
         snapshots: Returns the snapshots of these digests, by dataset.
         entities: How many to compare; all where there are fewer.
         seed: Decides which.
+        progress: Called with one line whenever long work moves on.
 
     Raises:
         MissingRecordError: The store holds nothing of the model, or a snapshot is gone.
@@ -103,9 +104,11 @@ def parity(
     online = {entity: row.values for entity, row in store.read(model.name, chosen).items()}
     report = ParityReport(model.name, cut.as_of, len(chosen), len(chosen) * len(cut.features), 0, {}, ())
     with opened(feature_sources(model), rows_in(snapshots(table.snapshots), paths_of), in_order=True) as tables:
-        alone = _Alone(model, tables, as_of=cut.as_of, features=cut.features)
-        for entity in chosen:
-            three = (offline[entity], online.get(entity), alone.values(entity))
+        alone = OneEntity(model, tables, as_of=cut.as_of, features=cut.features)
+        for number, (entity, own) in enumerate(alone.values(chosen)):
+            if number % BETWEEN_LINES == 0:
+                progress(f"{model.name}: {number} of {len(chosen)} entities compared")
+            three = (offline[entity], online.get(entity), own)
             report = _told(report, entity, three, cut.features, tolerance=tolerance)
     return report
 
@@ -137,63 +140,6 @@ def _sampled(
     return entities, {
         entity: dict(zip(names, values, strict=True)) for entity, *values in zip(entities, *columns, strict=True)
     }
-
-
-class _Alone:
-    """Computes features of one entity from only its own rows; each feature set is compiled once."""
-
-    def __init__(self, model: Model, tables: Tables, *, as_of: datetime, features: Sequence[FeatureColumn]) -> None:
-        hidden = hidden_columns(model.label, tables, as_of=as_of)
-        tables = replace(tables, hidden={model.label.source.name: hidden})
-        own = replace(tables, by_name={name: _only(table, model.entity) for name, table in tables.by_name.items()})
-        backend = next(iter(tables.by_name.values())).get_backend()
-        self._connection = backend.con
-        self._queries = [_query(each, own, as_of, backend) for each in model.features]
-        self._features = features
-
-    def values(self, entity: str) -> dict[str, OnlineValue] | None:
-        """Return the features of an entity, or None where no feature set knows it."""
-        quoted = entity.replace("'", "''")
-        self._connection.execute(f"SET VARIABLE {VARIABLE} = '{quoted}'")
-        found: dict[str, Any] = {}
-        for names, query in self._queries:
-            for row in self._connection.execute(query).fetchall():
-                if row[0] != entity:  # rows of others that are not told apart by the entity's column
-                    continue
-                found |= dict(zip(names, row[1:], strict=True))
-        return {each.name: _stored(found.get(each.name), each) for each in self._features} if found else None
-
-
-def _only(table: Any, entity: str) -> Any:
-    """Return the rows of the entity that the session's variable names; a table that does not know entities as it is."""
-    import ibis
-
-    if entity not in table.columns:
-        return table
-
-    @ibis.udf.scalar.builtin(name="getvariable", signature=(("string",), "string"))
-    def getvariable(variable):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - Ibis takes the signature above
-        """Return a variable of the session."""
-
-    return table.filter(table[entity].cast("string") == getvariable(VARIABLE))
-
-
-def _query(features: FeatureSet, tables: Tables, as_of: datetime, backend: Any) -> tuple[list[str], str]:
-    given = [tables.visible(source, as_of) for source in features.sources]
-    result = _called(features.function, (*given, _literal(as_of)), what=f"Feature set {features.name!r}")
-    columns = _columns_of(features, result)
-    rows = _branch(result, features.entity, as_of, [_cast(result, column) for column in columns]).drop(AS_OF)
-    exact = rows if tables.engine is None else tables.engine.exact(rows)
-    return [column.name for column in columns], str(backend.compile(exact))
-
-
-def _stored(value: Any, feature: FeatureColumn) -> OnlineValue:
-    """Return a value as a feature table stores it."""
-    if feature.kind == "numeric":
-        return None if value is None or math.isnan(value) else float(value)
-    if feature.kind == "array":
-        return None if value is None else [float(each) for each in value]
-    return "" if value is None else str(value)
 
 
 def _told(

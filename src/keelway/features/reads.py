@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from keelway.features.compute import _UTC, Tables, _called, _columns_of, _literal, _require
+from keelway.features.calls import called
+from keelway.features.compute import _UTC, Tables, _columns_of, _literal, _require
 from keelway.features.records import FeatureColumn
 from keelway.features.trace import Source, Trace
 from keelway.project import Dataset, FeatureSet, Label
@@ -46,7 +47,7 @@ def features_read(features: FeatureSet, schemas: Schemas, *, as_of: datetime) ->
         FeatureError: The function cannot be built on them; the message says why.
     """
     what = f"Feature set {features.name!r}"
-    result = _called(features.function, (*_tables(features.sources, schemas), _literal(as_of)), what=what)
+    result = called(features.function, (*_tables(features.sources, schemas), _literal(as_of)), what=what)
     columns = _columns_of(features, result)
     times = {(source.name, source.event_time) for source in features.sources if not source.is_static}
     names = [column.name for column in columns]
@@ -85,7 +86,7 @@ def hidden_columns(label: Label, tables: Tables, *, as_of: datetime) -> frozense
 
 def _label_of(label: Label, schemas: Schemas, *, as_of: datetime) -> Any:
     what = f"Label {label.name!r}"
-    result = _called(label.function, (*_tables((label.source,), schemas), _literal(as_of)), what=what)
+    result = called(label.function, (*_tables((label.source,), schemas), _literal(as_of)), what=what)
     _require(result, (label.entity, label.name), what=what)
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -119,3 +120,22 @@ class CutRows:
     profile: Digest
     features: tuple[FeatureColumn, ...]
     rows: int
+
+
+def columns_apart(before: Sequence[FeatureColumn], after: Sequence[FeatureColumn]) -> dict[str, str]:
+    """Return what was expected and what was found of two lists of features that are not the same, without what they share.
+
+    >>> columns_apart([FeatureColumn("a", "numeric")], [FeatureColumn("a", "numeric"), FeatureColumn("b", "text")])
+    {'expected': 'a (numeric) and no other', 'found': 'b (text) besides'}
+    """
+    gone, come = ([each for each in these if each not in those] for these, those in ((before, after), (after, before)))
+    if not gone and not come:
+        return {"expected": _listed(before), "found": f"{_listed(after)}, in this order"}
+    return {
+        "expected": _listed(gone) if gone else f"{_listed(before)} and no other",
+        "found": f"{_listed(come)} {'instead' if gone else 'besides'}" if come else "nothing in its place",
+    }
+
+
+def _listed(columns: Sequence[FeatureColumn]) -> str:
+    return ", ".join(f"{column.name} ({column.kind})" for column in columns)

@@ -15,7 +15,8 @@ from typing import Any, Literal, get_args
 
 from keelway.core import time_text
 from keelway.errors import FeatureError, UsageError
-from keelway.features.compute import _UTC, KNOWN_AT, Tables, _branch, _called, _cast, _columns_of, _literal
+from keelway.features.calls import called
+from keelway.features.compute import _UTC, KNOWN_AT, Tables, _branch, _cast, _columns_of, _literal
 from keelway.features.reads import _TYPES, Schemas, hidden_columns
 from keelway.project import Dataset, FeatureSet, Label
 
@@ -98,7 +99,7 @@ def _at_one_cut(features: FeatureSet, tables: Tables, as_of: datetime, *, label:
     hidden = hidden_columns(label, tables, as_of=as_of) if label is not None else frozenset()
     shown = Tables(tables.by_name, {label.source.name: hidden} if label is not None else {})
     given = [shown.visible(source, as_of) for source in features.sources]
-    result = _called(features.function, (*given, _literal(as_of)), what=what, hidden=hidden)
+    result = called(features.function, (*given, _literal(as_of)), what=what, hidden=hidden)
     columns = _columns_of(features, result)
     return _branch(result, features.entity, as_of, [_cast(result, column) for column in columns])
 

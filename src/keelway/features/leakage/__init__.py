@@ -9,11 +9,12 @@ figures); all else is a note to look at. A column that was looked into is named 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from keelway.errors import FeatureError
+from keelway.features.build import silent
 from keelway.features.leakage.alone import SingleScore, alone, single_scores
 from keelway.features.leakage.copies import RowFold, copied_rows, shared_groups
 from keelway.features.leakage.decisive import decisive
@@ -38,6 +39,7 @@ def leakage(
     folds: Iterable[RowFold] | None = None,
     accept: Collection[str] = (),
     seed: int = 0,
+    progress: Callable[[str], None] = silent,
 ) -> LeakageReport:
     """Return what looks like a leak in rows with a label.
 
@@ -49,6 +51,7 @@ def leakage(
         folds: Positions that train and positions that validate or test.
         accept: Columns that somebody looked into: their findings are notes.
         seed: Decides which rows are sampled where there are many, and how they are dealt out.
+        progress: Called with one line whenever long work moves on.
 
     Raises:
         FeatureError: There is no label, or a feature is not among the columns.
@@ -57,10 +60,14 @@ def leakage(
         if name not in rows.column_names:
             raise FeatureError(f"The rows have no column {name!r}", expected=name, found=", ".join(rows.column_names))
     parts = tuple(folds or ())
+    progress(f"each of {len(features)} features alone, over {rows.num_rows} rows")
     scores = single_scores(rows, features, task=task, seed=seed)
+    progress("models with and without the two best features")
+    lost = decisive(rows, features, scores, task=task, seed=seed)
+    progress(f"copies and groups, over {len(parts)} folds")
     found = [
         *alone(scores),
-        *decisive(rows, features, scores, task=task, seed=seed),
+        *lost,
         *identifiers(rows, features),
         *late_times(rows, features),
         *copied_rows(rows, features, parts),

@@ -17,9 +17,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from keelway.core import in_utc
+from keelway.core import in_utc, time_text
 from keelway.errors import FeatureError
-from keelway.features.build import rows_in
+from keelway.features.build import rows_in, silent
 from keelway.features.compute import Tables, feature_rows, opened
 from keelway.features.names import AS_OF, ENTITY
 from keelway.features.poison.smuggled import smuggled
@@ -78,6 +78,7 @@ def poison(
     as_of: datetime,
     paths_of: Callable[[Snapshot], list[Path]],
     work: Path,
+    progress: Callable[[str], None] = silent,
 ) -> PoisonReport:
     """Return which feature sets of a model move when the future does.
 
@@ -86,6 +87,7 @@ def poison(
         as_of: The cut date.
         paths_of: Returns the checked Parquet files of a snapshot.
         work: An empty folder for the poisoned copies, as large as the snapshots; the caller removes it.
+        progress: Called with one line whenever long work moves on.
 
     Raises:
         FeatureError: A snapshot is missing, or a feature function fails on data that is not poisoned.
@@ -97,6 +99,7 @@ def poison(
             f"There is no snapshot of {missing[0]!r}", expected=missing[0], fix="Run `keelway ingest` first."
         )
     rows = rows_in({each.name: snapshots[each.name] for each in model.datasets}, paths_of)
+    progress(f"{model.name}: features as of {time_text(as_of)}")
     with opened(model.datasets, rows) as whole:
         tables = _hidden(model, whole, as_of)
         honest = _features(model, tables, as_of)
@@ -107,6 +110,7 @@ def poison(
         ]
     worlds = []
     for how in WORLDS:
+        progress(f"{model.name}: again with rows after the cut {how}")
         counted, other = poisoned(model, rows, how, as_of=as_of, work=work)
         worlds.append(PoisonedWorld(how, counted))
         findings += _moved(model, honest, other, how, as_of=as_of)

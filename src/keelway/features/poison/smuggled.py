@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
-from keelway.features.compute import Tables, _called, _literal
+from keelway.features.calls import called
+from keelway.features.compute import Tables, _literal
 from keelway.project import FeatureSet
 
 _DATA = frozenset({("pandas", "DataFrame"), ("pandas", "Series"), ("polars", "DataFrame"), ("pyarrow", "Table"), ("numpy", "ndarray"),
@@ -35,7 +36,7 @@ def smuggled(features: FeatureSet, tables: Tables, *, as_of: datetime) -> list[s
     """
     handed = [tables.visible(source, as_of) for source in features.sources]
     with _opened_files() as files:
-        result = _called(features.function, (*handed, _literal(as_of)), what=f"Feature set {features.name!r}")
+        result = called(features.function, (*handed, _literal(as_of)), what=f"Feature set {features.name!r}")
     found = [f"opens {path}: what it reads must be a dataset, or no cut date can hold it back" for path in files]
     own = {tables.by_name[source.name].op().name for source in features.sources}
     found += [f"reads table {name!r}, which it was not handed" for name in _leaves(result) if name not in own]
