@@ -12,9 +12,11 @@ import keelway
 from keelway.app.settings import (
     EngineSettings,
     EnvironmentSettings,
+    LineageSettings,
     PrincipalSettings,
     PrivacySettings,
     ProjectSettings,
+    RetentionSettings,
     SigningSettings,
 )
 
@@ -25,6 +27,8 @@ SECTIONS = {
     "[engines]": EngineSettings,
     "[signing]": SigningSettings,
     "[privacy]": PrivacySettings,
+    "[lineage]": LineageSettings,
+    "[retention]": RetentionSettings,
     "[environments.NAME]": EnvironmentSettings,
     '[principals."user:NAME"]': PrincipalSettings,
 }

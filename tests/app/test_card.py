@@ -32,7 +32,11 @@ class Desk:
         world = self.world
         project = SimpleNamespace(model=lambda _name: world.model, models=[world.model])
         at: Any = SimpleNamespace(
-            state=world.state, artifacts=world.artifacts, project=project, environment=lambda name: name
+            state=world.state,
+            artifacts=world.artifacts,
+            project=project,
+            environment=lambda name: name,
+            signing=SimpleNamespace(public_key=world.key.public),
         )
         lab: Any = SimpleNamespace(champion=lambda: self.champion)
         return CardRoom(at, lab)

@@ -49,6 +49,7 @@ class Bench:
             project=project,
             signing=SimpleNamespace(public_key=world.key.public),
             now=lambda: NOW,
+            progress=lambda _line: None,
         )
 
     @property

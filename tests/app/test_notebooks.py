@@ -244,3 +244,24 @@ class TestLint:
             room(root).lint()
         with pytest.raises(UsageError, match="no such notebook"):
             room(root).lint([root / "a.ipynb"])
+
+
+def test_what_cannot_be_read_is_told_and_left_as_it_is(root: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.ipynb"
+    broken.write_text('{"cells": [')
+    report = room(root).lint([broken], run=False, strip=True)
+    (finding,) = report.findings
+    assert (finding.rule, finding.cell, report.stripped) == ("unreadable", 0, ())
+    assert broken.read_text() == '{"cells": ['
+
+
+def test_a_notebook_is_looked_for_under_folders_but_not_in_hidden_ones(root: Path, tmp_path: Path) -> None:
+    for name in ("b.ipynb", "deep/a.ipynb", ".ipynb_checkpoints/a-checkpoint.ipynb", ".hidden/c.ipynb"):
+        write(tmp_path / name, "1 + 1")
+    told: list[str] = []
+    report = room(root, progress=told.append).lint([tmp_path], run=False)
+    assert [Path(name).name for name in report.notebooks] == ["b.ipynb", "a.ipynb"]
+    assert told == list(report.notebooks)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no notebooks"):
+        room(root).lint([tmp_path / "empty"], run=False)

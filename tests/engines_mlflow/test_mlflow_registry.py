@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,23 @@ ADMISSION = Digest(digest_bytes(b"admission"))
 
 
 @pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return f"sqlite:///{tmp_path_factory.mktemp('registry') / 'mlflow.db'}"
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store without a model; making one takes seconds, so there is one."""
+    path = tmp_path_factory.mktemp("registry") / "empty.db"
+    MlflowTracker(f"sqlite:///{path}").alias_of("churn", "prod")
+    return path
+
+
+@pytest.fixture(scope="module")
+def uri(empty: Path) -> str:
+    return copied(empty, empty.with_name("mlflow.db"))
+
+
+def copied(store: Path, path: Path) -> str:
+    """Copy a store with what its write-ahead log holds, and return its URI."""
+    with contextlib.closing(sqlite3.connect(store)) as source, contextlib.closing(sqlite3.connect(path)) as target:
+        source.backup(target)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture
@@ -100,15 +117,15 @@ def world(tmp_path: Path, uri: str) -> Iterator[DoorWorld]:
     made.state.close()
 
 
-def test_from_one_mlflow_to_another_through_the_door(world: DoorWorld, tmp_path: Path) -> None:
+def test_from_one_mlflow_to_another_through_the_door(world: DoorWorld, empty: Path, tmp_path: Path) -> None:
     assert isinstance(world.tracker, Registry)
-    staging, prod = world.tracker, MlflowRegistry(f"sqlite:///{tmp_path / 'prod.db'}")
+    staging, prod = world.tracker, MlflowRegistry(copied(empty, tmp_path / "prod.db"))
     world.ruled(name="staging").promote(tracker=staging)
     admission = world.ruled(name="prod", after="staging").promote(tracker=prod)
-    (copied,) = client(prod).search_model_versions("name = 'churn'")
-    assert copied.tags["keelway.digest"] == digest_of(world.version)
-    assert copied.tags["keelway.prod.admission"] == digest_of(admission)
-    assert json.loads(copied.tags["keelway.prod.decision"])["decision"] == digest_of(world.told()[-1])
+    (made,) = client(prod).search_model_versions("name = 'churn'")
+    assert made.tags["keelway.digest"] == digest_of(world.version)
+    assert made.tags["keelway.prod.admission"] == digest_of(admission)
+    assert json.loads(made.tags["keelway.prod.decision"])["decision"] == digest_of(world.told()[-1])
     client(prod).delete_registered_model_alias("churn", "prod")
     registries = {"staging": staging, "prod": prod}
     with world.state.snapshot() as tx:

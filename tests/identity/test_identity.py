@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from keelway.core import PrincipalId
 from keelway.errors import IdentityError, SettingsError
-from keelway.identity import Directory, Principal, authenticate, require_role, resolve_secret
+from keelway.identity import Directory, Principal, authenticate, require_role, require_service, resolve_secret
 
 TOKEN = "correct horse"
 HASHED = hashlib.sha256(TOKEN.encode()).hexdigest()
@@ -35,6 +36,19 @@ def test_the_right_token_opens(who: Principal) -> None:
 def test_any_other_token_is_refused(who: Principal, token: str | None) -> None:
     with pytest.raises(IdentityError):
         authenticate(who.id, token, directory=DIRECTORY)
+
+
+@pytest.mark.parametrize("who", [ANA, BEN, CI], ids=["person", "person with a token", "service"])
+def test_who_is_disabled_does_not_get_in_even_with_the_right_token(who: Principal) -> None:
+    gone = replace(who, disabled=True)
+    with pytest.raises(IdentityError, match="is disabled"):
+        authenticate(who.id, TOKEN, directory=Directory((gone,)))
+
+
+def test_what_only_a_service_may_do_no_person_does() -> None:
+    require_service(CI, what="move prod")
+    with pytest.raises(IdentityError, match="user:ana may not move prod"):
+        require_service(ANA, what="move prod")
 
 
 def test_a_service_without_a_token_on_file_never_gets_in() -> None:

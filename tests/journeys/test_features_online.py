@@ -36,6 +36,17 @@ def test_features_are_served_and_tested(trained: Any) -> None:
         assert trained.call("features", *words, json_wanted=False).exit_code == 0
 
 
+def test_features_are_built_to_be_looked_at(trained: Any, tmp_path: Any) -> None:
+    built = trained("features", "build", "--out", str(tmp_path / "rows.csv"))
+    assert built["table"]["label"] == "churned"
+    assert len((tmp_path / "rows.csv").read_text().splitlines()) == built["table"]["rows"] + 1
+    shown = trained.call("features", "build", "--rows", "2", json_wanted=False).stdout.splitlines()
+    assert shown[0].startswith(f"churn: {built['table']['rows']} rows of ")
+    assert len(shown) == 4
+    assert trained.call("features", "build", "--rows", "0", json_wanted=False).stdout.count("\n") == 1
+    assert "no kind of file" in trained.refused("features", "build", "--out", "rows.xlsx")["what"]
+
+
 def test_how_features_are_spread_is_known_without_reading_them(trained: Any) -> None:
     whole = trained("features", "profile", "churn", "--purpose", "training")
     cuts = whole["as_ofs"]

@@ -139,4 +139,4 @@ def test_a_canary_is_judged_and_traffic_goes_back(live) -> None:
     assert later("rollback", "churn", *RELEASE)["traffic"] == {"churn:1": 100}
     assert later.refused("rollout", "churn", *RELEASE)["fix"]
     (line,) = [line for line in later("status")["live"] if line["environment"] == "prod"]
-    assert (line["version"], line["traffic"]) == ("churn:2", {"churn:1": 100})
+    assert (line["version"], line["traffic"]) == ("churn:1", {"churn:1": 100})

@@ -97,4 +97,4 @@ def test_lint_says_what_is_wrong_and_strips(desk: Any) -> None:
     assert told.exit_code == 1
     assert "stripped out.ipynb" in told.stdout
     assert "hunter22" not in told.stdout
-    assert "1 notebooks, 1 findings" in told.stdout
+    assert "1 notebook, 1 finding" in told.stdout

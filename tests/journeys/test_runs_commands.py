@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,7 @@ def test_the_trainings_of_a_plan_are_ranked_and_come_out_bit_equal(trained: Desk
     for training in again["trainings"]:
         assert (training["first_difference"], training["largest"]) == ("", 0.0)
         assert [check["stage"] for check in training["stages"]] == [
-            "snapshot", "features", "code", "environment", "seed", "pipeline", "metrics"
+            "snapshot", "code", "environment", "seed", "features", "pipeline", "metrics"
         ]  # fmt: skip
     assert trained.standing() == before
     assert "bit-equal" in trained.call("reproduce", best["run_id"][:16], json_wanted=False).stdout
@@ -109,6 +110,16 @@ def test_what_came_out_differently_is_named_with_where_it_parted(
     assert changed["largest"] > 0
     differing = [check["stage"] for check in changed["stages"] if not check["same"]]
     assert differing == ["code", "pipeline", "metrics"]
+
+
+def test_a_list_shows_first_what_models_are_judged_by(trained: Desk) -> None:
+    listed = trained.call("runs", "--kind", "training", json_wanted=False).stdout
+    assert re.search(r"roc_auc=\S+ log_loss=", listed)
+    asked = trained.call("runs", "--where", "brier < 1", json_wanted=False).stdout
+    assert re.search(r"Z  brier=", asked)
+    assert trained.call("runs", "--metric", "nothing", json_wanted=False).stdout == "no run has the figure 'nothing'\n"
+    assert trained.call("runs", "--where", "brier > 1", json_wanted=False).stdout == "no run is like that\n"
+    assert trained.call("runs", "--kind", "plans").exit_code == 2
 
 
 def test_a_sync_tells_what_it_did(trained: Desk) -> None:

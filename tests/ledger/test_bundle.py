@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import json
 import random
+import re
+import runpy
+import subprocess
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,13 +33,18 @@ from keelway.engines.sql import SqlState
 from keelway.errors import IntegrityError, MissingRecordError, UsageError
 from keelway.ledger import (
     MemoryTree,
+    Quorum,
     SigningKey,
     prove,
     provenance,
     record_decision,
+    rotate,
+    sign_checkpoint,
     sign_statement,
     verify_bundle,
+    verify_checkpoint,
 )
+from keelway.ledger.witness import cosign
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 KEY = SigningKey("keelway.example/ledger", bytes(range(32)))
@@ -273,3 +283,162 @@ def test_an_altered_material_stops_the_proof(shop: Shop) -> None:
     path.write_bytes(b"pipelinX")
     with pytest.raises(IntegrityError):
         shop.prove(shop.version)
+
+
+VERIFIER = Path(__file__).with_name("standalone_verifier.py")
+
+
+@pytest.fixture(scope="module")
+def standalone() -> dict[str, Any]:
+    """The verifier that was written from the document alone."""
+    return runpy.run_path(str(VERIFIER), run_name="standalone")
+
+
+def test_the_standalone_verifier_is_small_and_owes_keelway_nothing() -> None:
+    source = VERIFIER.read_text("utf8")
+    assert source.count("\n") < 200
+    names = {
+        node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    }
+    roots = {str(name).split(".")[0] for name in names}
+    assert roots - set(sys.stdlib_module_names) == {"cryptography"}
+
+
+def test_the_standalone_verifier_names_only_rules_that_are_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "proofs.md").read_text("utf8")
+    asked = set(re.findall(r'"([A-Z][0-9])[":]', VERIFIER.read_text("utf8")))
+    assert len(asked) > 15
+    assert asked <= set(re.findall(r"\*\*([A-Z][0-9])\*\*", page))
+
+
+def test_both_verifiers_accept_what_holds(shop: Shop, standalone: dict[str, Any]) -> None:
+    data = shop.prove(shop.lines[3], segment=shop.segment)
+    found = standalone["verify"](data, KEY.public.pem())
+    assert found == {"subject": f"prediction:{3:032x}", "records": 6, "entries": 6, "raw_files": 3}
+    for subject in (shop.version, shop.segment):
+        standalone["verify"](shop.prove(subject), KEY.public.pem())
+
+
+def test_the_standalone_verifier_runs_where_there_is_nothing_else(shop: Shop, tmp_path: Path) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    (folder / "bundle.json").write_bytes(shop.prove(shop.version))
+    (folder / "key.pub").write_text(KEY.public.pem())
+    command = [sys.executable, "-I", str(VERIFIER), "bundle.json", "key.pub"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["raw_files"] == 3
+    (folder / "key.pub").write_text(SigningKey(KEY.name, bytes(32)).public.pem())
+    refused = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert (refused.returncode, "signed by another key" in refused.stderr) == (1, True)
+
+
+def test_neither_verifier_accepts_an_altered_byte(shop: Shop, standalone: dict[str, Any]) -> None:
+    data = shop.prove(shop.lines[3], segment=shop.segment)
+    dice = random.Random(20261121)
+    for place in {*range(20), *range(len(data) - 150, len(data)), *dice.sample(range(len(data)), 200)}:
+        altered = bytearray(data)
+        altered[place] ^= 1 << dice.randrange(8)
+        with pytest.raises((standalone["Refused"], ValueError, KeyError, TypeError, AttributeError)):
+            standalone["verify"](bytes(altered), KEY.public.pem())
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('\\"number\\":1', '\\"number\\":9'),
+        ('\\"action\\":\\"promote\\"', '\\"action\\":\\"monitor\\"'),
+        ("keelway.example\\n", "keelway.elsewhere\\n"),
+        ('\\"entity\\":\\"c3\\"', '\\"entity\\":\\"c4\\"'),
+        ('\\"environment\\":\\"prod\\",\\"prediction_id', '\\"environment\\":\\"test\\",\\"prediction_id'),
+        ('"materials":{', '"materials":{"x":1,'),
+        ('"kind":"ModelVersion"', '"kind":"Something"'),
+        ('"index":3,"line"', '"index":2,"line"'),
+    ],
+    ids=["record", "decision", "checkpoint", "prediction", "environment", "a material too many", "kind", "line"],
+)
+def test_both_verifiers_agree_on_what_an_insider_altered(
+    shop: Shop, standalone: dict[str, Any], old: str, new: str
+) -> None:
+    data = replaced(shop.prove(shop.lines[3], segment=shop.segment), old, new, sign=True)
+    told = []
+    for verify in (lambda: verify_bundle(data, key=KEY.public), lambda: standalone["verify"](data, KEY.public.pem())):
+        try:
+            verify()
+            told.append("accepted")
+        except (IntegrityError, standalone["Refused"], KeyError):
+            told.append("refused")
+    assert told == (["accepted"] * 2 if "materials" in old else ["refused"] * 2)
+
+
+def test_both_verifiers_follow_a_rotation(shop: Shop, standalone: dict[str, Any]) -> None:
+    before = shop.prove(shop.lines[3], segment=shop.segment)
+    new = SigningKey(KEY.name, bytes(range(1, 33)))
+    with shop.state.snapshot() as tx:
+        known = [parse_json(tx.text_of(shop.version)[1].encode())["statement"]]
+    with shop.state.transaction() as tx:
+        public, _ = rotate(KEY, new, statements=known, actor=PrincipalId("user:ana"), at=NOW, tx=tx)
+    late = shop.prove(shop.version)  # by the old key, which may still speak of the entry that retired it
+    with shop.state.transaction() as tx:
+        record_decision(told(Action.MONITOR, "churn", {"version": shop.version}), tx=tx)
+    key = SigningKey(new.name, new.seed, public.earlier)
+    after = prove(shop.version, state=shop.state, artifacts=shop.artifacts, key=key, origin="keelway.example")
+    for data in (before, late, after):
+        verify_bundle(data, key=public)
+        standalone["verify"](data, public.pem())
+    stolen = shop.prove(shop.version)
+    with pytest.raises(IntegrityError, match="retired"):
+        verify_bundle(stolen, key=public)
+    with pytest.raises(standalone["Refused"], match="C4: the key was retired"):
+        standalone["verify"](stolen, public.pem())
+
+
+def test_a_bundle_is_proven_by_a_checkpoint_that_was_witnessed(shop: Shop) -> None:
+    one, two = (SigningKey(f"witness.example/{number}", bytes([number]) * 32) for number in (1, 2))
+    with shop.state.snapshot() as tx:
+        published = sign_checkpoint(tx.log, origin="keelway.example", key=KEY)
+    text = cosign(published.text, key=one, at=NOW)
+    with shop.state.transaction() as tx:
+        record_decision(told(Action.REGISTER, "later", {"version": shop.version}), tx=tx)
+    data = shop.prove(shop.version, checkpoint=verify_checkpoint(text, key=KEY.public))
+    found = verify_bundle(data, key=KEY.public, quorum=Quorum((one.public,), 1))
+    assert found.checkpoint.size == published.size
+    assert "witnessed by witness.example/1 at 2026-03-01T00:00:00Z" in "\n".join(found.explanation)
+    with pytest.raises(IntegrityError, match="Too few witnesses"):
+        verify_bundle(data, key=KEY.public, quorum=Quorum((one.public, two.public), 2))
+    with pytest.raises(IntegrityError, match="Too few witnesses"):
+        verify_bundle(shop.prove(shop.version), key=KEY.public, quorum=Quorum((one.public,), 1))
+
+
+def test_the_explanation_tells_every_record_once_and_why_it_is_believed(shop: Shop) -> None:
+    found = verify_bundle(shop.prove(shop.lines[3], segment=shop.segment), key=KEY.public)
+    text = "\n".join(found.explanation)
+    assert found.explanation[0] == found.subject
+    for words in (
+        "this bundle - signed by keelway.example/ledger",
+        "it is line 3 of 7 in the sealed segment",
+        "ModelVersion churn:1",
+        "statement: signed statement",
+        "https://slsa.dev/provenance/v1 of churn:1; its signature holds",
+        "moved environment/prod/churn from nothing to",
+        "Batch transactions 2",
+        "and 2 before it, each naming the one before by digest",
+        "raw files: 3",
+    ):
+        assert words in text
+    assert all(text.count(f"entry {entry}: ") - text.count(" (told above)") <= 1 for entry in range(5))
+    assert text.count("its text has this digest") == 4  # the two batches before are one line
+
+
+def test_a_version_that_came_back_or_went_past_the_gate_was_let_in(tmp_path: Path) -> None:
+    state = SqlState(f"sqlite:///{tmp_path}/state.db")
+    shop = fill(state, LocalArtifacts(tmp_path / "a"), tmp_path / "raw", promoted=False)
+    with state.transaction() as tx:
+        tx.move("environment/prod/churn", before=None, after=shop.version, at=NOW)
+        moves = (PointerMove("environment/prod/churn", None, shop.version),)
+        evidence = {"version": shop.version}
+        record_decision(told(Action.SKIP_GATE, "churn:1", evidence, environment="prod", moves=moves), tx=tx)
+    found = verify_bundle(shop.prove(shop.lines[0], segment=shop.segment), key=KEY.public)
+    assert any("skip_gate churn:1 in prod" in line for line in found.explanation)
+    state.close()

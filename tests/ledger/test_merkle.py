@@ -14,7 +14,9 @@ from keelway.ledger.merkle import (
     MemoryTree,
     RunningRoot,
     consistency_proof,
+    inclusion_proof,
     leaf_hash,
+    root,
     verify_consistency,
     verify_inclusion,
 )
@@ -168,3 +170,31 @@ def test_a_proof_reads_few_hashes_of_a_long_log() -> None:
 
     consistency_proof(1234, 5000, counting)
     assert asked < 13 * 13
+
+
+@given(st.lists(st.binary(max_size=20), max_size=40), st.data())
+def test_a_copy_of_a_root_goes_on_by_itself(leaves: list[bytes], data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(leaves)))
+    running = RunningRoot()
+    for leaf in leaves[:cut]:
+        running.add(leaf)
+    copied = running.copy()
+    for leaf in leaves[cut:]:
+        copied.add_hash(leaf_hash(leaf))
+    assert (running.size, running.root()) == (cut, plain_root(leaves[:cut]))
+    assert (copied.size, copied.root()) == (len(leaves), plain_root(leaves))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 31, 64, 70])
+def test_a_proof_asks_once_for_everything_it_needs(size: int) -> None:
+    asked: list[int] = []
+
+    def counting(wanted):
+        asked.append(len(wanted))
+        return TREE.nodes(wanted)
+
+    for index in range(size):
+        inclusion_proof(index, size, counting)
+        consistency_proof(index, size, counting)
+        root(index + 1, counting)
+    assert len(asked) <= 3 * size

@@ -12,21 +12,25 @@ import pytest
 
 from keelway.core import digest_bytes
 from keelway.engines.sql import SqlState
-from keelway.errors import IntegrityError, SettingsError, UsageError
+from keelway.errors import IntegrityError, SettingsError, StorageError, UsageError
 from keelway.ledger import (
+    Publication,
     PublicKey,
     SigningKey,
-    latest_checkpoint,
+    leaf_hash,
+    newest_note,
     open_statement,
     provenance,
     publish_checkpoint,
-    published_checkpoints,
+    published_leaves,
+    published_notes,
     sign_checkpoint,
     sign_statement,
     verify_checkpoint,
     verify_extension,
 )
 from keelway.ledger.merkle import consistency_proof
+from keelway.testing.checkpoints import MemoryCheckpoints
 from keelway.testing.state import step
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -118,28 +122,67 @@ def test_a_witness_may_sign_too(state: SqlState) -> None:
         assert verify_checkpoint(both, key=key).root == checkpoint.root
 
 
-def test_published_checkpoints_extend_each_other(state: SqlState, tmp_path: Path) -> None:
-    folder = tmp_path / "checkpoints"
+def test_published_checkpoints_extend_each_other(state: SqlState) -> None:
+    target = MemoryCheckpoints()
     with state.snapshot() as tx:
-        first = publish_checkpoint(tx.log, origin=ORIGIN, key=KEY, folder=folder)
+        first, _ = publish_checkpoint(tx.log, origin=ORIGIN, key=KEY, targets=[target])
     step(state, 5)
     with state.snapshot() as tx:
-        second = publish_checkpoint(tx.log, origin=ORIGIN, key=KEY, folder=folder)
+        second, places = publish_checkpoint(tx.log, origin=ORIGIN, key=KEY, targets=[target])
         proof = consistency_proof(first.size, second.size, tx.log.nodes)
+        again = publish_checkpoint(tx.log, origin=ORIGIN, key=KEY, targets=[target])
     verify_extension(first, second, proof)
-    assert latest_checkpoint(folder, key=KEY.public) == second
-    assert [checkpoint.size for checkpoint in published_checkpoints(folder, key=KEY.public)] == [5, 6, 6]
+    assert newest_note(target, key=KEY.public) == second
+    assert [text for _, text in published_notes(target)] == [first.text, second.text]
+    assert [place.written for place in places] == [True]
+    assert again == (second, (Publication("memory", 6, False),))
+
+
+def test_the_hashes_between_two_checkpoints_are_published_with_the_second(state: SqlState) -> None:
+    target = MemoryCheckpoints()
+    for number in (5, 6, 7):
+        with state.snapshot() as tx:
+            publish_checkpoint(tx.log, origin=ORIGIN, key=KEY, targets=[target])
+        step(state, number)
+    with state.snapshot() as tx:
+        hashes = [leaf_hash(data) for _, data in tx.log.leaves()]
+    found = [published_leaves(target, name) for name, _ in published_notes(target)]
+    assert [(each.start, list(each.hashes)) for each in found if each] == [
+        (0, hashes[:5]),
+        (5, hashes[5:6]),
+        (6, hashes[6:7]),
+    ]
+    del target.texts[max(target.texts).replace(".note", ".leaves")]
+    assert published_leaves(target, max(target.texts)) is None
+
+
+def test_a_target_that_fails_keeps_no_other_from_its_checkpoint(state: SqlState) -> None:
+    gone, sound = MemoryCheckpoints(), MemoryCheckpoints()
+    gone.failing = StorageError("The bucket cannot be reached")
+    with state.snapshot() as tx:
+        _, places = publish_checkpoint(tx.log, origin=ORIGIN, key=KEY, targets=[gone, sound])
+    assert [(place.size, place.written, bool(place.failed)) for place in places] == [
+        (None, False, True),
+        (5, True, False),
+    ]
+    assert len(sound.texts) == 2
+    gone.failing = None
+    with state.snapshot() as tx:  # what it missed, it gets with the next
+        publish_checkpoint(tx.log, origin=ORIGIN, key=KEY, targets=[gone, sound])
+    assert gone.texts == sound.texts
 
 
 def test_a_rewritten_log_gets_no_new_checkpoint(state: SqlState, tmp_path: Path) -> None:
+    target, empty = MemoryCheckpoints(), MemoryCheckpoints()
     with state.snapshot() as tx:
-        publish_checkpoint(tx.log, origin=ORIGIN, key=KEY, folder=tmp_path / "c")
+        publish_checkpoint(tx.log, origin=ORIGIN, key=KEY, targets=[target])
     other = SqlState(f"sqlite:///{tmp_path}/other.db")
     for count in range(7):
         step(other, count, pointer="other")
         if count in (2, 6):
             with pytest.raises(IntegrityError), other.snapshot() as tx:
-                publish_checkpoint(tx.log, origin=ORIGIN, key=KEY, folder=tmp_path / "c")
+                publish_checkpoint(tx.log, origin=ORIGIN, key=KEY, targets=[empty, target])
+    assert empty.texts == {}
     other.close()
 
 

@@ -55,8 +55,15 @@ def test_a_policy_holds_its_files_without_their_tests(root: Path) -> None:
 
 
 def test_ready_rules_come_along_where_a_file_asks_for_them(root: Path) -> None:
-    (root / "policies/staging/more.rego").write_text("package keelway.gate\nimport data.keelway.lib\n")
-    assert set(load_policy("policies/staging", root=root).files) == {"gate.rego", "more.rego", "library/rules.rego"}
+    gate = "package keelway.gate\nimport data.keelway.lib\ndeny contains reason if some reason in lib.{rule}\n"
+    more = root / "policies/staging/more.rego"
+    more.write_text(gate.format(rule="signed"))
+    signed = load_policy("policies/staging", root=root)
+    assert set(signed.files) == {"gate.rego", "more.rego", "library/figures.rego", "library/model.rego"}
+    more.write_text(gate.format(rule="fresh_within_days(3)"))
+    fresh = load_policy("policies/staging", root=root)
+    assert set(fresh.files) == {"gate.rego", "more.rego", "library/figures.rego", "library/data.rego"}
+    assert digest_of(fresh) != digest_of(signed)
 
 
 def test_a_policy_is_stored_under_the_digest_that_decisions_name(root: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from keelway.register import ModelVersion, load_onnx
 from keelway.testing.crash import EXIT_CODE, CrashingArtifacts, CrashingState, CrashPoint
 from keelway.testing.training import TrainingWorld
 
-INSTANTS = 7  # before and after each of two artifacts; before, inside and after one transaction
+INSTANTS = 9  # before and after each of three artifacts; before, inside and after one transaction
 LIBRARIES = ("skl2onnx", "skops.io", "sklearn.linear_model", "sklearn.feature_selection", "securesystemslib.dsse")
 
 

@@ -295,7 +295,7 @@ def changing(orders: Any, as_of: Any, change: Callable[[Any], Any]) -> Any:
 
 CHANGES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "appears": (lambda made: made.mutate(new=made.spent), "new"),
-    "disappears": (lambda made: made.drop("kinds"), "spent"),
+    "disappears": (lambda made: made.drop("kinds"), "nothing in its place"),
     "changes its type": (lambda made: made.mutate(kinds=made.kinds.cast("string")), "kinds"),
 }
 

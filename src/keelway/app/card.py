@@ -49,7 +49,7 @@ class CardRoom:
                     found=repr(name),
                     fix="List them: keelway models",
                 )
-            return model_card(_evidence(version, self._at, tx))
+            return model_card(card_evidence(version, at=self._at, tx=tx))
 
     def write(self, card: ModelCard, path: Path) -> Path:
         """Write a card as Markdown, or as an HTML page where the file is called so.
@@ -66,15 +66,17 @@ class CardRoom:
         return written(path, forms[path.suffix.lower()](card))
 
 
-def _evidence(version: ModelVersion, at: Workspace, tx: Transaction) -> CardEvidence:
+def card_evidence(version: ModelVersion, *, at: Workspace, tx: Transaction, ledger: bool = True) -> CardEvidence:
+    """Return what the card of a version is told from; without the ledger's entries, which are all read, if not asked."""
     from keelway.evaluate import Scorecard
     from keelway.features import FeatureTable
-    from keelway.register import CardEvidence
+    from keelway.register import CardEvidence, check_version, was_collected
     from keelway.train import TrainedModel, member_pipelines
 
     trained, table = tx.by_digest(TrainedModel, version.trained), tx.by_digest(FeatureTable, version.feature_table)
-    members = {}
-    with contextlib.suppress(MissingRecordError):
+    members: dict[str, Digest] = {}
+    if not was_collected(version, tx=tx):
+        check_version(version, artifacts=at.artifacts, public_key=at.signing.public_key)
         members = member_pipelines(version.pipeline, artifacts=at.artifacts)
     return CardEvidence(
         version=version,
@@ -83,7 +85,7 @@ def _evidence(version: ModelVersion, at: Workspace, tx: Transaction) -> CardEvid
         table=table,
         declared=at.project.model(version.model),
         data=tuple(_data(table, tx)),
-        entries=tuple(_entries(version, tx)),
+        entries=tuple(_entries(version, tx)) if ledger else (),
         members=members,
         trained_seconds=_seconds(version, trained, tx),
         model_bytes=at.artifacts.size_of(version.onnx),

@@ -170,10 +170,13 @@ class CompareRoom:
             raise UsageError("There is nothing to compare", expected="two models or more", found=str(len(names)))
         found = contenders(names, at=self._at, champion=self._lab.champion)
         _check_alike(found)
+        self._at.progress("the rows that all of them are compared on")
         rows = shared_rows(found, as_of=as_of, snapshots=snapshots, at=self._at)
         model = self._at.project.model(rows.table.model)
         chosen = tuple(metrics) or model.metrics
+        self._at.progress(f"{rows.rows.num_rows:,} rows, answered by {len(found)} models")
         predictions = {each.name: rows.answers(each) for each in found}
+        self._at.progress("differences and intervals of " + ", ".join(chosen))
         contest = _contest(
             rows, predictions, found[0], model,
             metrics=chosen, margins=_margins(margins, chosen, model), correction=CORRECTIONS[correction], seed=seed,

@@ -164,11 +164,13 @@ def _of_run(name: str, at: Workspace, tx: Transaction) -> Contender:
 
 def _of_training(entry: RunEntry, trained: TrainedModel, at: Workspace, tx: Transaction) -> Contender:
     from keelway.features import FeatureTable
+    from keelway.register import check_if_registered
     from keelway.train import predictions
 
     def answer(columns: Mapping[str, Sequence[Any]]) -> Any:
         return predictions(trained, columns, artifacts=at.artifacts)
 
+    check_if_registered(trained, tx=tx, artifacts=at.artifacts, public_key=at.signing.public_key)
     table = tx.by_digest(FeatureTable, trained.feature_table)
     return Contender(f"{entry.run_id[:SHORT_ID]}/{trained.estimator}", trained, table, None, answer)
 

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keelway.app.scoring_table import checked_paths
+from keelway.app.checkup import Checkup, checkup
+from keelway.app.ledger_log import LedgerLine, LogQuery, chosen
+from keelway.app.publishing import Published, kept_notes, publish, publish_everywhere, quorum_of
+from keelway.app.status import Status, status_of
 from keelway.app.wire import Workspace
-from keelway.core import Decision, Digest, RunId, VersionName, digest_of, is_digest, parse_json
-from keelway.errors import IntegrityError, KeelwayError, MissingRecordError
+from keelway.core import Digest, RunId, VersionName, digest_of, is_digest, parse_json
+from keelway.errors import MissingRecordError, SettingsError
 
 if TYPE_CHECKING:
-    from keelway.ledger import AuditReport, Checkpoint, Transaction, Verification
-    from keelway.promote import Standing
-    from keelway.snapshot import Snapshot
+    from collections.abc import Sequence
+
+    from keelway.ledger import AuditReport, Quorum, Transaction, Verification
+
+SUBJECTS = (
+    "prediction:ID, MODEL:NUMBER, MODEL@ENVIRONMENT, deployment:MODEL@ENVIRONMENT, run:ID, snapshot:DATASET/VERSION, "
+    "a dataset or a digest"
+)
+_KINDS = ("run", "dataset")
+_UNFIT = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,105 +47,18 @@ class ProofFile:
     raw_files: int
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerLine:
-    """One decision with its place in the ledger."""
-
-    index: int
-    decision: Decision
-
-
-@dataclass(frozen=True, slots=True)
-class LiveLine:
-    """What is admitted to one environment, and how its traffic is shared."""
-
-    environment: str
-    model: str
-    version: str
-    since: datetime
-    by: str
-    entry: int
-    traffic: dict[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What is live where at one moment."""
-
-    project: str
-    at: datetime
-    live: tuple[LiveLine, ...]
-    datasets: tuple[Snapshot, ...]
-    open: tuple[str, ...]
-    ledger_size: int
-
-
-@dataclass(frozen=True, slots=True)
-class CheckupLine:
-    """One thing that was looked at."""
-
-    what: str
-    ok: bool
-    found: str
-    fix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Checkup:
-    """Everything that `doctor` looked at."""
-
-    lines: tuple[CheckupLine, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return all(line.ok for line in self.lines)
-
-
-def verify_file(bundle: Path, *, key: Path, files: Path | None = None) -> Verification:
-    """Check a bundle with the public key alone.
+def verify_file(
+    bundle: Path, *, key: Path, files: Path | None = None, witnesses: Sequence[Path] = (), needed: int | None = None
+) -> Verification:
+    """Check a bundle with the public key alone; with witnesses' keys, so many of them must have signed its checkpoint.
 
     Raises:
         IntegrityError: Something does not hold; the message names it.
     """
-    from keelway.ledger import PublicKey, verify_bundle
+    from keelway.ledger import PublicKey, Quorum, verify_bundle
 
-    return verify_bundle(bundle.read_bytes(), key=PublicKey.load(key), files=files)
-
-
-def publish(at: Workspace) -> Checkpoint:
-    """Publish a signed checkpoint of the ledger outside the database."""
-    from keelway.ledger import publish_checkpoint
-
-    with at.state.snapshot() as tx:
-        return publish_checkpoint(
-            tx.log, origin=at.settings.signing.name, key=at.signing.key, folder=at.signing.checkpoints
-        )
-
-
-def _live_lines(standing: list[Standing], tx: Transaction) -> list[LiveLine]:
-    """Join what each environment lets in with how its traffic is shared."""
-    from keelway.deploy import Deployment
-    from keelway.register import ModelVersion
-
-    traffic = {
-        (place.environment, place.model): tx.by_digest(Deployment, place.target).traffic
-        for place in standing
-        if place.pointer.startswith("deployment/")
-    }
-    return [
-        LiveLine(
-            environment=place.environment,
-            model=place.model,
-            version=tx.by_digest(ModelVersion, place.target).name,
-            since=place.since,
-            by=place.by,
-            entry=place.entry,
-            traffic={str(name): share for name, share in traffic.get((place.environment, place.model), {}).items()},
-        )
-        for place in standing
-        if place.pointer.startswith("environment/")
-    ]
+    quorum = Quorum(tuple(PublicKey.load(path) for path in witnesses), len(witnesses) if needed is None else needed)
+    return verify_bundle(bundle.read_bytes(), key=PublicKey.load(key), files=files, quorum=quorum)
 
 
 class EvidenceRoom:
@@ -147,55 +71,71 @@ class EvidenceRoom:
         """Return the file of the public key."""
         return self._at.root / self._at.settings.signing.public_key
 
-    def audit(self) -> AuditReport:
-        """Check the ledger against the published checkpoints and the pointers; then publish a new checkpoint."""
+    def audit(self, *, kept: Sequence[str] = (), quorum: Quorum | None = None) -> AuditReport:
+        """Check the ledger against the published checkpoints and the pointers; then publish a new checkpoint.
+
+        Args:
+            kept: Checkpoints that somebody kept: files, folders, or targets as `signing.publish` names them.
+            quorum: The witnesses that must have signed a checkpoint; those of the settings where None.
+        """
         from keelway.ledger import audit
 
         at = self._at
-        published = at.signing.checkpoints if at.signing.checkpoints.is_dir() else None
-        report = audit(at.state, key=at.signing.public_key, checkpoints=published, artifacts=at.artifacts)
-        if report.ok:
+        asked = quorum or quorum_of(at.settings.signing, at.root)
+        notes = kept_notes(at, kept)
+        report = audit(at.state, key=at.signing.public_key, checkpoints=notes, artifacts=at.artifacts, quorum=asked)
+        if report.ok and self._can_sign():
             publish(at)
         return report
 
+    def _can_sign(self) -> bool:
+        """Say whether the signing key is here: to look needs none."""
+        try:
+            return bool(self._at.signing.key.name)
+        except SettingsError:
+            return False
+
+    def publish(self) -> Published:
+        """Publish a checkpoint of the ledger now, and say what came of it at each target."""
+        return publish_everywhere(self._at)
+
+    def extension(self, old: int) -> str:
+        """Return what a witness asks for that saw `old` entries: the proof that the ledger extends them, and a checkpoint."""
+        from keelway.ledger import extension_request, sign_checkpoint
+
+        at = self._at
+        with at.state.snapshot() as tx:
+            checkpoint = sign_checkpoint(tx.log, origin=at.settings.signing.name, key=at.signing.key)
+            return extension_request(tx.log, checkpoint, old=old)
+
     def log(self, *, limit: int = 0, action: str | None = None, subject: str | None = None) -> list[LedgerLine]:
         """Return the decisions, oldest first; only the newest `limit` where it is not 0."""
-        from keelway.ledger import decisions
+        return self.decisions(LogQuery(action=action or "", subject=subject or "", limit=limit))
 
+    def decisions(self, query: LogQuery) -> list[LedgerLine]:
+        """Return the decisions that a query wants, oldest first."""
         with self._at.state.snapshot() as tx:
-            found = [
-                LedgerLine(index, decision)
-                for index, decision in decisions(tx)
-                if (not action or decision.action == action) and (not subject or decision.subject == subject)
-            ]
-        return found[-limit:] if limit else found
+            return chosen(query, tx=tx)
 
     def status(self, *, at: datetime | None = None) -> Status:
         """Return what is live where, now or at an earlier time, read from the ledger alone."""
-        from keelway.flow import open_runs
-        from keelway.promote import status_at
-        from keelway.snapshot import newest
+        return status_of(self._at, moment=at)
 
-        moment = at or self._at.now()
-        with self._at.state.snapshot() as tx:
-            live = _live_lines(status_at(tx, moment), tx)
-            found = [newest(item.name, tx=tx) for item in self._at.project.datasets]
-            runs = tuple(f"run {run.run_id} of plan {run.plan}" for run in open_runs(tx)) if at is None else ()
-            size = tx.log.size()
-        datasets = tuple(item for item in found if item is not None and item.taken_at <= moment)
-        return Status(self._at.settings.project.name, moment, tuple(live), datasets, runs, size)
-
-    def prove(self, subject: str, *, out: Path | None = None) -> ProofFile:
+    def prove(self, subject: str, *, out: Path | None = None, checkpoint: Path | None = None) -> ProofFile:
         """Write a bundle that proves a subject, verified before it is handed out.
+
+        Args:
+            checkpoint: A published checkpoint to prove it by, such as one that witnesses signed; a fresh one where None.
 
         Raises:
             MissingRecordError: Nothing is called that.
         """
-        from keelway.ledger import prove, verify_bundle, write_atomically
+        from keelway.ledger import prove, verify_bundle, verify_checkpoint, write_atomically
 
         at = self._at
         with at.state.snapshot() as tx:
             start, segment, also = self._subject(subject, tx)
+        note = checkpoint.read_bytes().decode(errors="replace") if checkpoint else ""
         data = prove(
             start,
             state=at.state,
@@ -205,9 +145,11 @@ class EvidenceRoom:
             segment=segment,
             also=also,
             log=at.artifacts,
+            name=subject,
+            checkpoint=verify_checkpoint(note, key=at.signing.public_key) if note else None,
         )
         verification = verify_bundle(data, key=at.signing.public_key)
-        path = out or Path(f"proof-{subject.replace(':', '-').replace('@', '-')}.json")
+        path = out or Path(f"proof-{_UNFIT.sub('-', subject)}.json")
         write_atomically(path, data)
         return ProofFile(
             subject=subject,
@@ -232,27 +174,32 @@ class EvidenceRoom:
         """Return the digest of the record that people call by a name."""
         from keelway.flow import find_run
         from keelway.register import version_named
-        from keelway.snapshot import newest
+        from keelway.snapshot import newest, resolve
 
+        kind, _, rest = name.partition(":")
         if is_digest(name):
             return Digest(name)
-        if "@" in name:
-            model, _, environment = name.partition("@")
-            self._at.environment(environment)
-            pointer = tx.pointer(f"environment/{environment}/{model}")
-            if pointer is None:
-                raise MissingRecordError("Nothing is live there", expected="a version that was admitted", found=name)
-            return pointer.target
-        if ":" in name:
+        if kind == "deployment" or "@" in name:
+            return self._pointed_at(rest if kind == "deployment" else name, kind, tx)
+        if kind == "snapshot":
+            dataset, _, version = rest.partition("/")
+            return digest_of(resolve(dataset, version or "newest", tx))
+        if kind not in _KINDS and rest:
             return digest_of(version_named(VersionName(name), tx=tx))
-        record = find_run(RunId(name), tx=tx) or newest(name, tx=tx)
+        named = rest if kind in _KINDS and rest else name
+        record = find_run(RunId(named), tx=tx) or newest(named, tx=tx)
         if record is None:
-            raise MissingRecordError(
-                "Nothing is called that",
-                expected="prediction:ID, MODEL:NUMBER, MODEL@ENVIRONMENT, a run id, a dataset or a digest",
-                found=name,
-            )
+            raise MissingRecordError("Nothing is called that", expected=SUBJECTS, found=name)
         return digest_of(record)
+
+    def _pointed_at(self, name: str, kind: str, tx: Transaction) -> Digest:
+        """Return what is live in an environment: the version that was let in, or how traffic is shared."""
+        model, _, environment = name.partition("@")
+        self._at.environment(environment)
+        pointer = tx.pointer(f"{'deployment' if kind == 'deployment' else 'environment'}/{environment}/{model}")
+        if pointer is None:
+            raise MissingRecordError("Nothing is live there", expected="a version that was admitted", found=name)
+        return pointer.target
 
     def verify(self, bundle: Path, *, files: Path | None = None) -> Verification:
         """Check a bundle with this project's public key alone."""
@@ -260,86 +207,4 @@ class EvidenceRoom:
 
     def doctor(self) -> Checkup:
         """Look at everything that must hold, and say how to mend what does not."""
-        return Checkup(
-            tuple(
-                self._look(what, look)
-                for what, look in (
-                    ("ledger", self._ledger),
-                    ("snapshots", self._snapshots),
-                    ("live models", self._models),
-                    ("registry aliases", self._aliases),
-                    ("runs", self._runs),
-                    ("personal data", self._privacy),
-                )
-            )
-        )
-
-    def _look(self, what: str, look: Any) -> CheckupLine:
-        try:
-            return CheckupLine(what, True, look())
-        except KeelwayError as error:
-            return CheckupLine(what, False, str(error), error.fix)
-
-    def _ledger(self) -> str:
-        report = self.audit()
-        if not report.ok:
-            raise IntegrityError(
-                "The ledger does not hold",
-                found="; ".join(report.problems[:5]),
-                fix="Keep the files as they are and compare with an earlier backup and its checkpoints.",
-            )
-        return f"{report.size} entries, root {report.root[:16]}, checkpoints agree"
-
-    def _snapshots(self) -> str:
-        from keelway.snapshot import newest
-
-        told = []
-        with self._at.state.snapshot() as tx:
-            found = [newest(item.name, tx=tx) for item in self._at.project.datasets]
-        for snapshot in found:
-            if snapshot is not None:
-                paths = checked_paths(snapshot, at=self._at)
-                told.append(f"{snapshot.dataset} {snapshot.number}: {len(paths)} files with their bytes")
-        return "; ".join(told) or "none taken yet"
-
-    def _models(self) -> str:
-        from keelway.register import ModelVersion, load_onnx
-
-        with self._at.state.snapshot() as tx:
-            live = {
-                pointer.name: tx.by_digest(ModelVersion, pointer.target)
-                for pointer in tx.pointers(prefix="environment/")
-            }
-        for version in live.values():
-            load_onnx(version, artifacts=self._at.artifacts, public_key=self._at.signing.public_key)
-        return (
-            ", ".join(f"{name.removeprefix('environment/')}: {v.name}" for name, v in live.items()) or "none live yet"
-        )
-
-    def _privacy(self) -> str:
-        from keelway.app.privacy import checkup
-
-        return checkup(self._at)
-
-    def _aliases(self) -> str:
-        from keelway.promote import alias_drift
-
-        with self._at.state.snapshot() as tx:
-            drift = alias_drift(tx, tracker=self._at.tracker) if self._at.settings.engines.tracking else ()
-        if drift:
-            raise KeelwayError(
-                "Registry aliases were edited past the door",
-                expected="the versions that the ledger let in",
-                found="; ".join(
-                    f"{d.model}@{d.environment} shows {d.found}, not {d.expected} {d.reason}" for d in drift
-                ),
-                fix="Promote the version that should be live; find out who can edit the registry.",
-            )
-        return "as the ledger says"
-
-    def _runs(self) -> str:
-        from keelway.flow import open_runs
-
-        with self._at.state.snapshot() as tx:
-            runs = open_runs(tx)
-        return f"open: {', '.join(run.run_id for run in runs)} (keelway run --resume RUN)" if runs else "none is open"
+        return checkup(self._at, audit=self.audit)

@@ -1,18 +1,25 @@
-"""Features as people work with them: the SQL of a feature set for an engine, and a first proposal from a contract."""
+"""Features as people work with them: built to be looked at, as the SQL of an engine, and proposed from a contract."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keelway.app.scoring_table import checked_paths, newest_snapshots
 from keelway.app.wire import Workspace
-from keelway.errors import UsageError
+from keelway.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
-    from keelway.features import FeatureSql
-    from keelway.project import FeatureSet, Label
+    import pyarrow as pa
+
+    from keelway.features import FeatureSql, FeatureTable
+    from keelway.project import FeatureSet, Label, Model
+    from keelway.snapshot import Snapshot
+
+JUST_AFTER = timedelta(microseconds=1)  # what became known at a cut date itself is not seen at it
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +31,66 @@ class ProposedFeatures:
 
 
 class FeatureRoom:
-    """Use cases on feature definitions; none of them reads a row."""
+    """Use cases on feature definitions."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._at = workspace
+
+    def build(self, model: str | None = None, *, as_ofs: Sequence[datetime] = ()) -> FeatureTable:
+        """Compute the rows that a model learns from, with labels, and train nothing.
+
+        Args:
+            model: The only one where none is named.
+            as_ofs: Other cut dates; their rows have no label.
+
+        Raises:
+            FeatureError: A function broke its promise, or there are no rows.
+        """
+        from keelway.features import build_features
+
+        at = self._at
+        declared = chosen_model(model, at=at)
+        snapshots = newest_snapshots(declared, at=at)
+        cuts, known_until = training_cuts(declared, snapshots, now=at.now())
+        return build_features(
+            declared,
+            snapshots,
+            as_ofs=tuple(as_ofs) or cuts,
+            purpose="scoring" if as_ofs else "training",
+            with_label=not as_ofs,
+            paths_of=lambda snapshot: checked_paths(snapshot, at=at),
+            artifacts=at.artifacts,
+            state=at.state,
+            now=at.now() if as_ofs else known_until,
+            progress=at.progress,
+        )
+
+    def rows(self, table: FeatureTable) -> pa.Table:
+        """Return the rows of a feature table."""
+        from keelway.features import rows_of
+
+        return rows_of(table, self._at.artifacts)
+
+    def write(self, table: FeatureTable, path: Path) -> Path:
+        """Write the rows of a feature table as Parquet or CSV, by the name of the file.
+
+        Raises:
+            UsageError: The name ends in neither.
+            StorageError: The file cannot be written.
+        """
+        import pyarrow.csv
+        import pyarrow.parquet
+
+        check_target(path)
+        write = pyarrow.csv.write_csv if path.suffix == ".csv" else pyarrow.parquet.write_table
+        if path.suffix == ".csv" and (arrays := [each.name for each in table.features if each.kind == "array"]):
+            raise UsageError("A CSV file holds no arrays", expected="a .parquet file", found=", ".join(arrays))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(self.rows(table), path)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be written", found=error.strerror or str(error)) from error
+        return path
 
     def sql(
         self, name: str, *, engine: str, as_ofs: Sequence[datetime] = (), database: str = ""
@@ -110,3 +173,37 @@ class FeatureRoom:
             if dataset in {source.name for source in features.sources}
         }
         return entities.pop() if len(entities) == 1 else ""
+
+
+def check_target(path: Path) -> None:
+    """Refuse a file that rows cannot be written to, by its name.
+
+    Raises:
+        UsageError: The name ends in neither `.parquet` nor `.csv`.
+    """
+    if path.suffix not in (".parquet", ".csv"):
+        raise UsageError("This is no kind of file for rows", expected=".parquet or .csv", found=str(path))
+
+
+def chosen_model(name: str | None, *, at: Workspace) -> Model:
+    """Return a declared model, the only one where none is named."""
+    project = at.project
+    if name is None and len(project.models) > 1:
+        raise UsageError("Which model?", expected=", ".join(each.name for each in project.models))
+    return project.model(name) if name else project.models[0]
+
+
+def training_cuts(
+    model: Model, snapshots: Mapping[str, Snapshot], *, now: datetime
+) -> tuple[tuple[datetime, ...], datetime]:
+    """Return the cut dates that a training at this moment learns from, and until when anything is known.
+
+    Where no label has matured yet, the first cut date stands alone. A model without cut dates has one, just after its data.
+    """
+    held = [snapshots[dataset.name].watermark for dataset in model.datasets if dataset.name in snapshots]
+    if model.cuts is None or model.label.horizon is None:
+        present = max(held) + JUST_AFTER if held else now
+        return (present,), present
+    labels = snapshots.get(model.label.source.name)
+    known_until = now if labels is None else min(now, labels.watermark)
+    return model.cuts.until(known_until, horizon=model.label.horizon) or (model.cuts.first,), known_until

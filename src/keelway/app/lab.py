@@ -26,6 +26,9 @@ class VersionLine:
         metric: What its figures are of: `roc_auc`, or what decides for a model that has none.
         value: On the test rows, with its 95 % interval from `low` to `high`.
         trivial: The same of the trivial rule, where there is one.
+        because: Why it has its semantic version.
+        state: `active`, `deprecated` or `retired`.
+        successor: The version to use instead of one that is not active, where one was named.
     """
 
     name: VersionName
@@ -40,6 +43,9 @@ class VersionLine:
     admitted_to: tuple[str, ...]
     author: str
     created_at: datetime
+    because: str = ""
+    state: str = "active"
+    successor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,13 @@ class Lab:
         with self._at.state.snapshot() as tx:
             return tx.by_digest(ModelVersion, registered.output)
 
+    def because(self, version: ModelVersion) -> str:
+        """Return why a version has its semantic version."""
+        from keelway.register import proposal_of
+
+        with self._at.state.snapshot() as tx:
+            return proposal_of(version, tx=tx).reason
+
     def champion(self, model: str | None = None) -> VersionName | None:
         """Return the version of a model that serves in the last environment of the chain, or None."""
         from keelway.register import ModelVersion
@@ -122,7 +135,7 @@ class Lab:
         """Return the model versions, newest first, with where they are admitted."""
         from keelway.evaluate import Scorecard
         from keelway.promote import admitted
-        from keelway.register import ModelVersion
+        from keelway.register import ModelVersion, life_of, proposal_of
 
         with self._at.state.snapshot() as tx:
             lines = []
@@ -130,6 +143,7 @@ class Lab:
                 card = tx.by_digest(Scorecard, version.scorecard)
                 metric = "roc_auc" if "roc_auc" in card.metrics else self._deciding(card)
                 figure = card.metrics[metric]
+                life = life_of(version.name, tx=tx)
                 places = [name for name in self._at.settings.environments if admitted(version, name, tx)]
                 lines.append(
                     VersionLine(
@@ -145,6 +159,9 @@ class Lab:
                         admitted_to=tuple(places),
                         author=version.author,
                         created_at=version.created_at,
+                        because=proposal_of(version, tx=tx).reason,
+                        state=life.state if life else "active",
+                        successor=(life.successor or "") if life else "",
                     )
                 )
             return lines

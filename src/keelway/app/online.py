@@ -9,11 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keelway.app.features import FeatureRoom, chosen_model, training_cuts
 from keelway.app.profiles import TableProfile, table_profile
 from keelway.app.scoring_table import checked_paths, newest_snapshots
 from keelway.app.wire import Workspace
 from keelway.core import Digest
-from keelway.errors import UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,6 +109,7 @@ class OnlineRoom:
             state=at.state,
             entities=entities,
             seed=seed,
+            progress=at.progress,
         )
 
     def poison(self, model: str | None = None, *, as_of: datetime | None = None) -> PoisonReport:
@@ -121,41 +122,34 @@ class OnlineRoom:
 
         declared = self._model(model)
         snapshots = newest_snapshots(declared, at=self._at)
-        moment = as_of or self._newest_cut(declared, snapshots)
+        moment = as_of or max(training_cuts(declared, snapshots, now=self._at.now())[0])
         with tempfile.TemporaryDirectory(prefix="keelway-poison-") as folder:
-            return poison(declared, snapshots, as_of=moment, paths_of=self._paths, work=Path(folder))
+            return poison(
+                declared,
+                snapshots,
+                as_of=moment,
+                paths_of=self._paths,
+                work=Path(folder),
+                progress=self._at.progress,
+            )
 
     def leakage(self, model: str | None = None, *, accept: Sequence[str] = ()) -> LeakageReport:
         """Look for columns and rows that know what they must not in what a model is trained on."""
-        from keelway.features import build_features, leakage, rows_of
+        from keelway.features import leakage, rows_of
 
         at, declared = self._at, self._model(model)
-        snapshots = newest_snapshots(declared, at=at)
-        table = build_features(
-            declared,
-            snapshots,
-            as_ofs=self._cuts(declared, snapshots),
-            purpose="training",
-            with_label=True,
-            paths_of=self._paths,
-            artifacts=at.artifacts,
-            state=at.state,
-            now=at.now(),
+        table = FeatureRoom(at).build(declared.name)
+        rows, folds = split_rows(declared, table, rows_of(table, at.artifacts))
+        groups = row_groups(declared, rows)
+        return leakage(
+            rows,
+            table.features,
+            task=declared.task,
+            groups=groups,
+            folds=folds,
+            accept=accept,
+            progress=at.progress,
         )
-        rows, folds = _split(declared, table, rows_of(table, at.artifacts))
-        groups = _groups(declared, rows)
-        return leakage(rows, table.features, task=declared.task, groups=groups, folds=folds, accept=accept)
-
-    def _cuts(self, model: Model, snapshots: Mapping[str, Snapshot]) -> tuple[datetime, ...]:
-        horizon, now = model.label.horizon, self._at.now()
-        if model.cuts is None or horizon is None:
-            return (now,)
-        held = snapshots.get(model.label.source.name)
-        until = now if held is None else min(now, held.watermark)
-        return model.cuts.until(until, horizon=horizon) or (model.cuts.first,)
-
-    def _newest_cut(self, model: Model, snapshots: Mapping[str, Snapshot]) -> datetime:
-        return max(self._cuts(model, snapshots))
 
     def _snapshots_named(self, digests: Mapping[str, Digest]) -> dict[str, Snapshot]:
         from keelway.snapshot import Snapshot
@@ -167,14 +161,10 @@ class OnlineRoom:
         return checked_paths(snapshot, at=self._at)
 
     def _model(self, name: str | None) -> Model:
-        """Return a declared model, the only one where none is named."""
-        project = self._at.project
-        if name is None and len(project.models) > 1:
-            raise UsageError("Which model?", expected=", ".join(each.name for each in project.models))
-        return project.model(name) if name else project.models[0]
+        return chosen_model(name, at=self._at)
 
 
-def _split(model: Model, table: FeatureTable, rows: pa.Table) -> tuple[pa.Table, list[RowFold]]:
+def split_rows(model: Model, table: FeatureTable, rows: pa.Table) -> tuple[pa.Table, list[RowFold]]:
     """Return the rows that train and then those that test, with the folds of the former and the test as one more."""
     import numpy as np
     import pyarrow as pa
@@ -186,7 +176,7 @@ def _split(model: Model, table: FeatureTable, rows: pa.Table) -> tuple[pa.Table,
     return pa.concat_tables([train, test]), [*folds(train, model, table), last]
 
 
-def _groups(model: Model, rows: pa.Table) -> list[Any] | None:
+def row_groups(model: Model, rows: pa.Table) -> list[Any] | None:
     """Return what must not be cut in two by folds: the declared group; over time, entities may come again."""
     from keelway.project import RandomSplit
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from keelway.app.lineage import LineageRoom
 from keelway.app.reproduce import Reproduction, reproduce
 from keelway.app.tracking import journals_of, sync
 from keelway.app.wire import Workspace
@@ -14,6 +15,7 @@ from keelway.core import DIRTY, Digest, RunEntry, RunQuery, Scalar, digest_bytes
 from keelway.errors import MissingRecordError, UsageError
 
 if TYPE_CHECKING:
+    from keelway.ledger import Transaction
     from keelway.train.tracking import MetricPoint
 
 OUTER_KINDS = ("plan", "notebook", "script", "autolog")
@@ -38,10 +40,15 @@ SMALL_IS_GOOD = (
 
 @dataclass(frozen=True, slots=True)
 class RunDetail:
-    """One run, with the record it is the line of."""
+    """One run, with the record it is the line of.
+
+    Attributes:
+        warnings: What a reader of its figures must know; of a plan, what its trainings and scorecards say.
+    """
 
     entry: RunEntry
     record: dict[str, Any]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +85,15 @@ class RunsSynced:
 
 
 class RunRoom:
-    """Use cases on runs."""
+    """Use cases on runs.
+
+    Attributes:
+        lineage: Runs and steps for lineage catalogues.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         self._at = workspace
+        self.lineage = LineageRoom(workspace)
 
     def list(
         self,
@@ -128,8 +140,10 @@ class RunRoom:
         """
         entry = self._named(name)
         with self._at.state.snapshot() as tx:
-            text = tx.text_of(entry.record)
-        return RunDetail(entry, parse_json(text[1].encode()) if text else {})
+            record = _record_of(entry.record, tx)
+            left = [_record_of(Digest(digest), tx) for digest in record.get("outputs", {}).values()]
+        told = [warning for each in (record, *left) for warning in each.get("warnings", ())]
+        return RunDetail(entry, record, tuple(dict.fromkeys(told)))
 
     def history(self, name: str) -> Sequence[MetricPoint]:
         """Return every value of the figures of a tracked run, in the order they were logged; a plan has none.
@@ -234,6 +248,11 @@ def _facts(detail: RunDetail) -> dict[str, Scalar]:
         "output": short(record.get("pipeline") or _output(record)),
     }
     return {name: value for name, value in told.items() if value not in ("", None)}
+
+
+def _record_of(digest: Digest, tx: Transaction) -> dict[str, Any]:
+    text = tx.text_of(digest)
+    return parse_json(text[1].encode()) if text else {}
 
 
 def _output(record: dict[str, Any]) -> Digest | str:

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from keelway.app.settings_environment import EnvironmentSettings, check_environment
 from keelway.core import checked_name
 from keelway.errors import ProjectError, SettingsError
 
@@ -46,7 +47,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`.
         object_options: Options of the object stores named by URL, such as `endpoint`, `region`, `access_key_id`; those
             that are secret are references (`env:NAME`, `file:PATH`).
-        state: URL of the state database; `sqlite:PATH` or `postgresql://...`.
+        state: URL of the state database; `sqlite:PATH` or `postgresql://USER@HOST:PORT/NAME`.
+        state_password: A secret reference to that user's password; empty leaves it to PostgreSQL's own ways.
         artifacts: Folder or URL of the artifact store.
         tables: Folder or URL of the Delta tables.
         journals: Folder where serving processes write predictions before they are sealed.
@@ -61,6 +63,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     objects: str = "."
     object_options: dict[str, str] = {}
     state: str = "sqlite:.keelway/state.db"
+    state_password: str = ""
     artifacts: str = ".keelway/artifacts"
     tables: str = ".keelway/tables"
     journals: str = ".keelway/journals"
@@ -80,12 +83,21 @@ class SigningSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         key: A secret reference to the private key (PEM).
         public_key: The public key's file, safe to hand out.
         checkpoints: The folder outside the database where checkpoints are published.
+        publish: Further places for them: a folder, the URL of an object store, `git:REPOSITORY#REMOTE`.
+        publish_every: How often they are published by commands that write: `1h`, `100 entries`; empty leaves it to
+            promotions, audits and `keelway audit publish`.
+        witnesses: The public keys' files of those who sign checkpoints too.
+        witness_quorum: How many of them have to have signed a checkpoint, for an audit to count it.
     """
 
     name: str
     key: str = "file:.keelway/keys/signing.pem"
     public_key: str = ".keelway/keys/signing.pub"
     checkpoints: str = ".keelway/checkpoints"
+    publish: list[str] = []
+    publish_every: str = ""
+    witnesses: list[str] = []
+    witness_quorum: int = 0
 
 
 class PrivacySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,32 +120,46 @@ class PrivacySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     risk: str = ""
 
 
-class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[environments.NAME]`: what a version needs to get in.
-
-    Attributes:
-        policy: The folder of the gate's policy files; an environment without one admits nothing.
-        after: The environment in which the version must have been admitted before.
-        approvals: How many people, none of them author or requester, have to approve.
-        service_principal: Whether only a service principal may move the pointer.
-    """
-
-    policy: str = ""
-    after: str = ""
-    approvals: int = 0
-    service_principal: bool = False
-
-
 class PrincipalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[principals."user:NAME"]` or `[principals."sp:NAME"]`: who may act.
 
     Attributes:
         roles: Any of data-scientist, approver, deployer, auditor, admin.
         token_sha256: SHA-256 of the token that proves it is them; a service principal must have one.
+        disabled: Whether it may do nothing any more; what it approved counts no more.
     """
 
     roles: tuple[str, ...]
     token_sha256: str = ""
+    disabled: bool = False
+
+
+class LineageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[lineage]`: the catalogue that runs and steps are told to (OpenLineage).
+
+    Attributes:
+        url: The server, such as `https://HOST`; events go to `/api/v1/lineage` there, or to the URL's own path.
+        token: A secret reference to the bearer token; empty sends none.
+        namespace: Where jobs and datasets are called so; empty is the project's name.
+    """
+
+    url: str = ""
+    token: str = ""
+    namespace: str = ""
+
+
+class RetentionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[retention]`: what `keelway gc` may collect, and when.
+
+    Attributes:
+        unreferenced_days: How old bytes that nothing names have to be; at least one day, for whoever is writing now.
+        retired_days: How long the bytes of a retired version are kept after it was retired; 0 for ever.
+        evidence_days: How long documents that only decisions name are kept after the newest of these; 0 for ever.
+    """
+
+    unreferenced_days: int = 7
+    retired_days: int = 0
+    evidence_days: int = 0
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,6 +169,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     signing: SigningSettings
     engines: EngineSettings = EngineSettings()
     privacy: PrivacySettings = PrivacySettings()
+    lineage: LineageSettings = LineageSettings()
+    retention: RetentionSettings = RetentionSettings()
     environments: dict[str, EnvironmentSettings] = {}
     principals: dict[str, PrincipalSettings] = {}
 
@@ -202,12 +230,13 @@ def _check(settings: Settings) -> None:
                 expected=", ".join(sorted(settings.environments)),
                 found=environment.after,
             )
-        if environment.approvals < 0:
-            raise SettingsError(
-                f"environments.{name}.approvals is negative", expected="0 or more", found=str(environment.approvals)
-            )
+        check_environment(name, environment)
+    _check_signing(settings.signing)
     _check_privacy(settings.privacy)
+    _check_lineage(settings.lineage)
+    _check_retention(settings.retention)
     _check_object_options(settings.engines.object_options)
+    _check_state(settings.engines)
     _check_online(settings.engines)
     if settings.engines.workers < 1:
         raise SettingsError("engines.workers is too small", expected="1 or more", found=str(settings.engines.workers))
@@ -233,6 +262,32 @@ def _check_object_options(options: dict[str, str]) -> None:
                 found=f"{len(value)} characters that are not a reference",
                 fix="Put the secret into an environment variable or a file, and name that.",
             )
+
+
+def _check_state(engines: EngineSettings) -> None:
+    """Refuse another database than there is, and a password that is written down instead of referred to."""
+    where = urlsplit(engines.state)
+    if where.scheme not in ("sqlite", "postgresql", "postgresql+psycopg"):
+        raise SettingsError(
+            "engines.state names no state database",
+            expected="sqlite:PATH or postgresql://USER@HOST:PORT/NAME",
+            found=f"the scheme {where.scheme!r}",
+        )
+    if where.password or "password" in parse_qs(where.query):
+        raise SettingsError(
+            "engines.state holds a secret",
+            expected="a URL without a password",
+            found="a URL with one",
+            fix='Take it out, and name it: state_password = "env:NAME".',
+        )
+    if engines.state_password and (
+        where.scheme == "sqlite" or not engines.state_password.startswith(("env:", "file:"))
+    ):
+        raise SettingsError(
+            "engines.state_password is wrong",
+            expected="env:NAME or file:PATH, for a state on PostgreSQL",
+            found=f"{len(engines.state_password)} characters for {where.scheme}",
+        )
 
 
 def _check_online(engines: EngineSettings) -> None:
@@ -266,6 +321,20 @@ def _check_online(engines: EngineSettings) -> None:
         )
 
 
+def _check_signing(signing: SigningSettings) -> None:
+    """Refuse an interval that is none, and more witnesses than there are."""
+    if signing.publish_every:
+        from keelway.app.publishing import PublishInterval
+
+        PublishInterval.parse(signing.publish_every)
+    if not 0 <= signing.witness_quorum <= len(signing.witnesses):
+        raise SettingsError(
+            "signing.witness_quorum is wrong",
+            expected=f"0 to {len(signing.witnesses)}, as many as signing.witnesses names",
+            found=str(signing.witness_quorum),
+        )
+
+
 def _check_privacy(privacy: PrivacySettings) -> None:
     if not privacy.vault.startswith("sqlite:"):
         raise SettingsError("privacy.vault is wrong", expected="sqlite:PATH", found=privacy.vault)
@@ -281,3 +350,19 @@ def _check_privacy(privacy: PrivacySettings) -> None:
             found=str(privacy.log_days),
             fix="Keep the log longer: Regulation (EU) 2024/1689, Articles 19(1) and 26(6).",
         )
+
+
+def _check_lineage(lineage: LineageSettings) -> None:
+    if lineage.token and not lineage.token.startswith(("env:", "file:")):
+        raise SettingsError(
+            "lineage.token holds a secret",
+            expected="env:NAME or file:PATH",
+            found=f"{len(lineage.token)} characters that are not a reference",
+        )
+
+
+def _check_retention(retention: RetentionSettings) -> None:
+    """Refuse to collect what somebody may be writing at this moment."""
+    for name, least in (("unreferenced_days", 1), ("retired_days", 0), ("evidence_days", 0)):
+        if (found := getattr(retention, name)) < least:
+            raise SettingsError(f"retention.{name} is too small", expected=f"{least} or more", found=str(found))

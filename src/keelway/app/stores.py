@@ -6,18 +6,22 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keelway.app.settings import EngineSettings
+from keelway.app.settings import EngineSettings, Settings
 
 if TYPE_CHECKING:
     from keelway.core import ArtifactStore
     from keelway.features import OnlineStore
     from keelway.ingest import ObjectSource
+    from keelway.ledger import CheckpointTarget
     from keelway.snapshot import TableStore
 
 CACHE = ".keelway/cache"
 """Where copies of what lies in an object store are kept."""
 TABLE_TIMEOUT_S = 30.0
 """For a request of a table's store; a commit holds the state's write lock meanwhile."""
+
+CHECKPOINT_TIMEOUT_S = 30.0
+"""For a request of a place for checkpoints; whoever runs a command waits for it."""
 
 
 def object_source(engines: EngineSettings, *, root: Path) -> ObjectSource:
@@ -76,6 +80,26 @@ def online_store(engines: EngineSettings, *, root: Path, project: str) -> Online
         password=resolve_secret(engines.online_password, root=root) if engines.online_password else "",
         ttl_s=engines.online_ttl_s,
     )
+
+
+def checkpoint_target(place: str, settings: Settings, *, root: Path) -> CheckpointTarget:
+    """Return a place for checkpoints: a folder, the URL of an object store, or `git:REPOSITORY` with `#REMOTE`.
+
+    Raises as `object_source` does.
+    """
+    if place.startswith("git:"):
+        from keelway.engines.git import GitCheckpoints
+
+        repository, _, remote = place.removeprefix("git:").partition("#")
+        return GitCheckpoints(root / repository, folder=settings.signing.name, remote=remote)
+    if not _is_url(place):
+        from keelway.engines.local.checkpoints import FolderCheckpoints
+
+        return FolderCheckpoints(root / place)
+    from keelway.engines.obstore import Patience, StoreCheckpoints, open_store
+
+    patience = Patience(retries=2, connect_timeout_s=5.0, request_timeout_s=CHECKPOINT_TIMEOUT_S)
+    return StoreCheckpoints(open_store(place, _options(settings.engines, root), patience=patience))
 
 
 def _is_url(place: str) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from keelway.app.persons import Names, entity_names, log_store
 from keelway.app.scoring_table import scoring_table
+from keelway.app.way_back import RollbackAnswer, gone_back, must_be_mover, traffic_back
 from keelway.app.wire import Workspace
 from keelway.core import Environment, VersionName, split_version, time_text
 from keelway.errors import IntegrityError, KeelwayError, MissingRecordError, UsageError
@@ -53,13 +54,12 @@ class Traffic:
             NotImplementedError: The version is of a kind that is not served.
         """
         from keelway.deploy import current, deploy
-        from keelway.identity import require_role
         from keelway.serve import check_servable
         from keelway.train import TrainedModel
 
         at = self._at
         at.environment(environment)
-        require_role(at.principal, "deployer")
+        must_be_mover(environment, at=self._at)
         chosen = self._version(version, environment)
         with at.state.snapshot() as tx:
             before = current(chosen.model, Environment(environment), tx)
@@ -94,7 +94,6 @@ class Traffic:
         Raises:
             UsageError: There is no canary.
         """
-        from keelway.identity import require_role
         from keelway.retrain import challenger_verdict
 
         before = self._current(model, environment)
@@ -110,18 +109,23 @@ class Traffic:
         verdict = challenger_verdict(stable, canary)
         after = before
         if not dry and verdict.verdict != "wait":
-            require_role(self._at.principal, "deployer")
-            move = self._advanced if verdict.verdict == "advance" else self._rolled_back
-            after = move(model, environment, comment=comment or "; ".join(verdict.reasons))
+            must_be_mover(environment, at=self._at)
+            told = comment or "; ".join(verdict.reasons)
+            if verdict.verdict == "advance":
+                after = self._advanced(model, environment, comment=told)
+            else:
+                after = traffic_back(model, environment, comment=told, at=self._at)
         return RolloutAnswer(verdict.verdict, verdict.reasons, stable, canary, after)
 
-    def rollback(self, model: str, environment: str, *, comment: str = "") -> Deployment:
-        """Return all traffic to the version that served before."""
-        from keelway.identity import require_role
+    def rollback(self, model: str, environment: str, *, to: str = "", comment: str = "") -> RollbackAnswer:
+        """Return to the version that served before, or to one that is named: the traffic, and the environment's pointer.
 
-        self._at.environment(environment)
-        require_role(self._at.principal, "deployer")
-        return self._rolled_back(model, environment, comment=comment)
+        Raises:
+            UsageError: There is nothing to go back to.
+            RefusedError: The version may not come back, or the principal may not move the environment; recorded.
+        """
+        must_be_mover(environment, at=self._at)
+        return gone_back(model, environment, to=to, comment=comment, at=self._at)
 
     def requests(self, model: str, *, as_of: datetime | None = None, limit: int = 0) -> list[dict[str, Any]]:
         """Return request bodies for `/predict`, one an entity, with its features at a moment (None: now)."""
@@ -241,16 +245,6 @@ class Traffic:
         return advance(
             model, environment=Environment(environment), smoke=self._smoke, state=at.state, principal=at.principal.id,
             now=at.now(), comment=comment,
-        )  # fmt: skip
-
-    def _rolled_back(self, model: str, environment: str, *, comment: str) -> Deployment:
-        """Return all traffic to the version that served before."""
-        from keelway.deploy import rollback
-
-        at = self._at
-        return rollback(
-            model, environment=Environment(environment), state=at.state, principal=at.principal.id, now=at.now(),
-            comment=comment,
         )  # fmt: skip
 
     def _smoke(self, version: ModelVersion) -> SmokeResult:

@@ -19,14 +19,18 @@ from keelway.app.data import DataRoom
 from keelway.app.evidence import EvidenceRoom
 from keelway.app.features import FeatureRoom
 from keelway.app.gate import Gate
+from keelway.app.governance import Governance
 from keelway.app.lab import Lab
 from keelway.app.notebooks import NotebookRoom
 from keelway.app.online import OnlineRoom
+from keelway.app.policies import PolicyRoom
 from keelway.app.privacy import PrivacyRoom
+from keelway.app.registries import Registries
 from keelway.app.runs import RunRoom
 from keelway.app.snapshots import SnapshotRoom
 from keelway.app.traffic import Traffic
 from keelway.app.tune import TuneRoom
+from keelway.app.versions import VersionRoom
 from keelway.app.watch import Watch
 from keelway.app.wire import Workspace, silent
 from keelway.core import Clock, SystemClock
@@ -47,12 +51,16 @@ class App:
         lab: Run, look at models.
         compare: Compare models on the same rows.
         cards: Model cards.
+        versions: Signed folders, bills of materials, deprecation and retirement of model versions; garbage collection.
         tune: Search for parameters, and look at searches.
         runs: List, compare, mirror and reproduce runs.
         notebooks: Execute notebooks as runs, and check them.
-        gate: Request, approve, reject, promote.
+        gate: Request, approve, reject, promote; checklists, delegations.
+        policies: Check, test, explain and replay policies.
+        registries: Compare the registries' aliases with the pointers, and heal them.
         traffic: Deploy, roll out, roll back, serve, score.
         watch: Outcomes, monitoring, retraining.
+        governance: Risk, incidents and drills, reports.
         evidence: Prove, audit, status, doctor.
     """
 
@@ -66,12 +74,16 @@ class App:
     lab: Lab
     compare: CompareRoom
     cards: CardRoom
+    versions: VersionRoom
     tune: TuneRoom
     runs: RunRoom
     notebooks: NotebookRoom
     gate: Gate
+    policies: PolicyRoom
+    registries: Registries
     traffic: Traffic
     watch: Watch
+    governance: Governance
     evidence: EvidenceRoom
 
     @classmethod
@@ -103,6 +115,7 @@ class App:
     def of(cls, workspace: Workspace) -> App:
         """Bind the use cases to a workspace."""
         lab = Lab(workspace)
+        gate = Gate(workspace)
         return cls(
             workspace=workspace,
             data=DataRoom(workspace),
@@ -114,12 +127,16 @@ class App:
             lab=lab,
             compare=CompareRoom(workspace, lab),
             cards=CardRoom(workspace, lab),
+            versions=VersionRoom(workspace, lab),
             tune=TuneRoom(workspace),
             runs=RunRoom(workspace),
             notebooks=NotebookRoom(workspace),
-            gate=Gate(workspace),
+            gate=gate,
+            policies=PolicyRoom(workspace, gate),
+            registries=Registries(workspace),
             traffic=Traffic(workspace),
             watch=Watch(workspace, lab),
+            governance=Governance.of(workspace),
             evidence=EvidenceRoom(workspace),
         )
 

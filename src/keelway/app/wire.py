@@ -12,21 +12,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keelway.app.publishing import publish_when_due
 from keelway.app.safe import Safe
-from keelway.app.settings import EnvironmentSettings, Settings, find_root, read_settings
+from keelway.app.settings import Settings, find_root, read_settings
+from keelway.app.settings_environment import EnvironmentSettings
 from keelway.app.signing import Signing
 from keelway.core import Clock, CodeState, PrincipalId
 from keelway.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from keelway.contract import Checker
-    from keelway.core import PolicyEngine
     from keelway.flow import Context
     from keelway.identity import Directory, Principal
     from keelway.ingest import ObjectSource
     from keelway.ledger import StateStore
     from keelway.privacy import PersonalData, SealedArtifacts
     from keelway.project import Project
+    from keelway.promote import PolicyLab
     from keelway.serve import Journals
     from keelway.snapshot import TableStore
     from keelway.train import Tracker
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
 
 STUDIES = ".keelway/studies.db"
 """Where parameters that were tried are kept, where the state is no file."""
+
+
+LOCAL = "local"
+"""The environment in which people move pointers themselves."""
 
 
 def silent(line: str) -> None:
@@ -69,6 +75,7 @@ class Workspace:
         self.progress = progress
         self._actor = actor or settings.project.actor
         self._token = token
+        self._entries: int | None = None
 
     @classmethod
     def open(
@@ -97,8 +104,15 @@ class Workspace:
     def state(self) -> StateStore:
         """The state database."""
         from keelway.engines.sql import SqlState
+        from keelway.identity import resolve_secret
 
-        return SqlState(database_url(self.settings.engines.state, root=self.root))
+        engines = self.settings.engines
+        password = resolve_secret(engines.state_password, root=self.root) if engines.state_password else ""
+        state = SqlState(database_url(engines.state, root=self.root), password=password)
+        if self.settings.signing.publish_every:
+            with state.snapshot() as tx:
+                self._entries = tx.log.size()
+        return state
 
     @functools.cached_property
     def safe(self) -> Safe:
@@ -169,7 +183,7 @@ class Workspace:
         return OptunaStudies(beside.with_name("studies.db"))
 
     @functools.cached_property
-    def policy_engine(self) -> PolicyEngine:
+    def policy_engine(self) -> PolicyLab:
         """What evaluates policies."""
         from keelway.engines.rego import RegoEngine
 
@@ -179,6 +193,10 @@ class Workspace:
     def signing(self) -> Signing:
         """The keys that the project signs with and is checked with."""
         return Signing(self.root, self.settings)
+
+    def forget_keys(self) -> None:
+        """Read the signing keys anew when they are next used: they were changed."""
+        self.__dict__.pop("signing", None)
 
     @functools.cached_property
     def project(self) -> Project:
@@ -259,10 +277,14 @@ class Workspace:
         )
 
     def close(self) -> None:
-        """Release what was opened."""
-        if "state" in self.__dict__:
-            self.state.close()
-        self.safe.close()
+        """Publish a checkpoint where one is due after what was written, and release what was opened."""
+        try:
+            if self._entries is not None:
+                publish_when_due(self, since=self._entries)
+        finally:
+            if "state" in self.__dict__:
+                self.state.close()
+            self.safe.close()
 
 
 def directory_of(settings: Settings) -> Directory:
@@ -271,7 +293,7 @@ def directory_of(settings: Settings) -> Directory:
 
     return Directory(
         tuple(
-            Principal(PrincipalId(name), entry.roles, entry.token_sha256 or None)
+            Principal(PrincipalId(name), entry.roles, entry.token_sha256 or None, entry.disabled)
             for name, entry in sorted(settings.principals.items())
         )
     )

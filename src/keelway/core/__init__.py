@@ -1,9 +1,12 @@
 """The nouns and the words that every slice shares."""
 
 from keelway.core.artifact import (
+    HEAD_BYTES,
     Artifact,
     ArtifactKind,
     ArtifactStore,
+    HeldArtifact,
+    HeldArtifacts,
     artifact_key,
     must_be_artifact,
     unchanged_blocks,
@@ -61,6 +64,7 @@ __all__ = [
     "DIGEST_PREFIX",
     "DIRTY",
     "DUCKDB_SESSION",
+    "HEAD_BYTES",
     "RUN_FIELDS",
     "Action",
     "Artifact",
@@ -74,6 +78,8 @@ __all__ = [
     "Digest",
     "Environment",
     "Evidence",
+    "HeldArtifact",
+    "HeldArtifacts",
     "Outcome",
     "Pointer",
     "PointerMove",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,7 @@ from keelway.core.digest import DIGEST_PREFIX, Digest, is_digest
 from keelway.errors import IntegrityError, SourceError, UsageError
 
 BLOCK_BYTES = 1 << 20
+HEAD_BYTES = 16
 
 
 class ArtifactKind(StrEnum):
@@ -89,6 +91,41 @@ class ArtifactStore(Protocol):
         A store does not judge who needs what. Whoever deletes holds the state's write lock and has looked there;
         whoever records that something is needed asks in that same lock whether it is still here.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HeldArtifact:
+    """An artifact as a store holds it.
+
+    Attributes:
+        stored_at: When its bytes were put last, by the store's clock.
+        head: Its first 16 bytes.
+    """
+
+    digest: Digest
+    size_bytes: int
+    stored_at: datetime
+    head: bytes
+
+
+class HeldArtifacts(Protocol):
+    """A store whose artifacts can be collected.
+
+    Promises: an artifact that is put, whether it is there already or not, counts as stored at that moment. What
+    `remove_if_older` removes was not put since; an artifact that is put while it is removed is there afterwards.
+    """
+
+    def held(self) -> Iterator[HeldArtifact]:
+        """Yield every artifact, in no order; what a killed process left half-way is brought back first."""
+        ...
+
+    def get(self, digest: Digest) -> bytes:
+        """Return the checked bytes of an artifact."""
+        ...
+
+    def remove_if_older(self, digest: Digest, moment: datetime) -> bool:
+        """Remove an artifact that was last put before a moment, and say whether that was done."""
         ...
 
 

@@ -15,8 +15,8 @@ from html import escape
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 STYLE = """
-:root { color-scheme: light dark; --line: #8886; --soft: #8881; --strong: #0b5394; }
-@media (prefers-color-scheme: dark) { :root { --strong: #9cc4f2; } }
+:root { color-scheme: light dark; --line: #8886; --soft: #8881; --strong: #0b5394; --bad: #b00020; }
+@media (prefers-color-scheme: dark) { :root { --strong: #9cc4f2; --bad: #ff8a80; } }
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 1.5rem; }
 h1 { font-size: 1.7rem; margin: 0 0 .25rem; }
 h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; border-bottom: 1px solid var(--line); }
@@ -36,11 +36,12 @@ pre { background: var(--soft); padding: 1rem; overflow-x: auto; white-space: pre
 .tag { border: 1px solid var(--strong); color: var(--strong); border-radius: .7rem; padding: 0 .5rem; }
 .tag { display: inline-block; font-weight: 400; white-space: nowrap; }
 .gap { border-left: 4px solid #b45309; padding: .1rem .8rem; background: var(--soft); }
+.bad { color: var(--bad); font-weight: 600; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 1rem; }
 .plots figure { margin: 0; }
 svg { max-width: 100%; height: auto; }
 @media print {
-  :root { color-scheme: light; --strong: #0b5394; }
+  :root { color-scheme: light; --strong: #0b5394; --bad: #b00020; }
   body { max-width: none; padding: 0; }
   .wide { overflow-x: visible; }
   .plots { display: block; }

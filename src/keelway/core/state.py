@@ -62,6 +62,22 @@ class Records(Protocol):
         """Return class name and canonical JSON of the record with that digest, or None. Bytes are checked."""
         ...
 
+    def texts(self, kind: type, keys: Collection[str]) -> dict[str, str]:
+        """Return the canonical JSON of the records of a class under keys, by key; free keys are left out.
+
+        Raises:
+            IntegrityError: A stored text does not have its digest.
+        """
+        ...
+
+    def texts_of(self, digests: Collection[Digest]) -> dict[Digest, tuple[str, str]]:
+        """Return class name and canonical JSON of the records with those digests; others are left out.
+
+        Raises:
+            IntegrityError: A stored text does not have its digest.
+        """
+        ...
+
     def newest(self, kind: type[T], *, parent: str | None = None, limit: int | None = None) -> list[T]:
         """Return the records of a class, newest first (by `at`, then by order of insertion)."""
         ...

@@ -1,7 +1,7 @@
 """Deployments: which versions answer in an environment, canaries, and the way back."""
 
 from keelway.deploy.assign import BUCKETS, CANARY, STABLE, assign, bucket_of
-from keelway.deploy.deploy import advance, current, deploy, history, rollback
+from keelway.deploy.deploy import advance, current, deploy, history, rollback, way_back
 from keelway.deploy.record import Deployment, SmokeResult, pointer_of
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "history",
     "pointer_of",
     "rollback",
+    "way_back",
 ]

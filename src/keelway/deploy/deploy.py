@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from keelway.core import (
     Action,
@@ -26,12 +26,20 @@ from keelway.deploy.record import Deployment, SmokeResult, pointer_of
 from keelway.errors import RefusedError, UsageError
 from keelway.ledger import record_decision
 from keelway.ledger.ports import StateStore, Transaction
-from keelway.promote import admitted
+from keelway.promote import may_serve
 
 if TYPE_CHECKING:
     from keelway.register import ModelVersion
 
 Smoke = Callable[["ModelVersion"], SmokeResult]
+
+
+class Follow(Protocol):
+    """What else goes back with the traffic, in the same transaction; reasons against stop both."""
+
+    def __call__(self, version: ModelVersion, *, tx: Transaction) -> tuple[str, ...]:
+        """Take a version back, and return why not; what is refused is recorded."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +111,7 @@ def deploy(
         before = current(model, environment, tx)
         if before is not None and (before.stable, before.traffic) == (stable, traffic):
             return before
-        reasons, versions = _admitted(traffic, environment, tx)
+        reasons, versions = _admitted(traffic, environment, now, tx)
     known = before.versions if before else {}
     smokes = [smoke(version) for version in versions if version.name not in known] if not reasons else []
     reasons += _failures(smokes)
@@ -156,27 +164,52 @@ def rollback(
     principal: PrincipalId,
     now: datetime,
     comment: str = "",
+    to: VersionName | None = None,
+    follow: Follow | None = None,
 ) -> Deployment:
     """Give all traffic back to the version that was stable before; needs nothing but the state.
 
     A second rollback goes back further: never to the version that was just left.
 
+    Args:
+        to: The version to go back to, which was stable here at some time; None for the one before.
+        follow: What goes back with it, such as the environment's pointer.
+
     Raises:
         UsageError: There is nothing to go back to.
+        RefusedError: What has to follow cannot, or the version is retired; nothing moves.
     """
+    from keelway.promote import refused_way_back
+    from keelway.register import ModelVersion, retired_reasons
+
     with state.transaction() as tx:
         before = current(model, environment, tx)
-        target = before and _earlier(before, tx)
+        target = before and way_back(before, tx, to=to)
         if before is None or target is None:
-            raise UsageError(
-                f"{model} has nothing to roll back to in {environment}",
-                expected="an earlier deployment",
-                found="the first one" if before else "no deployment",
-            )
-        version = target.stable
+            raise _nothing_before(model, environment, before, to)
+        version, digests = target.stable, {target.stable: target.versions[target.stable]}
+        wanted = tx.by_digest(ModelVersion, digests[version])
+        reasons = follow(wanted, tx=tx) if follow else retired_reasons(wanted, tx=tx)
         change = _Change(Action.ROLLBACK, model, environment, version, {version: 100}, principal, now, comment)
-        digests = {version: target.versions[version]}
-        return _put(change, before, digests, previous=target.previous, smokes=(), tx=tx)
+        if not reasons:
+            return _put(change, before, digests, previous=target.previous, smokes=(), tx=tx)
+        if follow is None:  # else it was recorded there
+            record_decision(change.decision({str(version): digests[version]}, reasons=reasons), tx=tx)
+    raise refused_way_back(version, environment, reasons)
+
+
+def way_back(deployment: Deployment, tx: Transaction, *, to: VersionName | None = None) -> Deployment | None:
+    """Return the earlier deployment that a rollback goes to: the nearest with other traffic, or with that version."""
+    if to is not None:
+        earlier = history(deployment.model, deployment.environment, tx)
+        return next((one for one in earlier if one.stable == to), None)
+    digest = deployment.previous
+    while digest is not None:
+        found = tx.by_digest(Deployment, digest)
+        if deployment.traffic != {found.stable: 100}:
+            return found
+        digest = found.previous
+    return None
 
 
 def current(model: str, environment: str, tx: Transaction) -> Deployment | None:
@@ -206,6 +239,18 @@ def _traffic(model: str, stable: VersionName, canary: VersionName | None, percen
     return {stable: 100 - percent, canary: percent}
 
 
+def _nothing_before(
+    model: str, environment: Environment, before: Deployment | None, to: VersionName | None
+) -> UsageError:
+    found = "the first one" if before else "no deployment"
+    return UsageError(
+        f"{model} has nothing to roll back to in {environment}",
+        expected=f"a deployment of {to}" if to else "an earlier deployment",
+        found=f"none of {to}" if to and before else found,
+        fix="Name a version that had the traffic before: --to MODEL:NUMBER",
+    )
+
+
 def _grown(
     model: str, environment: Environment, before: Deployment | None, percent: int
 ) -> tuple[VersionName, VersionName | None]:
@@ -225,17 +270,17 @@ def _grown(
 
 
 def _admitted(
-    names: Iterable[VersionName], environment: Environment, tx: Transaction
+    names: Iterable[VersionName], environment: Environment, now: datetime, tx: Transaction
 ) -> tuple[list[str], list[ModelVersion]]:
     """Return why versions may not get traffic, and those that may."""
-    from keelway.register import version_named
+    from keelway.register import retired_reasons, version_named
 
     reasons: list[str] = []
     versions: list[ModelVersion] = []
     for name in names:
         version = version_named(name, tx=tx)
-        if admitted(version, environment, tx) is None:
-            reasons.append(f"{name} is not admitted to {environment}")
+        if not may_serve(version, environment, tx=tx, now=now):
+            reasons += retired_reasons(version, tx=tx) or [f"{name} is not admitted to {environment}"]
         else:
             versions.append(version)
     return reasons, versions
@@ -306,14 +351,3 @@ def _made(change: _Change, number: int, versions: dict[VersionName, Digest], pre
         principal=change.principal,
         comment=change.comment,
     )
-
-
-def _earlier(deployment: Deployment, tx: Transaction) -> Deployment | None:
-    """Return the nearest earlier deployment whose stable version does not already have all the traffic."""
-    digest = deployment.previous
-    while digest is not None:
-        found = tx.by_digest(Deployment, digest)
-        if deployment.traffic != {found.stable: 100}:
-            return found
-        digest = found.previous
-    return None

@@ -5,6 +5,7 @@ from keelway.flow.context import Context
 from keelway.flow.define import StepDefinition, check_plan, definition_of, step
 from keelway.flow.execute import execute_step
 from keelway.flow.history import open_runs, run_view
+from keelway.flow.lineage import LineageTarget, lineage_events
 from keelway.flow.plan import Plan, Step
 from keelway.flow.records import CachedStep, Nothing, RunView, StepEvent, StepEventKind
 from keelway.flow.runner import close_run, find_run, open_run, run_plan
@@ -13,6 +14,7 @@ from keelway.flow.standard import train_plan, tune_plan
 __all__ = [
     "CachedStep",
     "Context",
+    "LineageTarget",
     "Loaded",
     "Nothing",
     "Plan",
@@ -30,6 +32,7 @@ __all__ = [
     "definition_of",
     "execute_step",
     "find_run",
+    "lineage_events",
     "no_data",
     "open_run",
     "open_runs",

@@ -1,6 +1,6 @@
 """Who acts: principals, their roles and tokens, and references to secrets."""
 
-from keelway.identity.principal import ROLES, Directory, Principal, authenticate, require_role
+from keelway.identity.principal import ROLES, Directory, Principal, authenticate, require_role, require_service
 from keelway.identity.secret import resolve_secret
 
-__all__ = ["ROLES", "Directory", "Principal", "authenticate", "require_role", "resolve_secret"]
+__all__ = ["ROLES", "Directory", "Principal", "authenticate", "require_role", "require_service", "resolve_secret"]

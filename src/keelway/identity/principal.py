@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from keelway.core import PrincipalId
 from keelway.errors import IdentityError, SettingsError
 
-ROLES = ("data-scientist", "approver", "deployer", "auditor", "admin")
+ROLES = ("data-scientist", "approver", "risk-owner", "deployer", "auditor", "admin")
 """What a principal can be allowed to do; no role includes another."""
 
 _PERSON = "user:"
@@ -32,11 +32,13 @@ class Principal:
         id: `user:NAME` or `sp:NAME`.
         roles: Any of `ROLES`.
         token_sha256: SHA-256 of the token that proves it is them, in hexadecimal; a service needs one.
+        disabled: Whether it may do nothing any more; it stays listed, because the ledger names it.
     """
 
     id: PrincipalId
     roles: tuple[str, ...]
     token_sha256: str | None = None
+    disabled: bool = False
 
     @property
     def is_service(self) -> bool:
@@ -72,7 +74,7 @@ def authenticate(name: PrincipalId, token: str | None, *, directory: Directory) 
     """Return the principal that is acting, once it has shown who it is.
 
     Raises:
-        IdentityError: The principal is unknown, or its token is missing or wrong.
+        IdentityError: The principal is unknown or disabled, or its token is missing or wrong.
     """
     principal = directory.find(name)
     if principal is None:
@@ -81,6 +83,13 @@ def authenticate(name: PrincipalId, token: str | None, *, directory: Directory) 
             expected="a principal of this project",
             found=name,
             fix=f'Add [principals."{name}"] with its roles to keelway.toml, or act as somebody listed there.',
+        )
+    if principal.disabled:
+        raise IdentityError(
+            f"{name} is disabled",
+            expected="a principal who may act",
+            found="disabled = true",
+            fix="Act as somebody else, or have the line taken out of keelway.toml.",
         )
     if principal.token_sha256 is None and not principal.is_service:
         return principal
@@ -111,6 +120,21 @@ def require_role(principal: Principal, *roles: str) -> None:
             expected="role " + " or ".join(roles),
             found=", ".join(principal.roles) or "no role",
             fix="Ask somebody who has the role, or have it added in keelway.toml.",
+        )
+
+
+def require_service(principal: Principal, *, what: str) -> None:
+    """Return when the principal is a service.
+
+    Raises:
+        IdentityError: It is a person.
+    """
+    if not principal.is_service:
+        raise IdentityError(
+            f"{principal.id} may not {what}",
+            expected="a service principal, such as the one of the release pipeline",
+            found="a person",
+            fix="Let the pipeline do it: --as sp:NAME --token REFERENCE.",
         )
 
 

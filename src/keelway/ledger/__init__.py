@@ -1,52 +1,74 @@
 """The append-only ledger of decisions, and what proves it: checkpoints, statements, audits and bundles."""
 
 from keelway.ledger.audit import AuditReport, audit
-from keelway.ledger.bundle import prove
-from keelway.ledger.checkpoint import (
-    Checkpoint,
-    latest_checkpoint,
-    publish_checkpoint,
-    published_checkpoints,
-    sign_checkpoint,
-    verify_checkpoint,
-    verify_extension,
-)
+from keelway.ledger.bundle import LARGEST_STATEMENT_BYTES, prove
+from keelway.ledger.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint, verify_extension
+from keelway.ledger.findings import Finding, Harm
 from keelway.ledger.keys import PublicKey, SigningKey, write_atomically
 from keelway.ledger.merkle import MemoryTree, RunningRoot, leaf_hash
-from keelway.ledger.ports import Log, LogNode, StateStore, Transaction
+from keelway.ledger.ports import CheckpointTarget, Log, LogNode, StateStore, Transaction
+from keelway.ledger.promises import PublishedNote, published
+from keelway.ledger.publish import (
+    Publication,
+    newest_note,
+    note_name,
+    publish_checkpoint,
+    published_leaves,
+    published_notes,
+)
 from keelway.ledger.record import LedgerEntry, decisions, entry_of, record_decision
+from keelway.ledger.rotation import KeyRotation, must_be_current, retired_keys, rotate
 from keelway.ledger.statement import open_statement, provenance, sign_statement, statement
 from keelway.ledger.verify import Verification, verify_bundle
+from keelway.ledger.witness import Quorum, Witnessed, extension_request, read_request, witness
 
 __all__ = [
+    "LARGEST_STATEMENT_BYTES",
     "AuditReport",
     "Checkpoint",
+    "CheckpointTarget",
+    "Finding",
+    "Harm",
+    "KeyRotation",
     "LedgerEntry",
     "Log",
     "LogNode",
     "MemoryTree",
     "PublicKey",
+    "Publication",
+    "PublishedNote",
+    "Quorum",
     "RunningRoot",
     "SigningKey",
     "StateStore",
     "Transaction",
     "Verification",
+    "Witnessed",
     "audit",
     "decisions",
     "entry_of",
-    "latest_checkpoint",
+    "extension_request",
     "leaf_hash",
+    "must_be_current",
+    "newest_note",
+    "note_name",
     "open_statement",
     "prove",
     "provenance",
     "publish_checkpoint",
-    "published_checkpoints",
+    "published",
+    "published_leaves",
+    "published_notes",
+    "read_request",
     "record_decision",
+    "retired_keys",
+    "rotate",
     "sign_checkpoint",
     "sign_statement",
     "statement",
     "verify_bundle",
     "verify_checkpoint",
     "verify_extension",
+    "witness",
     "write_atomically",
 ]

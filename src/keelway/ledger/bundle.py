@@ -29,7 +29,7 @@ from keelway.core import (
     short,
 )
 from keelway.errors import IntegrityError, MissingRecordError, UsageError
-from keelway.ledger.checkpoint import sign_checkpoint
+from keelway.ledger.checkpoint import Checkpoint, must_extend, sign_checkpoint
 from keelway.ledger.keys import SigningKey
 from keelway.ledger.merkle import MemoryTree, inclusion_proof
 from keelway.ledger.ports import StateStore, Transaction
@@ -105,15 +105,19 @@ def prove(
     segment: Digest | None = None,
     also: Iterable[Digest] = (),
     log: ArtifactStore | None = None,
+    name: str = "",
+    checkpoint: Checkpoint | None = None,
 ) -> bytes:
     """Return the proof bundle of a record, or of one line of a sealed segment.
 
     `subject` is the digest of a record, or the JSON value of a prediction as its `segment` holds it (then the digest
     of that segment is needed). The proof also begins at the records `also`, such as the deployment that answered.
-    Segments are read from `log`, where they are not in `artifacts`.
+    Segments are read from `log`, where they are not in `artifacts`. `name` is what people call a record. The entries are
+    proven by a fresh checkpoint, or by one that was published; then those that came later are left out.
 
     Raises:
         MissingRecordError: The subject is not in the state, or not in its segment.
+        IntegrityError: The ledger does not extend the checkpoint.
     """
     with state.snapshot() as tx:
         walk = _Collect(tx, artifacts, key)
@@ -121,15 +125,17 @@ def prove(
         line = None
         if isinstance(subject, str):
             start = [Digest(subject), *also]
-            name, digest = f"record:{short(subject)}", Digest(subject)
+            called, digest = name or f"record:{short(subject)}", Digest(subject)
         else:
             line = _line_of(subject, segment, tx, log or artifacts)
             start = [line.segment, *also, *walk.version_called(str(subject.get("version", "")), index)]
-            name, digest = f"prediction:{subject.get('prediction_id', '')}", digest_bytes(line.line.encode())
+            called, digest = f"prediction:{subject.get('prediction_id', '')}", digest_bytes(line.line.encode())
         walk.follow(start, must_be_records=True)
         chosen = walk.admit(start, index)
-        bundle = walk.bundle(start, chosen, line=line, origin=origin)
-    content = statement({name: digest}, predicate_type=PREDICATE_TYPE, predicate=plain(bundle))
+        signed = checkpoint or sign_checkpoint(tx.log, origin=origin, key=key)
+        must_extend(signed, tx.log, size=tx.log.size())
+        bundle = walk.bundle(start, chosen, line=line, checkpoint=signed)
+    content = statement({called: digest}, predicate_type=PREDICATE_TYPE, predicate=plain(bundle))
     return sign_statement(content, key=key)
 
 
@@ -203,11 +209,12 @@ class _Collect:
         second = {n for n in index.of(self.records) - first if self.decision(n).action not in _TRAILING}
         return sorted(first | second)
 
-    def bundle(self, start: list[Digest], chosen: list[int], *, line: ProofLine | None, origin: str) -> ProofBundle:
-        """Return everything, with the Merkle paths and a fresh checkpoint."""
-        checkpoint = sign_checkpoint(self.tx.log, origin=origin, key=self.key)
+    def bundle(
+        self, start: list[Digest], chosen: list[int], *, line: ProofLine | None, checkpoint: Checkpoint
+    ) -> ProofBundle:
+        """Return everything, with the Merkle paths to a checkpoint."""
         decisions = []
-        for number in chosen:
+        for number in (number for number in chosen if number < checkpoint.size):
             leaf = self.tx.log.leaf(number)
             path = inclusion_proof(number, checkpoint.size, self.tx.log.nodes)
             decisions.append(ProofDecision(number, leaf.decode(), tuple(step.hex() for step in path)))

@@ -17,14 +17,12 @@ import base64
 import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from keelway.errors import IntegrityError, SettingsError, StorageError, UsageError
-from keelway.ledger.keys import PublicKey, SigningKey, write_atomically
+from keelway.errors import IntegrityError, UsageError
+from keelway.ledger.keys import PublicKey, SigningKey
 from keelway.ledger.merkle import root, verify_consistency
 from keelway.ledger.ports import Log
 
-LATEST = "latest"
 _DASH = "— "
 
 
@@ -52,17 +50,39 @@ def sign_checkpoint(log: Log, *, origin: str, key: SigningKey) -> Checkpoint:
     size = log.size()
     hashed = root(size, log.nodes)
     body = f"{origin}\n{size}\n{base64.b64encode(hashed).decode()}\n"
-    signature = base64.b64encode(key.public.note_hash + key.sign(body.encode())).decode()
-    return Checkpoint(origin, size, hashed.hex(), f"{body}\n{_DASH}{key.name} {signature}\n")
+    return Checkpoint(origin, size, hashed.hex(), f"{body}\n{note_line(key, key.sign(body.encode()))}")
 
 
 def verify_checkpoint(text: str, *, key: PublicKey) -> Checkpoint:
-    """Return what a checkpoint says, if the key signed it.
+    """Return what a checkpoint says, if the key signed it, or one that it followed while that was not yet retired.
 
     Signatures by other keys (witnesses) are allowed and not looked at.
 
     Raises:
         IntegrityError: It is malformed, or no signature by the key holds.
+    """
+    told, body, lines = read_note(text)
+    what = f"the checkpoint of {told.origin} at size {told.size}"
+    for signature in _by(key, lines):
+        key.verify(signature, body, what=what)
+        return told
+    for retired in reversed(key.earlier):
+        for signature in _by(retired.key, lines):
+            retired.key.verify(signature, body, what=what)
+            retired.must_reach(told.size)
+            return told
+    raise IntegrityError(
+        "The checkpoint is not signed by this key",
+        expected=f"a signature by {key.name} ({key.key_id[:12]})",
+        found=", ".join(name for name, _ in lines),
+    )
+
+
+def read_note(text: str) -> tuple[Checkpoint, bytes, list[tuple[str, bytes]]]:
+    """Return what a note says, the bytes that are signed, and name and blob of every signature line; none is checked.
+
+    Raises:
+        IntegrityError: It is malformed.
     """
     body, separator, signatures = text.rpartition("\n\n")
     body += "\n"
@@ -72,46 +92,15 @@ def verify_checkpoint(text: str, *, key: PublicKey) -> Checkpoint:
     origin, size_text, root_text = lines[:3]
     if not size_text.isascii() or not size_text.isdigit() or str(int(size_text)) != size_text:
         raise _malformed("a size", repr(size_text))
-    hashed = _decoded(root_text, "root")
+    hashed = decoded(root_text, "root")
     if not origin or len(hashed) != 32:
         raise _malformed("an origin and a root of 32 bytes", f"{origin!r} and {len(hashed)} bytes")
-    for signature in _signatures(signatures, key):
-        key.verify(signature, body.encode(), what=f"the checkpoint of {origin} at size {size_text}")
-        return Checkpoint(origin, int(size_text), hashed.hex(), text)
-    raise IntegrityError(
-        "The checkpoint is not signed by this key", expected=f"a signature by {key.name}", found=repr(signatures)
-    )
+    return Checkpoint(origin, int(size_text), hashed.hex(), text), body.encode(), list(_signatures(signatures))
 
 
-def publish_checkpoint(log: Log, *, origin: str, key: SigningKey, folder: Path) -> Checkpoint:
-    """Sign a checkpoint and write it to a folder outside the database: a file for its size, and `latest`.
-
-    Raises:
-        IntegrityError: The log no longer agrees with the checkpoint published before it.
-        StorageError: The folder cannot be written.
-    """
-    checkpoint = sign_checkpoint(log, origin=origin, key=key)
-    before = latest_checkpoint(folder, key=key.public)
-    if before is not None:
-        must_extend(before, log, size=checkpoint.size)
-    data = checkpoint.text.encode()
-    write_atomically(folder / f"{checkpoint.size:012d}", data)
-    write_atomically(folder / LATEST, data)
-    return checkpoint
-
-
-def latest_checkpoint(folder: Path, *, key: PublicKey) -> Checkpoint | None:
-    """Return the newest published checkpoint, or None where there is none."""
-    return verify_checkpoint(_read(folder / LATEST), key=key) if (folder / LATEST).exists() else None
-
-
-def published_checkpoints(folder: Path, *, key: PublicKey) -> Iterator[Checkpoint]:
-    """Yield every published checkpoint, smallest first, each with its signature checked."""
-    if not folder.is_dir():
-        raise SettingsError("There are no checkpoints", expected="a folder of checkpoints", found=str(folder))
-    for path in sorted(folder.iterdir()):
-        if path.name == LATEST or path.name.isdigit():
-            yield verify_checkpoint(_read(path), key=key)
+def note_line(key: SigningKey, signature: bytes) -> str:
+    """Return the signature line of a note."""
+    return f"{_DASH}{key.name} {base64.b64encode(key.public.note_hash + signature).decode()}\n"
 
 
 def must_extend(before: Checkpoint, log: Log, *, size: int) -> None:
@@ -139,18 +128,12 @@ def verify_extension(before: Checkpoint, after: Checkpoint, proof: list[bytes]) 
     verify_consistency(before.size, after.size, bytes.fromhex(before.root), bytes.fromhex(after.root), proof)
 
 
-def _signatures(text: str, key: PublicKey) -> Iterator[bytes]:
-    """Yield the signatures under the key's name and hash; a note may carry others."""
-    for line in text.removesuffix("\n").split("\n"):
-        name, _, encoded = line.removeprefix(_DASH).partition(" ")
-        if not line.startswith(_DASH) or not name or not encoded:
-            raise _malformed("a signature line", repr(line))
-        blob = _decoded(encoded, "signature")
-        if name == key.name and blob[:4] == key.note_hash:
-            yield blob[4:]
+def decoded(text: str, what: str) -> bytes:
+    """Return the bytes of canonical base64.
 
-
-def _decoded(text: str, what: str) -> bytes:
+    Raises:
+        IntegrityError: It is something else.
+    """
     try:
         value = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -160,13 +143,19 @@ def _decoded(text: str, what: str) -> bytes:
     return value
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode()
-    except OSError as error:
-        raise StorageError(f"The checkpoint {path} cannot be read", found=str(error)) from error
-    except UnicodeDecodeError as error:
-        raise _malformed("UTF-8 text", str(path)) from error
+def _by(key: PublicKey, lines: list[tuple[str, bytes]]) -> Iterator[bytes]:
+    """Yield the signatures under the key's name and hash; a note may carry others."""
+    for name, blob in lines:
+        if name == key.name and blob[:4] == key.note_hash:
+            yield blob[4:]
+
+
+def _signatures(text: str) -> Iterator[tuple[str, bytes]]:
+    for line in text.removesuffix("\n").split("\n"):
+        name, _, encoded = line.removeprefix(_DASH).partition(" ")
+        if not line.startswith(_DASH) or not name or not encoded:
+            raise _malformed("a signature line", repr(line))
+        yield name, decoded(encoded, "signature")
 
 
 def _malformed(expected: str, found: str) -> IntegrityError:

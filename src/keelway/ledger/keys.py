@@ -4,7 +4,9 @@
     key.save(Path("keys/ledger.pem"))
     Path("ledger.pub.pem").write_text(key.public.pem())
 
-A key file is ordinary PKCS#8 or SubjectPublicKeyInfo PEM. The name is a line `Key-Name: ...` above it.
+A key file is ordinary PKCS#8 or SubjectPublicKeyInfo PEM. The name is a line `Key-Name: ...` above it. Below a public
+key stands a line `Rotation: ...` for every key that it followed, oldest first (see `rotation`): what those signed before
+they were retired still holds.
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ import hashlib
 import os
 import re
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from keelway.core import Digest
 from keelway.errors import IntegrityError, SettingsError, StorageError, UsageError
 
 DEFAULT_NAME = "keelway"
 _NAME_LINE = re.compile(r"^Key-Name: (?P<name>\S+)$", re.MULTILINE)
+_ROTATION_LINE = re.compile(r"^Rotation: (.+)$", re.MULTILINE)
 _ALGORITHM = b"\x01"  # Ed25519 in C2SP signed notes
 
 
@@ -30,10 +34,12 @@ class PublicKey:
     Attributes:
         name: Who signs, without blanks and `+`: the name in signed notes.
         raw: The 32 bytes of the Ed25519 key.
+        earlier: The keys that this one followed, oldest first.
     """
 
     name: str
     raw: bytes
+    earlier: tuple[RetiredKey, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name or "+" in self.name or any(character.isspace() for character in self.name):
@@ -71,13 +77,13 @@ class PublicKey:
             ) from error
 
     def pem(self) -> str:
-        """Return the key as PEM text, with its name."""
+        """Return the key as PEM text, with its name and the keys that it followed."""
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
         key = Ed25519PublicKey.from_public_bytes(self.raw)
         body = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-        return f"Key-Name: {self.name}\n{body}"
+        return f"Key-Name: {self.name}\n{body}" + "".join(f"Rotation: {each.envelope}\n" for each in self.earlier)
 
     @classmethod
     def load(cls, source: Path | str) -> PublicKey:
@@ -85,6 +91,7 @@ class PublicKey:
 
         Raises:
             SettingsError: The file is not there or holds no Ed25519 public key.
+            IntegrityError: A key that it is said to have followed did not hand over to it.
         """
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
@@ -103,7 +110,44 @@ class PublicKey:
             raise SettingsError("This is no public key", expected="PEM", found=_shown(source)) from error
         if not isinstance(key, Ed25519PublicKey):
             raise SettingsError("This key is of another kind", expected="Ed25519", found=type(key).__name__)
-        return cls(_name_in(text), key.public_bytes(Encoding.Raw, PublicFormat.Raw))
+        newest = cls(_name_in(text), key.public_bytes(Encoding.Raw, PublicFormat.Raw))
+        envelopes = _ROTATION_LINE.findall(text)
+        return replace(newest, earlier=_retired(envelopes, newest)) if envelopes else newest
+
+
+@dataclass(frozen=True, slots=True)
+class RetiredKey:
+    """A key that handed over to another one.
+
+    Attributes:
+        key: The key itself.
+        until: How many entries of the ledger it may speak of.
+        statements: The digests of the signed statements of it that still hold.
+        envelope: The rotation that both keys signed.
+    """
+
+    key: PublicKey
+    until: int
+    statements: frozenset[Digest]
+    envelope: str
+
+    def must_know(self, digest: Digest) -> None:
+        """Check that the key signed a statement before it was retired.
+
+        Raises:
+            IntegrityError: It did not.
+        """
+        if digest not in self.statements:
+            raise _refused(self, f"one of the {len(self.statements)} statements it had signed", f"another: {digest}")
+
+    def must_reach(self, size: int) -> None:
+        """Check that a ledger of that size was still the key's to sign.
+
+        Raises:
+            IntegrityError: It was not.
+        """
+        if size > self.until:
+            raise _refused(self, f"a ledger of {self.until} entries at most", f"one of {size}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +156,7 @@ class SigningKey:
 
     name: str
     seed: bytes = field(repr=False)
+    earlier: tuple[RetiredKey, ...] = ()
 
     @classmethod
     def generate(cls, name: str = DEFAULT_NAME) -> SigningKey:
@@ -125,7 +170,7 @@ class SigningKey:
         from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
         key = Ed25519PrivateKey.from_private_bytes(self.seed).public_key()
-        return PublicKey(self.name, key.public_bytes(Encoding.Raw, PublicFormat.Raw))
+        return PublicKey(self.name, key.public_bytes(Encoding.Raw, PublicFormat.Raw), self.earlier)
 
     @property
     def key_id(self) -> str:
@@ -198,6 +243,12 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         ) from error
 
 
+def _retired(envelopes: list[str], newest: PublicKey) -> tuple[RetiredKey, ...]:
+    from keelway.ledger.rotation import retired_keys
+
+    return retired_keys(envelopes, newest=newest)
+
+
 def _text(source: Path | str) -> str:
     if isinstance(source, str) and "-----BEGIN" in source:
         return source
@@ -218,3 +269,12 @@ def _name_in(text: str) -> str:
 
 def _shown(source: Path | str) -> str:
     return "PEM text" if isinstance(source, str) and "-----BEGIN" in source else str(source)
+
+
+def _refused(retired: RetiredKey, expected: str, found: str) -> IntegrityError:
+    return IntegrityError(
+        f"The key {retired.key.key_id[:12]} was retired before it signed this",
+        expected=expected,
+        found=found,
+        fix="Do not trust it: only the new key signs since the rotation.",
+    )

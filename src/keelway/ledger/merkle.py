@@ -51,7 +51,7 @@ def append(size: int, leaf: bytes, nodes: Nodes) -> list[LogNode]:
 
 def root(size: int, nodes: Nodes) -> bytes:
     """Return the root hash of the first `size` leaves."""
-    return _range_hash(0, size, nodes) if size else EMPTY_ROOT
+    return _range_hashes([(0, size)], nodes)[0] if size else EMPTY_ROOT
 
 
 def inclusion_proof(index: int, size: int, nodes: Nodes) -> list[bytes]:
@@ -62,17 +62,17 @@ def inclusion_proof(index: int, size: int, nodes: Nodes) -> list[bytes]:
     """
     if not 0 <= index < size:
         raise UsageError("No such leaf in that tree", expected=f"an index below {size}", found=str(index))
-    path: list[bytes] = []
+    ranges: list[tuple[int, int]] = []
     start, end = 0, size
     while end - start > 1:
         middle = start + _split(end - start)
         if index < middle:
-            path.append(_range_hash(middle, end, nodes))
+            ranges.append((middle, end))
             end = middle
         else:
-            path.append(_range_hash(start, middle, nodes))
+            ranges.append((start, middle))
             start = middle
-    return path[::-1]
+    return _range_hashes(ranges[::-1], nodes)
 
 
 def consistency_proof(old: int, new: int, nodes: Nodes) -> list[bytes]:
@@ -83,21 +83,21 @@ def consistency_proof(old: int, new: int, nodes: Nodes) -> list[bytes]:
     """
     if not 0 <= old <= new:
         raise UsageError("A tree never shrinks", expected=f"sizes from 0 to {new}", found=str(old))
-    path: list[bytes] = []
+    ranges: list[tuple[int, int]] = []
     start, end, whole = 0, new, True
     if old in (0, new):
-        return path
+        return []
     while old != end:
         middle = start + _split(end - start)
         if old <= middle:
-            path.append(_range_hash(middle, end, nodes))
+            ranges.append((middle, end))
             end = middle
         else:
-            path.append(_range_hash(start, middle, nodes))
+            ranges.append((start, middle))
             start, whole = middle, False
     if not whole:
-        path.append(_range_hash(start, end, nodes))
-    return path[::-1]
+        ranges.append((start, end))
+    return _range_hashes(ranges[::-1], nodes)
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], expected_root: bytes) -> None:
@@ -201,14 +201,25 @@ class RunningRoot:
 
     def add(self, data: bytes) -> bytes:
         """Append a leaf and return its hash."""
-        added = current = leaf_hash(data)
+        hashed = leaf_hash(data)
+        self.add_hash(hashed)
+        return hashed
+
+    def add_hash(self, hashed: bytes) -> None:
+        """Append a leaf that is given by its hash."""
+        current = hashed
         position = self.size
         while position & 1:
             current = node_hash(self._stack.pop(), current)
             position >>= 1
         self._stack.append(current)
         self.size += 1
-        return added
+
+    def copy(self) -> RunningRoot:
+        """Return a root that goes on from here by itself."""
+        copied = RunningRoot()
+        copied.size, copied._stack = self.size, self._stack.copy()
+        return copied
 
     def root(self) -> bytes:
         """Return the root of what was added so far."""
@@ -220,19 +231,30 @@ class RunningRoot:
         return found
 
 
-def _range_hash(start: int, end: int, nodes: Nodes) -> bytes:
-    """Return the hash over leaves `start` to `end`, where `start` is aligned as RFC 9162 splits ranges."""
-    places: list[Place] = []
-    position = start
-    while position < end:
-        level = (end - position).bit_length() - 1
-        places.append((level, position >> level))
-        position += 1 << level
-    hashes = list(nodes(places))
-    found = hashes.pop()
-    while hashes:
-        found = node_hash(hashes.pop(), found)
+def _range_hashes(ranges: Sequence[tuple[int, int]], nodes: Nodes) -> list[bytes]:
+    """Return the hash over each range of leaves, `start` to `end`, all asked for at once.
+
+    A start is aligned as RFC 9162 splits ranges, so each range is a few complete subtrees, the largest first.
+    """
+    places = [_complete(start, end) for start, end in ranges]
+    hashes = iter(nodes([place for group in places for place in group]) if places else ())
+    found = []
+    for group in places:
+        subtrees = [next(hashes) for _ in group]
+        folded = subtrees.pop()
+        while subtrees:
+            folded = node_hash(subtrees.pop(), folded)
+        found.append(folded)
     return found
+
+
+def _complete(start: int, end: int) -> list[Place]:
+    places: list[Place] = []
+    while start < end:
+        level = (end - start).bit_length() - 1
+        places.append((level, start >> level))
+        start += 1 << level
+    return places
 
 
 def _split(count: int) -> int:

@@ -84,3 +84,33 @@ class StateStore(Protocol):
     def close(self) -> None:
         """Release files and connections."""
         ...
+
+
+class CheckpointTarget(Protocol):
+    """A place outside the database that keeps small texts under names, such as a folder or a bucket.
+
+    Promises: a name that holds a text never comes to hold another one; of writers that race, one wins; a text is there
+    whole or not at all. Names are ASCII letters, digits, `-` and `.`, at most 80 of them. A place that cannot be reached
+    raises `StorageError`.
+    """
+
+    @property
+    def where(self) -> str:
+        """The place, for messages; it holds no secret."""
+        ...
+
+    def put(self, name: str, text: str) -> None:
+        """Keep a text; the same text again does nothing.
+
+        Raises:
+            RecordExistsError: The name holds another text.
+        """
+        ...
+
+    def names(self) -> list[str]:
+        """Return the names that hold a text, sorted."""
+        ...
+
+    def get(self, name: str) -> str:
+        """Return a text. Raises MissingRecordError where the name is free."""
+        ...

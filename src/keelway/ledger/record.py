@@ -7,8 +7,10 @@ they moved, and is refused when they do not stand where it says.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from keelway.core import Decision, Digest, canonical_json, digest_of, parse_json, plain, revive
 from keelway.errors import IntegrityError, UsageError
@@ -63,12 +65,28 @@ def leaf_bytes(decision: Decision, index: int) -> bytes:
     return canonical_json({"decision": plain(decision), "index": index})
 
 
+def leaf_of_text(text: str, index: int) -> bytes:
+    """Return the bytes of the leaf of a decision that is given as canonical JSON."""
+    return b'{"decision":%b,"index":%d}' % (text.encode(), index)
+
+
 def decision_in(data: bytes, index: int) -> Decision:
     """Return the decision that a leaf holds.
 
     Raises:
         IntegrityError: The leaf is no decision, or belongs at another place.
     """
+    import msgspec
+
+    try:
+        leaf = _decoder().decode(data)
+    except msgspec.MsgspecError:
+        return _explained(data, index)
+    return leaf.decision if leaf.index == index else _explained(data, index)
+
+
+def _explained(data: bytes, index: int) -> Decision:
+    """Return the decision of a leaf that could not be read at once, or say what is wrong with it."""
     try:
         value = parse_json(data)
     except ValueError as error:
@@ -78,6 +96,15 @@ def decision_in(data: bytes, index: int) -> Decision:
     if value["index"] != index:
         raise IntegrityError("A ledger entry is out of place", expected=f"entry {index}", found=str(value["index"]))
     return revive(value["decision"], Decision)
+
+
+@functools.cache
+def _decoder() -> Any:
+    """Return what reads a leaf, made when the first one is read."""
+    import msgspec
+
+    fields = [("decision", Decision), ("index", int)]
+    return msgspec.json.Decoder(msgspec.defstruct("Leaf", fields, frozen=True, forbid_unknown_fields=True))
 
 
 def _must_have_moved(decision: Decision, tx: Transaction) -> None:

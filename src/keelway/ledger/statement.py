@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from keelway.core import DIGEST_PREFIX, Digest, canonical_json, parse_json, time_text
+from keelway.core import DIGEST_PREFIX, Digest, canonical_json, digest_bytes, parse_json, time_text
 from keelway.errors import IntegrityError
-from keelway.ledger.keys import PublicKey, SigningKey
+from keelway.ledger.keys import PublicKey, RetiredKey, SigningKey
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -45,25 +45,37 @@ def sign_statement(statement: Mapping[str, Any], *, key: SigningKey) -> bytes:
 
 
 def open_statement(envelope: bytes, *, key: PublicKey) -> dict[str, Any]:
-    """Return the statement in an envelope that the key signed.
+    """Return the statement in an envelope that the key signed, or one that it followed before that was retired.
 
     Raises:
         IntegrityError: It is no envelope, not signed by the key, or was altered.
+    """
+    statement, signer = opened(envelope, key=key)
+    if isinstance(signer, RetiredKey):
+        signer.must_know(digest_bytes(envelope))
+    return statement
+
+
+def opened(envelope: bytes, *, key: PublicKey) -> tuple[dict[str, Any], PublicKey | RetiredKey]:
+    """Return the statement in an envelope and who signed it: the key, or one that it followed.
+
+    Whether a retired key may have signed it is for the caller to see.
+
+    Raises:
+        IntegrityError: It is no envelope, signed by neither, or was altered.
     """
     value = _parsed(envelope, "a signed statement")
     if not is_envelope(value):
         raise IntegrityError("This is no signed statement", expected="a DSSE envelope of an in-toto statement")
     payload = _decoded(value["payload"])
     signatures = [entry for entry in value["signatures"] if isinstance(entry, dict)]
-    mine = [entry for entry in signatures if entry.get("keyid") in (key.key_id, "", None)]
-    if not mine:
-        found = ", ".join(str(entry.get("keyid"))[:12] for entry in signatures) or "no signature"
-        raise IntegrityError("The statement is signed by another key", expected=key.key_id[:12], found=found)
-    key.verify(_decoded(mine[0].get("sig")), pae(PAYLOAD_TYPE, payload), what="a statement")
+    signature, signer = _signature_of(signatures, key)
+    signing = signer if isinstance(signer, PublicKey) else signer.key
+    signing.verify(_decoded(signature.get("sig")), pae(PAYLOAD_TYPE, payload), what="a statement")
     statement = _parsed(payload, "a statement")
     if not isinstance(statement, dict) or statement.get("_type") != STATEMENT_TYPE:
         raise IntegrityError("This is no statement", expected=STATEMENT_TYPE, found=repr(payload[:80]))
-    return statement
+    return statement, signer
 
 
 def is_envelope(value: object) -> bool:
@@ -116,6 +128,19 @@ def provenance(
         },
     }
     return statement({subject_name: subject_digest}, predicate_type=PROVENANCE_TYPE, predicate=predicate)
+
+
+def _signature_of(signatures: list[dict[str, Any]], key: PublicKey) -> tuple[dict[str, Any], PublicKey | RetiredKey]:
+    """Return the signature by the key or the newest that it followed, and whose it is."""
+    for entry in signatures:
+        if entry.get("keyid") in (key.key_id, "", None):
+            return entry, key
+    for retired in reversed(key.earlier):
+        for entry in signatures:
+            if entry.get("keyid") == retired.key.key_id:
+                return entry, retired
+    found = ", ".join(str(entry.get("keyid"))[:12] for entry in signatures) or "no signature"
+    raise IntegrityError("The statement is signed by another key", expected=key.key_id[:12], found=found)
 
 
 def _digest_set(digest: Digest) -> dict[str, str]:

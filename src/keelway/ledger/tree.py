@@ -69,12 +69,13 @@ def _branch(
     files = value.get("files") if isinstance(value, dict) and "pulled_at" in value else None
     extra = f", {len(files)} raw files" if isinstance(files, list) else ""
     extra += f", and {earlier} before it" if earlier else ""
-    yield f"{'  ' * depth}{bundle.records[digest].kind} {_label(value)} [{short(digest)}]{extra}"
+    yield f"{'  ' * depth}{bundle.records[digest].kind} {label_of(value)} [{short(digest)}]{extra}"
     for reference in references(value):
         yield from _branch(reference, bundle, chain, shown, depth=depth + 1)
 
 
-def _label(value: Any) -> str:
+def label_of(value: Any) -> str:
+    """Return what people call a record, from its fields."""
     if not isinstance(value, dict):
         return ""
     label = next((str(value[name]) for name in _LABELS if isinstance(value.get(name), str) and value[name]), "")

@@ -26,11 +26,13 @@ from keelway.core import (
 from keelway.errors import IntegrityError, KeelwayError
 from keelway.ledger.bundle import PREDICATE_TYPE, VERSION_KIND, ProofBundle, ProofLine
 from keelway.ledger.checkpoint import Checkpoint, verify_checkpoint
-from keelway.ledger.keys import PublicKey
+from keelway.ledger.explain import explain
+from keelway.ledger.keys import PublicKey, RetiredKey
 from keelway.ledger.merkle import leaf_hash, verify_inclusion
 from keelway.ledger.record import decision_in
-from keelway.ledger.statement import open_statement
+from keelway.ledger.statement import open_statement, opened
 from keelway.ledger.tree import ProvenChain, tree_lines
+from keelway.ledger.witness import NO_WITNESSES, Quorum
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Verification:
         files_checked: How many of them were compared with files on disk.
         checkpoint: The signed checkpoint that covers the entries.
         tree: Lines to print.
+        explanation: The same as a longer tree, which says of every part why it is believed.
     """
 
     subject: str
@@ -60,18 +63,26 @@ class Verification:
     files_checked: int
     checkpoint: Checkpoint
     tree: tuple[str, ...]
+    explanation: tuple[str, ...] = ()
 
 
-def verify_bundle(data: bytes, *, key: PublicKey, files: Path | None = None) -> Verification:
+def verify_bundle(
+    data: bytes, *, key: PublicKey, files: Path | None = None, quorum: Quorum = NO_WITNESSES
+) -> Verification:
     """Check a proof bundle.
 
-    With `files`, the folder the raw files lie in, every raw file of the bundle must be there, unchanged.
+    With `files`, the folder the raw files lie in, every raw file of the bundle must be there, unchanged. With a quorum, the
+    bundle's checkpoint must be signed by enough witnesses.
 
     Raises:
         IntegrityError: Something does not hold; the message says what.
     """
-    content = _opened(data, key)
+    content, signer = _opened(data, key)
     bundle = _predicate(content)
+    checkpoint = verify_checkpoint(bundle.checkpoint, key=key)
+    if isinstance(signer, RetiredKey):
+        signer.must_reach(checkpoint.size)
+    quorum.must_hold(bundle.checkpoint)
     values = _checked_records(bundle)
     decisions = _checked_decisions(bundle, key)
     statements = _checked_statements(bundle, key)
@@ -87,12 +98,13 @@ def verify_bundle(data: bytes, *, key: PublicKey, files: Path | None = None) -> 
         materials=len(bundle.materials),
         raw_files=len(chain.raw_files),
         files_checked=_check_files(chain, files) if files is not None else 0,
-        checkpoint=verify_checkpoint(bundle.checkpoint, key=key),
+        checkpoint=checkpoint,
         tree=tuple(tree_lines(subject, bundle, chain)),
+        explanation=tuple(explain(subject, bundle, chain, checkpoint=checkpoint, signer=signer, quorum=quorum)),
     )
 
 
-def _opened(data: bytes, key: PublicKey) -> dict[str, Any]:
+def _opened(data: bytes, key: PublicKey) -> tuple[dict[str, Any], PublicKey | RetiredKey]:
     try:
         envelope = parse_json(data)
         canonical = canonical_json(envelope)
@@ -101,10 +113,15 @@ def _opened(data: bytes, key: PublicKey) -> dict[str, Any]:
     if canonical != data:
         raise IntegrityError("The bundle was altered", expected="canonical JSON", found="another spelling of it")
     signer = _only_signature(envelope)
-    if signer != key.key_id:
-        raise IntegrityError("The bundle is signed by another key", expected=key.key_id, found=signer[:80])
+    if signer not in (key.key_id, *(retired.key.key_id for retired in key.earlier)):
+        raise IntegrityError(
+            "The bundle is signed by another key",
+            expected=key.key_id,
+            found=signer[:80],
+            fix="If the key was rotated, get the signer's new public key: it verifies what both of them signed.",
+        )
     try:
-        return open_statement(data, key=key)
+        return opened(data, key=key)
     except IntegrityError as error:
         raise _explained(error, envelope, key) from error
 
@@ -271,8 +288,11 @@ def _check_admitted(name: str, bundle: ProofBundle, chain: ProvenChain) -> None:
         raise IntegrityError(f"{name} was answered by a version the bundle lacks", expected=str(version))
     for decision in chain.decisions.values():
         rests_on = {*decision.evidence.values(), *(move.after for move in decision.moves)}
-        let_in = decision.action == Action.PROMOTE and decision.allowed and decision.environment == environment
-        if let_in and rests_on & named:
+        allowed = decision.allowed and decision.environment == environment
+        if allowed and decision.action in (Action.PROMOTE, Action.SKIP_GATE) and rests_on & named:
+            return
+        moved = {move.after for move in decision.moves if move.name.startswith(f"environment/{environment}/")}
+        if allowed and moved & named:  # by a way back, or past the gate: the tree says which
             return
     raise IntegrityError(
         f"{name} was answered by a version that was never let in",

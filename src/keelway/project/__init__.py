@@ -6,6 +6,7 @@ from keelway.project.dataset import Dataset
 from keelway.project.ensemble import Combination, Ensemble
 from keelway.project.estimator import Estimator
 from keelway.project.evaluation import Costs, Evaluation, Favourable
+from keelway.project.fallback import FallbackPlan
 from keelway.project.feature_set import FeatureSet, feature_set
 from keelway.project.label import Label, LabelValue
 from keelway.project.load import load_project, project_digest
@@ -13,11 +14,13 @@ from keelway.project.model import Model, Task
 from keelway.project.monitor import ContingencyPlan, Monitor
 from keelway.project.preprocessing import ColumnPreprocessing, Preprocessing
 from keelway.project.project import Project
+from keelway.project.risk import AnnexIII, DataClass, Exemption, Prohibited, Risk, Transparency
 from keelway.project.search import Pruner, Sampler, Search
 from keelway.project.space import Choice, Range
 from keelway.project.split import PredefinedSplit, RandomSplit, Splitting, TimeSplit, split_columns
 
 __all__ = [
+    "AnnexIII",
     "Card",
     "Choice",
     "ColumnPreprocessing",
@@ -25,10 +28,13 @@ __all__ = [
     "ContingencyPlan",
     "Costs",
     "Cuts",
+    "DataClass",
     "Dataset",
     "Ensemble",
     "Estimator",
     "Evaluation",
+    "Exemption",
+    "FallbackPlan",
     "Favourable",
     "FeatureSet",
     "Label",
@@ -37,15 +43,18 @@ __all__ = [
     "Monitor",
     "PredefinedSplit",
     "Preprocessing",
+    "Prohibited",
     "Project",
     "Pruner",
     "RandomSplit",
     "Range",
+    "Risk",
     "Sampler",
     "Search",
     "Splitting",
     "Task",
     "TimeSplit",
+    "Transparency",
     "feature_set",
     "load_project",
     "project_digest",

@@ -15,9 +15,11 @@ from keelway.project.dataset import Dataset
 from keelway.project.ensemble import Ensemble
 from keelway.project.estimator import Estimator
 from keelway.project.evaluation import Evaluation
+from keelway.project.fallback import FallbackPlan
 from keelway.project.feature_set import FeatureSet
 from keelway.project.label import Label
 from keelway.project.preprocessing import Preprocessing
+from keelway.project.risk import Risk
 from keelway.project.search import Search
 from keelway.project.split import RandomSplit, Splitting, TimeSplit, split_columns
 
@@ -50,6 +52,8 @@ class Model:
         search: How parameters of estimators with a space are searched for before training; None trains as declared.
         onnx_tolerance: How far the exported model's probabilities may differ from the trained one's.
         card: What only people can say of it, for its model card; it changes nothing else.
+        risk: What people answer about the harm it can do; None where nobody answered. It changes nothing else.
+        fallback: What people do when it cannot be used, at most one plan an environment. It changes nothing else.
     """
 
     name: str
@@ -67,6 +71,8 @@ class Model:
     search: Search | None = field(default=None, kw_only=True)
     onnx_tolerance: float = field(default=1e-5, kw_only=True)
     card: Card = field(default_factory=Card, kw_only=True)
+    risk: Risk | None = field(default=None, kw_only=True)
+    fallback: tuple[FallbackPlan, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         checked_name(self.name, what="model")
@@ -78,6 +84,8 @@ class Model:
                 raise ProjectError(f"Model {self.name!r} declares no {name}", expected="one or more")
         _check_unique([each.name for each in self.features], what=f"feature set of model {self.name!r}")
         _check_unique([each.name for each in self.estimators], what=f"estimator of model {self.name!r}")
+        object.__setattr__(self, "fallback", tuple(self.fallback))
+        _check_unique([each.environment for each in self.fallback], what=f"fallback plan of model {self.name!r}")
         _check_unique(list(self.metrics), what=f"metric of model {self.name!r}")
         check_choice(self.overlap, get_args(Overlap), what="overlap")
         if not 0 < self.onnx_tolerance < 1:
@@ -119,6 +127,10 @@ class Model:
             f"Model {self.name!r} has no estimator {name!r}", expected=", ".join(each.name for each in self.estimators)
         )
 
+    def fallback_in(self, environment: str) -> FallbackPlan | None:
+        """Return what people do when the model cannot be used in an environment, or None where nobody planned it."""
+        return next((each for each in self.fallback if each.environment == environment), None)
+
     def data_definition(self) -> Digest:
         """Return the digest of features, label and task: what a feature table depends on."""
         return digest_of(
@@ -131,7 +143,7 @@ class Model:
         )
 
     def definition(self) -> Digest:
-        """Return the digest of what is declared here but for the card, the text of every function included."""
+        """Return the digest of what is declared here but for card, risk and fallback, the text of every function included."""
         return digest_of(
             {
                 "name": self.name,

@@ -6,17 +6,23 @@ policy that asks for it. The document names the digests it came from, so a proof
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from keelway.core import DIRTY, Evidence, RunStarted, digest_of, plain, time_text
 from keelway.errors import IntegrityError, MissingRecordError
-from keelway.promote.record import Admission, door, environment_pointer
+from keelway.promote.checks import checks_evidence
+from keelway.promote.incidents import drills_evidence, incidents_evidence
+from keelway.promote.lately import last_first
+from keelway.promote.record import Admission, MoreEvidence, door, environment_pointer
+from keelway.promote.risk import risk_evidence
 
 if TYPE_CHECKING:
+    from keelway.contract import Contract
     from keelway.core import ArtifactStore, CodeState, Digest
-    from keelway.evaluate import Fairness, Scorecard
+    from keelway.evaluate import Comparison, Fairness, Scorecard
     from keelway.features import FeatureTable
     from keelway.ledger import PublicKey
     from keelway.ledger.ports import Transaction
@@ -26,7 +32,10 @@ if TYPE_CHECKING:
 
 RECENT_BATCHES = 30
 """The share of quarantined rows is that of so many newest batches of a dataset."""
+UNKNOWN = ("card", "drift", "error_budget", "quality", "size")
+"""Parts that are null until somebody records them; a rule that asks for one refuses."""
 _DAY_S = 86_400
+_STATUS = re.compile(r"^status:[ \t]*[\"']?([\w-]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +47,30 @@ class SignatureCheck:
 
 
 def check_signature(version: ModelVersion, *, artifacts: ArtifactStore, public_key: PublicKey) -> SignatureCheck:
-    """Return whether the model's bytes and its signed statement verify; a missing one does not."""
-    from keelway.register import load_onnx
+    """Return whether a version's signed statement and all its bytes verify; a missing one does not."""
+    from keelway.register import check_version
 
     try:
-        load_onnx(version, artifacts=artifacts, public_key=public_key)
+        check_version(version, artifacts=artifacts, public_key=public_key)
     except (IntegrityError, MissingRecordError) as error:
         return SignatureCheck(False, str(error))
     return SignatureCheck(True)
 
 
 def gather_evidence(
-    version: ModelVersion, *, environment: str, tx: Transaction, signature: SignatureCheck, now: datetime
+    version: ModelVersion,
+    *,
+    environment: str,
+    tx: Transaction,
+    signature: SignatureCheck,
+    now: datetime,
+    declared_risk: Digest | None = None,
+    more: MoreEvidence | None = None,
 ) -> Evidence:
-    """Return what is known about a version that somebody wants in an environment.
+    """Return what is known about a version that somebody wants in an environment; null where nobody recorded it.
+
+    Args:
+        more: Tells what later steps of the lifecycle recorded, which this slice does not know: drift, quality.
 
     Raises:
         MissingRecordError: A record that the version rests on is not there.
@@ -64,6 +83,7 @@ def gather_evidence(
     trained = tx.by_digest(TrainedModel, version.trained)
     table = tx.by_digest(FeatureTable, version.feature_table)
     return {
+        **dict.fromkeys(UNKNOWN),
         "environment": environment,
         "now": time_text(now),
         "version": _version_part(version, now),
@@ -77,8 +97,21 @@ def gather_evidence(
         "parity": plain(version.parity),
         "snapshots": _snapshots_part(table, tx, now),
         "admissions": _admissions_part(version, tx, now),
+        "incidents": incidents_evidence(version.model, tx=tx, now=now),
+        "drills": drills_evidence(version.model, environment, tx=tx, now=now),
+        "risk": risk_evidence(version.model, tx=tx, now=now, declared=declared_risk),
         "signature": {"verified": signature.verified, "reason": signature.reason or "verified"},
+        **_register_part(version, tx),
+        **checks_evidence(version, tx=tx, now=now),
+        **(more(version, environment, tx, now) if more else {}),
     }
+
+
+def _register_part(version: ModelVersion, tx: Transaction) -> dict[str, Any]:
+    """Return what registration recorded beside a version: its bill of materials, and whether it was retired."""
+    from keelway.register import bill_evidence, life_evidence
+
+    return {"bom": bill_evidence(version, tx=tx), "lifecycle": life_evidence(version, tx=tx)}
 
 
 def trainer_of(version: ModelVersion, *, tx: Transaction) -> str | None:
@@ -112,15 +145,47 @@ def _score_part(scorecard: Scorecard) -> dict[str, Any]:
         },
         "metrics": plain(scorecard.metrics),
         "trivial": plain(scorecard.trivial),
-        "versus_trivial": plain(scorecard.versus_trivial),
-        "versus_champion": plain(scorecard.versus_champion),
+        "versus_trivial": _comparison_part(scorecard.versus_trivial),
+        "versus_champion": _comparison_part(scorecard.versus_champion),
         "fairness": {each.column: _fairness_part(each) for each in scorecard.fairness},
+        "calibration": _without(plain(scorecard.calibration), "bins") if scorecard.calibration else None,
+        "slices": _slices_part(scorecard),
     }
+
+
+def _comparison_part(found: Comparison | None) -> dict[str, Any] | None:
+    """Return a comparison with what it may lose, by the end of the interval that speaks against it."""
+    from keelway.evaluate import greater_is_better
+
+    if found is None:
+        return None
+    loss = -found.difference.low if greater_is_better(found.metric) else found.difference.high
+    return {**plain(found), "worst_loss": loss}
+
+
+def _slices_part(scorecard: Scorecard) -> dict[str, Any]:
+    """Return, by column, on how many slices the version was judged, and on how many it is worse than on the rest."""
+    part: dict[str, Any] = {}
+    for column in dict.fromkeys(each.column for each in scorecard.slices):
+        found = [each for each in scorecard.slices if each.column == column]
+        worse = [each for each in found if each.verdict == "worse"]
+        worst = min(worse, key=lambda each: each.p_value, default=None)
+        part[column] = {
+            "judged": sum(each.enough for each in found),
+            "too_few_rows": sum(not each.enough for each in found),
+            "worse": len(worse),
+            "worst": worst.level if worst else None,
+        }
+    return part
+
+
+def _without(part: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in part.items() if name not in names}
 
 
 def _fairness_part(found: Fairness) -> dict[str, Any]:
     """Return how evenly decisions fell on the groups of one column, without the figures of each group."""
-    return {name: value for name, value in plain(found).items() if name not in ("column", "groups")}
+    return _without(plain(found), "column", "groups")
 
 
 def _training_part(trained: TrainedModel) -> dict[str, Any]:
@@ -168,7 +233,38 @@ def _snapshot_part(snapshot: Snapshot, digest: Digest, tx: Transaction, now: dat
         "rows_in": rows_in,
         "rows_quarantined": quarantined,
         "quarantined_share": quarantined / rows_in if rows_in else None,
+        **_contract_part(snapshot, tx),
     }
+
+
+def _contract_part(snapshot: Snapshot, tx: Transaction) -> dict[str, Any]:
+    """Return which contract checked a snapshot, what its file calls it, and whether newer data has the same one."""
+    from keelway.contract import CheckedBatch
+    from keelway.snapshot import newest
+
+    checked = tx.by_digest(CheckedBatch, snapshot.checked)
+    last = newest(snapshot.dataset, tx=tx)
+    current = tx.by_digest(CheckedBatch, last.checked).contract if last else checked.contract
+    return {
+        "contract_version": checked.contract_version,
+        "contract_status": _status(_contract(checked.contract, tx)),
+        "contract_current": current == checked.contract,
+    }
+
+
+def _contract(digest: Digest, tx: Transaction) -> Contract | None:
+    from keelway.contract import Contract
+
+    try:
+        return tx.by_digest(Contract, digest)
+    except MissingRecordError:
+        return None
+
+
+def _status(contract: Contract | None) -> str | None:
+    """Return the `status` of the Open Data Contract Standard, such as `active`; None where the file has none."""
+    found = _STATUS.search(contract.text) if contract else None
+    return found.group(1) if found else None
 
 
 def _recent_batches(snapshot: Snapshot, tx: Transaction) -> tuple[int, int, int]:
@@ -199,10 +295,11 @@ def _admissions_part(version: ModelVersion, tx: Transaction, now: datetime) -> d
 
 
 def admitted(version: ModelVersion, environment: str, tx: Transaction) -> Admission | None:
-    """Return the newest admission of exactly this version to an environment, or None."""
+    """Return the newest admission of exactly this version to an environment, past no gate, or None."""
     digest = digest_of(version)
-    entries = tx.newest(Admission, parent=door(environment, version.name))
-    return next((entry for entry in entries if entry.version_digest == digest and entry.verdict.allowed), None)
+    entries = last_first(Admission, parent=door(environment, version.name), tx=tx)
+    regular = (entry for entry in entries if entry.version_digest == digest and entry.unsafe is None)
+    return next((entry for entry in regular if entry.verdict.allowed), None)
 
 
 def _live(environment: str, model: str, tx: Transaction) -> str:

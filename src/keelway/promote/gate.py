@@ -2,56 +2,34 @@
 
 A version gets in when its bytes and signature verify, the policy says yes, enough people without a part in it
 approved, and somebody who may deploy asks. Otherwise every reason is recorded and told at once. The evidence is
-stored first; then admission, pointer and decision happen in one transaction, or not at all.
+stored first; then admission, pointer and decision happen in one transaction, or not at all. Versions of several
+models get in together, or none of them.
 """
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from keelway.core import (
-    Action,
-    ArtifactKind,
-    Decision,
-    Digest,
-    Evidence,
-    PointerMove,
-    PolicyEngine,
-    Verdict,
-    canonical_json,
-    digest_of,
-)
-from keelway.errors import IdentityError, KeelwayError, RefusedError
-from keelway.identity import require_role
+from keelway.core import Action, Decision, Digest, PolicyEngine, Verdict, digest_of
+from keelway.errors import RefusedError, UsageError
 from keelway.ledger import record_decision
-from keelway.promote.approval import open_request, valid_answers
-from keelway.promote.evidence import admitted, check_signature, gather_evidence
+from keelway.promote.admission import let_in, named_evidence, standing_admission
+from keelway.promote.case import Case, door_evidence, judge_case, judged, signature_reasons
+from keelway.promote.evidence import SignatureCheck, check_signature
+from keelway.promote.mirror import mirror
 from keelway.promote.policy import store_policy
-from keelway.promote.record import Admission, Approval, EnvironmentRules, PromotionRequest, door, environment_pointer
+from keelway.promote.record import Admission, EnvironmentRules, PromotionGroup
 
 if TYPE_CHECKING:
     from keelway.core import ArtifactStore
     from keelway.identity import Principal
     from keelway.ledger import PublicKey
     from keelway.ledger.ports import StateStore, Transaction
+    from keelway.promote.ports import AliasKeeper
     from keelway.register import ModelVersion
-    from keelway.train import Tracker
-
-_LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """What was found out before the pointer may move."""
-
-    evidence: Evidence
-    verdict: Verdict
-    reasons: tuple[str, ...]
-    request: PromotionRequest | None
-    approvals: tuple[Digest, ...]
 
 
 def check_gate(
@@ -64,11 +42,19 @@ def check_gate(
     public_key: PublicKey,
     now: datetime,
 ) -> Verdict:
-    """Return what the environment's policy says about a version, changing nothing; approvals are not asked for."""
+    """Return what the environment's policy says about a version, changing nothing; approvals are not asked for.
+
+    Bytes or a signature that do not verify, and a retired version, are a no whatever the policy asks.
+    """
+    from keelway.register import retired_reasons
+
     signature = check_signature(version, artifacts=artifacts, public_key=public_key)
     with state.snapshot() as tx:
-        evidence = gather_evidence(version, environment=environment.name, tx=tx, signature=signature, now=now)
-    return engine.judge(environment.policy, evidence)
+        evidence = door_evidence(version, environment=environment, signature=signature, now=now, tx=tx)
+        must = (*signature_reasons(signature), *retired_reasons(version, tx=tx))
+    verdict, told = judged(environment.policy, evidence, engine)
+    reasons = tuple(dict.fromkeys((*must, *told)))
+    return replace(verdict, allowed=False, reasons=reasons) if reasons else verdict
 
 
 def promote(
@@ -80,165 +66,152 @@ def promote(
     artifacts: ArtifactStore,
     engine: PolicyEngine,
     public_key: PublicKey,
-    tracker: Tracker,
+    tracker: AliasKeeper,
     now: datetime,
     comment: str = "",
 ) -> Admission:
     """Let a version into an environment; when it is there already, return its admission.
 
-    The tracker's alias is moved afterwards, at best effort: Keelway's pointer is what counts, `alias_drift` finds an
+    The registry's alias is moved afterwards, at best effort: Keelway's pointer is what counts, `alias_drift` finds an
     alias that was left behind, and promoting again moves it.
 
     Raises:
         RefusedError: Policy, approvals, signature or principal say no; all reasons are told, and recorded.
         PointerMovedError: Somebody else promoted at the same moment; nothing was changed.
     """
-    signature = check_signature(version, artifacts=artifacts, public_key=public_key)
+    (admission,) = promote_together(
+        (version,), environment=environment, principal=principal, state=state, artifacts=artifacts, engine=engine,
+        public_key=public_key, tracker=tracker, now=now, comment=comment,
+    )  # fmt: skip
+    return admission
+
+
+def promote_together(
+    versions: Sequence[ModelVersion],
+    *,
+    environment: EnvironmentRules,
+    principal: Principal,
+    state: StateStore,
+    artifacts: ArtifactStore,
+    engine: PolicyEngine,
+    public_key: PublicKey,
+    tracker: AliasKeeper,
+    now: datetime,
+    comment: str = "",
+) -> tuple[Admission, ...]:
+    """Let versions of several models into an environment, all or none; return their admissions in the order given.
+
+    Raises:
+        UsageError: Two of them are of one model, or there is none.
+        RefusedError: One of them may not enter; every reason of each is told, and recorded for each.
+        PointerMovedError: Somebody else promoted at the same moment; nothing was changed.
+    """
+    _must_be_of_different_models(versions)
+    signatures = {one.name: check_signature(one, artifacts=artifacts, public_key=public_key) for one in versions}
     store_policy(environment.policy, artifacts=artifacts)
-    reasons: tuple[str, ...] = ()
     with state.transaction() as tx:
-        admission = _standing(version, environment.name, tx)
-        if admission is None:
-            evidence = gather_evidence(version, environment=environment.name, tx=tx, signature=signature, now=now)
-            case = _case(version, environment, principal, engine, evidence, tx)
-            name = f"evidence-{version.name}.json"
-            stored = artifacts.put(canonical_json(evidence), kind=ArtifactKind.REPORT, name=name).digest
-            reasons = case.reasons
-            if reasons:
-                record_decision(_decision(version, case, stored, principal, now, comment), tx=tx)
-            else:
-                admission = _let_in(version, case, stored, principal, now, comment, tx)
-    if admission is None:
+        standing = {one.name: _standing(one, environment.name, signatures[one.name], tx) for one in versions}
+        cases = [
+            judge_case(one, environment=environment, principal=principal, engine=engine, now=now, tx=tx,
+                       signature=signatures[one.name])
+            for one in versions if standing[one.name] is None
+        ]  # fmt: skip
+        reasons = _all_reasons(cases, versions)
+        asked = _Entry(tuple(versions), environment, principal, now, comment)
+        group = asked.group(tx) if cases else {}
+        for case in cases:
+            decide = asked.refuse if reasons else asked.admit
+            standing[case.version.name] = decide(case, case.store(artifacts), group, tx)
+    if reasons:
         raise RefusedError(
-            f"{version.name} may not enter {environment.name}",
+            f"{', '.join(one.name for one in versions)} may not enter {environment.name}",
             reasons=reasons,
             fix="Mend what is named, or see what the gate says: keelway promote VERSION --to ENVIRONMENT --check",
         )
-    _mirror(version, environment.name, tracker)
-    return admission
+    admissions = tuple(held for one in versions if (held := standing[one.name]) is not None)
+    for version, held in zip(versions, admissions, strict=True):
+        mirror(version, held, registry=tracker, state=state)
+    return admissions
 
 
-def _standing(version: ModelVersion, environment: str, tx: Transaction) -> Admission | None:
-    """Return the admission of a version that the environment's pointer already holds."""
-    pointer = tx.pointer(environment_pointer(environment, version.model))
-    if pointer is None or pointer.target != digest_of(version):
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What somebody asks the door for."""
+
+    versions: tuple[ModelVersion, ...]
+    environment: EnvironmentRules
+    principal: Principal
+    now: datetime
+    comment: str
+
+    def group(self, tx: Transaction) -> dict[str, Digest]:
+        """Return the record that links the decisions on several versions, by its role; nothing for a single one."""
+        if len(self.versions) == 1:
+            return {}
+        names = tuple(one.name for one in self.versions)
+        group = PromotionGroup(names, self.environment.name, self.principal.id, self.now)
+        return {"together": tx.insert(digest_of(group), group, parent=self.environment.name, at=self.now)}
+
+    def admit(self, case: Case, evidence: Digest, group: dict[str, Digest], tx: Transaction) -> Admission:
+        """Write admission, pointer and decision."""
+        request = case.tally.request
+        admission = Admission(
+            version=case.version.name,
+            version_digest=digest_of(case.version),
+            environment=self.environment.name,
+            evidence=evidence,
+            verdict=case.verdict,
+            request=digest_of(request) if request else None,
+            approvals=case.approvals,
+            principal=self.principal.id,
+            at=self.now,
+            needed=self.environment.seats,
+        )
+        return let_in(case.version, admission, action=Action.PROMOTE, tx=tx, evidence=group, comment=self.comment)
+
+    def refuse(self, case: Case, evidence: Digest, group: dict[str, Digest], tx: Transaction) -> None:
+        """Record why a version does not get in; one that nothing speaks against waits for those it came with."""
+        request = case.tally.request
+        named = named_evidence(case.version, evidence, digest_of(request) if request else None, case.approvals)
+        others = ", ".join(one.name for one in self.versions if one.name != case.version.name)
+        record_decision(
+            Decision(
+                action=Action.PROMOTE,
+                subject=case.version.name,
+                allowed=False,
+                principal=self.principal.id,
+                at=self.now,
+                evidence={**named, **group},
+                reasons=case.reasons or (f"it was refused together with {others}",),
+                policy=case.verdict.policy_digest,
+                environment=self.environment.name,
+                comment=self.comment,
+            ),
+            tx=tx,
+        )
+
+
+def _must_be_of_different_models(versions: Sequence[ModelVersion]) -> None:
+    models = [one.model for one in versions]
+    if not models or len(set(models)) != len(models):
+        raise UsageError(
+            "An environment holds one version of each model",
+            expected="one version of each of one or more models",
+            found=", ".join(one.name for one in versions) or "none",
+        )
+
+
+def _standing(version: ModelVersion, environment: str, signature: SignatureCheck, tx: Transaction) -> Admission | None:
+    """Return the admission of a version that the pointer already holds, unless it came in past the gate or does not verify."""
+    if not signature.verified:  # what is live already is judged anew once its bytes do not verify
         return None
-    return admitted(version, environment, tx)
-
-
-def _case(
-    version: ModelVersion,
-    environment: EnvironmentRules,
-    principal: Principal,
-    engine: PolicyEngine,
-    evidence: Evidence,
-    tx: Transaction,
-) -> _Case:
-    """Ask everything and collect every reason against, in the order a reader would check."""
-    reasons: list[str] = []
-    try:
-        require_role(principal, "deployer")
-    except IdentityError as error:
-        reasons.append(str(error))
-    if environment.service_principal and not principal.is_service:
-        reasons.append(f"{principal.id} is not a service principal, and only one may move {environment.name}")
-    if not evidence["signature"]["verified"]:
-        reasons.append(f"the signature does not verify: {evidence['signature']['reason']}")
-    if environment.after and environment.after not in evidence["admissions"]:
-        reasons.append(f"{version.name} was never admitted to {environment.after}, which comes first")
-    verdict = engine.judge(environment.policy, evidence)
-    reasons += verdict.reasons
-    if not verdict.allowed and not verdict.reasons:
-        reasons.append(f"the policy {environment.policy.name} refuses without a reason")
-    if verdict.allowed and not verdict.rules:
-        reasons.append(f"the policy {environment.policy.name} asked no rule: an empty gate lets nothing in")
-    request = open_request(version, environment=environment, tx=tx)
-    counted = valid_answers(version, request, tx=tx) if request else []
-    reasons += _approval_reasons(environment, request, counted)
-    approvals = tuple(digest_of(answer) for answer in counted if answer.approved)
-    return _Case(evidence, verdict, tuple(reasons), request, approvals)
-
-
-def _approval_reasons(
-    environment: EnvironmentRules, request: PromotionRequest | None, counted: list[Approval]
-) -> list[str]:
-    """Say which approvals are missing and who stands in the way."""
-    reasons = [f"{one.principal} rejected it: {one.comment or 'no comment'}" for one in counted if not one.approved]
-    have = sum(one.approved for one in counted)
-    if have < environment.approvals:
-        state = "" if request else "; nobody has asked for it under this policy"
-        reasons.append(f"it has {have} of {environment.approvals} approvals{state}")
-    return reasons
-
-
-def _let_in(
-    version: ModelVersion,
-    case: _Case,
-    evidence: Digest,
-    principal: Principal,
-    now: datetime,
-    comment: str,
-    tx: Transaction,
-) -> Admission:
-    """Write admission, pointer and decision."""
-    environment: str = case.evidence["environment"]
-    digest = digest_of(version)
-    admission = Admission(
-        version=version.name,
-        version_digest=digest,
-        environment=environment,
-        evidence=evidence,
-        verdict=case.verdict,
-        request=digest_of(case.request) if case.request else None,
-        approvals=case.approvals,
-        principal=principal.id,
-        at=now,
-    )
-    parent = door(environment, version.name)
-    tx.insert(f"{parent}/{tx.count(Admission, parent=parent) + 1}", admission, parent=parent, at=now)
-    name = environment_pointer(environment, version.model)
-    before = tx.pointer(name)
-    tx.move(name, before=before.target if before else None, after=digest, at=now)
-    move = PointerMove(name, before.target if before else None, digest)
-    record_decision(_decision(version, case, evidence, principal, now, comment, admission=admission, move=move), tx=tx)
+    admission = standing_admission(version.model, environment, tx=tx)
+    if admission is None or admission.version_digest != digest_of(version) or admission.unsafe is not None:
+        return None
     return admission
 
 
-def _decision(
-    version: ModelVersion,
-    case: _Case,
-    evidence: Digest,
-    principal: Principal,
-    now: datetime,
-    comment: str,
-    *,
-    admission: Admission | None = None,
-    move: PointerMove | None = None,
-) -> Decision:
-    named = {"version": digest_of(version), "evidence": evidence}
-    if case.request is not None:
-        named["request"] = digest_of(case.request)
-    named |= {f"approval_{number}": approval for number, approval in enumerate(case.approvals, start=1)}
-    if admission is not None:
-        named["admission"] = digest_of(admission)
-    return Decision(
-        action=Action.PROMOTE,
-        subject=version.name,
-        allowed=admission is not None,
-        principal=principal.id,
-        at=now,
-        evidence=named,
-        reasons=case.reasons,
-        policy=case.verdict.policy_digest,
-        environment=case.evidence["environment"],
-        moves=(move,) if move else (),
-        comment=comment,
-    )
-
-
-def _mirror(version: ModelVersion, environment: str, tracker: Tracker) -> None:
-    """Let the tracker's alias show the pointer; a tracker that is down stops no promotion."""
-    try:
-        tracker.set_alias(version.model, environment, version.number)
-    except KeelwayError as error:
-        _LOG.warning("The tracker's alias %s of %s was not moved: %s", environment, version.model, error)
+def _all_reasons(cases: Sequence[Case], versions: Sequence[ModelVersion]) -> tuple[str, ...]:
+    if len(versions) == 1:
+        return cases[0].reasons if cases else ()
+    return tuple(f"{case.version.name}: {reason}" for case in cases for reason in case.reasons)

@@ -6,17 +6,23 @@ are tests, not policy.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keelway.core import ArtifactKind, PolicySet, canonical_json
 from keelway.errors import SettingsError
+from keelway.promote.policies import LIBRARY_PREFIX
 
 if TYPE_CHECKING:
     from keelway.core import ArtifactStore, Digest
 
 _LIBRARY = Path(__file__).parent / "library"
 _IMPORT = "data.keelway.lib"
+_SHARED = "figures.rego"
+"""What every other file of the library rests on."""
+_DEFINED = re.compile(r"^([A-Za-z_]\w*)(?:\([^()]*\))? (?::=|if\b)", re.MULTILINE)
 
 
 def load_policy(path: str, *, root: Path) -> PolicySet:
@@ -43,9 +49,25 @@ def load_policy(path: str, *, root: Path) -> PolicySet:
         for file in sorted(folder.glob("*.rego"))
         if file.is_file() and not file.name.endswith("_test.rego")
     }
-    if any(_IMPORT in text for text in files.values()):
-        files |= {f"library/{file.name}": file.read_text("utf8") for file in sorted(_LIBRARY.glob("*.rego"))}
-    return PolicySet(name=path, files=files)
+    return PolicySet(name=path, files=files | library_files(files))
+
+
+def library_files(files: Mapping[str, str]) -> dict[str, str]:
+    """Return the library's files that a gate's files need; those that no file names stay out of its digest."""
+    if not any(_IMPORT in text for text in files.values()):
+        return {}
+    library = {name.removeprefix(LIBRARY_PREFIX): text for name, text in library_texts().items()}
+    needed, grown = {_SHARED}, set(re.findall(r"\w+", " ".join(files.values())))
+    while grown:
+        named = {name for name, text in library.items() if grown & set(_DEFINED.findall(text))} - needed
+        needed |= named
+        grown = {word for name in named for word in re.findall(r"\w+", library[name])}
+    return {f"{LIBRARY_PREFIX}{name}": library[name] for name in sorted(needed)}
+
+
+def library_texts() -> dict[str, str]:
+    """Return every file of the ready rules, by the name it has in a policy."""
+    return {f"{LIBRARY_PREFIX}{file.name}": file.read_text("utf8") for file in sorted(_LIBRARY.glob("*.rego"))}
 
 
 def store_policy(policy: PolicySet, *, artifacts: ArtifactStore) -> Digest:

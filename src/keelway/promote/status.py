@@ -7,12 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from keelway.core import Digest, PrincipalId
-from keelway.errors import KeelwayError
 from keelway.ledger import decisions
 
 if TYPE_CHECKING:
     from keelway.ledger.ports import Transaction
-    from keelway.train import Tracker
 
 _PREFIXES = ("environment/", "deployment/")
 
@@ -42,17 +40,6 @@ class Standing:
     evidence: dict[str, Digest]
 
 
-@dataclass(frozen=True, slots=True)
-class AliasDrift:
-    """A tracker's alias that does not show what the environment's pointer holds."""
-
-    environment: str
-    model: str
-    expected: int
-    found: int | None
-    reason: str = ""
-
-
 def status_at(tx: Transaction, at: datetime) -> list[Standing]:
     """Return what every environment and deployment pointer held at a time, by pointer."""
     held: dict[str, Standing] = {}
@@ -74,23 +61,3 @@ def status_at(tx: Transaction, at: datetime) -> list[Standing]:
                     evidence=decision.evidence,
                 )
     return [held[name] for name in sorted(held)]
-
-
-def alias_drift(tx: Transaction, *, tracker: Tracker) -> tuple[AliasDrift, ...]:
-    """Return the tracker's aliases that do not show the pointers: left behind, or edited by hand.
-
-    A tracker that keeps no versions at all (`NoTracker` answers None everywhere) shows as drift: ask only a real one.
-    """
-    from keelway.register import ModelVersion
-
-    drifted = []
-    for pointer in tx.pointers(prefix="environment/"):
-        _, environment, model = pointer.name.split("/", 2)
-        expected = tx.by_digest(ModelVersion, pointer.target).number
-        try:
-            found, reason = tracker.alias_of(model, environment), ""
-        except KeelwayError as error:
-            found, reason = None, str(error)
-        if found != expected:
-            drifted.append(AliasDrift(environment, model, expected, found, reason))
-    return tuple(drifted)

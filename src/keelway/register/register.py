@@ -25,10 +25,12 @@ from keelway.evaluate import Scorecard
 from keelway.features import FeatureTable, columns_for_scoring, rows_of
 from keelway.ledger import SigningKey, StateStore, Transaction, provenance, record_decision, sign_statement
 from keelway.project import Model
+from keelway.register.bom import BillDraft, draft_bill, record_bill
 from keelway.register.convert import to_onnx
 from keelway.register.load import newest_version
 from keelway.register.parity import check_parity
 from keelway.register.records import ModelVersion, Parity
+from keelway.register.semver import Candidate, Proposal, propose
 from keelway.train import Tracker, TrainedModel, held_out_rows, load_pipeline, member_pipelines
 
 BUILD_TYPE = "https://keelway.dev/build/training/v1"
@@ -61,32 +63,33 @@ def register(
     with state.snapshot() as tx:
         known = _version_of(trained, tx)
         table = tx.by_digest(FeatureTable, trained.feature_table)
-        place = _next(trained, tx)
+        place = _next(trained, table, tx)
     if known is not None:
         return known
     exported = _exported(trained, table, model=model, artifacts=artifacts)
     draft = _draft(scorecard, trained, table, place=place, exported=exported, run_id=run_id, actor=actor, now=now)
-    return _published(draft, trained, table, artifacts=artifacts, state=state, tracker=tracker, key=key)
+    return _published(draft, trained, table, model, artifacts=artifacts, state=state, tracker=tracker, key=key)
 
 
-def next_semver(newest: ModelVersion | None, before: TrainedModel | None, trained: TrainedModel) -> str:
-    """Return the semantic version: major for other features, minor for another definition, patch for other data."""
-    if newest is None or before is None:
-        return "1.0.0"
-    major, minor, patch = (int(part) for part in newest.semver.split("."))
-    if newest.features != trained.features:
-        return f"{major + 1}.0.0"
-    if before.definition != trained.definition:
-        return f"{major}.{minor + 1}.0"
-    return f"{major}.{minor}.{patch + 1}"
+def proposal_of(version: ModelVersion, *, tx: Transaction) -> Proposal:
+    """Return why a version has its semantic version, as its records and those of the version before tell it."""
+    if version.number == 1:
+        return propose(None, None, _candidate(version, tx))
+    before = tx.get(ModelVersion, version_name(version.model, version.number - 1))
+    return propose(before, _candidate(before, tx), _candidate(version, tx))
 
 
-def _next(trained: TrainedModel, tx: Transaction) -> tuple[int, str]:
+def _candidate(version: ModelVersion, tx: Transaction) -> Candidate:
+    table = tx.by_digest(FeatureTable, version.feature_table)
+    return Candidate(tx.by_digest(TrainedModel, version.trained), version.entity, table.definition)
+
+
+def _next(trained: TrainedModel, table: FeatureTable, tx: Transaction) -> tuple[int, str]:
     """Return the number and the semantic version that a new version gets."""
     newest = newest_version(trained.model, tx)
-    if newest is None:
-        return 1, next_semver(None, None, trained)
-    return newest.number + 1, next_semver(newest, tx.by_digest(TrainedModel, newest.trained), trained)
+    candidate = Candidate(trained, table.entity, table.definition)
+    before = _candidate(newest, tx) if newest is not None else None
+    return (newest.number if newest else 0) + 1, propose(newest, before, candidate).semver
 
 
 def _exported(
@@ -141,17 +144,21 @@ def _published(
     draft: ModelVersion,
     trained: TrainedModel,
     table: FeatureTable,
+    model: Model,
     *,
     artifacts: ArtifactStore,
     state: StateStore,
     tracker: Tracker,
     key: SigningKey,
 ) -> ModelVersion:
-    """Sign a version, show it in the tracker and record it, in that order."""
+    """Sign a version, show it in the tracker, store its bill of materials and record it, in that order."""
     signed = replace(draft, statement=_signed(draft, trained, table, artifacts=artifacts, key=key))
     tags = {"keelway.key": signed.trained, "keelway.onnx": signed.onnx, "keelway.semver": signed.semver}
     link = tracker.register_version(signed.model, signed.number, trained.tracking_run, tags)
-    return _record(replace(signed, registry_link=link), state=state)
+    final = replace(signed, registry_link=link)
+    with state.snapshot() as tx:
+        bill = draft_bill(final, card=model.card, artifacts=artifacts, tx=tx)
+    return _record(final, bill, state=state)
 
 
 def _signed(
@@ -193,8 +200,8 @@ def _members(version: ModelVersion, artifacts: ArtifactStore) -> dict[str, Diges
     return {f"pipeline/{name}": digest for name, digest in found.items()}
 
 
-def _record(version: ModelVersion, *, state: StateStore) -> ModelVersion:
-    """Store the version with its ledger entry, both or neither."""
+def _record(version: ModelVersion, bill: BillDraft, *, state: StateStore) -> ModelVersion:
+    """Store the version with its bill of materials and its ledger entry, all or nothing."""
     with state.transaction() as tx:
         newest = newest_version(version.model, tx)
         if newest is not None and newest.trained == version.trained:  # somebody else was faster
@@ -219,6 +226,7 @@ def _record(version: ModelVersion, *, state: StateStore) -> ModelVersion:
                     "trained": version.trained,
                     "scorecard": version.scorecard,
                     "statement": version.statement,
+                    "bom": record_bill(bill, tx=tx),
                 },
             ),
             tx=tx,

@@ -145,6 +145,26 @@ class RunIndexConformance:
         with filled.snapshot() as tx:
             assert tx.runs.count() == 8
 
+    def test_letters_beyond_ascii_are_compared_as_they_are(self, state: StateStore) -> None:
+        with state.transaction() as tx:
+            tx.insert("r1", tracked(1, name="\u00c4pfel"), at=NOW)
+            tx.insert("r2", tracked(2, name="\u00e4PFEL"), at=NOW)
+        assert self.found(state, where="name like '\u00c4PFEL'") == [1]
+        assert self.found(state, where="name like '_PFel'") == [2, 1]
+        assert self.found(state, where="name = '\u00c4pfel'") == [1]
+
+    def test_what_no_column_holds_is_found_all_the_same(self, state: StateStore) -> None:
+        wild = tracked(1, name="n" * 500, estimator="e\0", parameters={"text\0": "a\0b"}, metrics={"m" * 300: 0.5})
+        with state.transaction() as tx:
+            tx.insert("r1", wild, at=NOW)
+        with state.snapshot() as tx:
+            (entry,) = tx.runs.search(
+                RunQuery(where=parse_where("\"text\u2400\" = 'a\u2400b' and estimator = 'e\u2400'"))
+            )
+            assert tx.by_digest(TrackedRun, entry.record) == wild
+        assert entry.parameters == {"text\u2400": "a\u2400b"}
+        assert (len(entry.name), list(entry.metrics)) == (400, ["m" * 250])
+
     def test_the_start_of_an_id_is_enough(self, filled: StateStore) -> None:
         with filled.transaction() as tx:
             tx.insert("new", tracked(9, run_id=RunId("01" * 16)), at=NOW)

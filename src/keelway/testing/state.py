@@ -7,6 +7,7 @@ class TestMyState(StateConformance):
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -193,6 +194,66 @@ class StateConformance(LogConformance):
         with pytest.raises(UsageError), state.transaction(), state.transaction():
             pass
         step(state, 1)
+
+    def test_a_reader_never_waits_for_a_writer(self, state: StateStore) -> None:
+        step(state, 1)
+        with state.transaction() as writing:
+            writing.insert("p/2", SampleRecord("p2"), at=NOW)
+            with state.snapshot() as reading:
+                assert reading.count(SampleRecord) == 1
+
+    def test_a_writer_begins_when_the_one_before_it_has_ended(self, state: StateStore) -> None:
+        """Who waits for the lock decides on what the other one left, not on what stood when it came."""
+        told, opened = [], threading.Event()
+
+        def late() -> None:
+            opened.wait()
+            with state.transaction() as tx:
+                told.append("second begins")
+                held = tx.pointer("p")
+                assert held is not None
+                assert tx.move("p", before=held.target, after=digest_bytes(b"2"), at=NOW).revision == 2
+
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(late)
+            with state.transaction() as tx:
+                opened.set()
+                tx.move("p", before=None, after=digest_bytes(b"1"), at=NOW)
+                told.append("first ends")
+            waiting.result()
+        assert told == ["first ends", "second begins"]
+
+    def test_texts_of_any_kind_come_back(self, state: StateStore) -> None:
+        for number, text in enumerate(
+            ("\0", "\0\1\x1f\x7f", "\ufeff\u2028\U0001f600", "'; DROP TABLE records; --", "%\\_")
+        ):
+            with state.transaction() as tx:
+                tx.insert(str(number), SampleRecord(text, tags=(text,)), at=NOW)
+            with state.snapshot() as tx:
+                assert tx.get(SampleRecord, str(number)) == SampleRecord(text, tags=(text,))
+
+    def test_a_key_may_be_long_and_holds_no_nul(self, state: StateStore) -> None:
+        long = "raw/" + "ü" * 998
+        with state.transaction() as tx:
+            tx.insert(long, SampleRecord("x"), parent=long, at=NOW)
+            tx.move(long, before=None, after=digest_bytes(b""), at=NOW)
+            for wrong in ("a\0b", long + "x"):
+                with pytest.raises(UsageError):
+                    tx.insert(wrong, SampleRecord("x"), at=NOW)
+                with pytest.raises(UsageError):
+                    tx.insert("a", SampleRecord("x"), parent=wrong, at=NOW)
+                with pytest.raises(UsageError):
+                    tx.move(wrong, before=None, after=digest_bytes(b""), at=NOW)
+        with state.snapshot() as tx:
+            assert tx.find(SampleRecord, long) == tx.newest(SampleRecord, parent=long)[0] == SampleRecord("x")
+            assert [pointer.name for pointer in tx.pointers(prefix="raw/")] == [long]
+
+    def test_names_are_ordered_by_their_bytes(self, state: StateStore) -> None:
+        names = ["A", "B_", "Ba", "_", "a", "a b", "a-b", "a_b", "ab", "z", "\u00e4", "\u4e2d"]
+        with state.transaction() as tx:
+            for name in reversed(names):
+                tx.move(name, before=None, after=digest_bytes(b""), at=NOW)
+            assert [pointer.name for pointer in tx.pointers()] == names
 
     def test_a_record_never_holds_nan(self, state: StateStore) -> None:
         with pytest.raises(KeelwayError), state.transaction() as tx:

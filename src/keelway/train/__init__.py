@@ -1,6 +1,6 @@
 """Training: splits and folds, a pipeline from the feature schema, and a record of everything it came from."""
 
-from keelway.train.code_state import code_state, environment_digest
+from keelway.train.code_state import code_state, environment_digest, installed_packages
 from keelway.train.fit import fit, model_definition, training_key
 from keelway.train.folds import Fold, folds
 from keelway.train.frame import encoded, frame_of, labels_of, ordered
@@ -35,6 +35,7 @@ __all__ = [
     "forward_split",
     "frame_of",
     "held_out_rows",
+    "installed_packages",
     "labels_of",
     "load_pipeline",
     "member_pipelines",

@@ -1,7 +1,8 @@
 """Artifacts as files of this machine, each under its own digest.
 
 A file is written beside its place, forced to the disk and renamed, so that a reader sees all bytes or none, also
-after a crash. Every read hashes what it read.
+after a crash. Every read hashes what it read. Bytes that are put again count as new: their file's time is that of the
+last time they were put.
 
     store = LocalArtifacts(Path(".keelway/artifacts"))
     artifact = store.put(b"...", kind=ArtifactKind.REPORT)
@@ -13,14 +14,18 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keelway.core import (
+    DIGEST_PREFIX,
+    HEAD_BYTES,
     Artifact,
     ArtifactKind,
     Digest,
+    HeldArtifact,
     artifact_key,
     digest_bytes,
     digest_file,
@@ -31,8 +36,10 @@ from keelway.core import (
 from keelway.errors import MissingRecordError, SourceError, StorageError
 
 if TYPE_CHECKING:
-    from keelway.core import ArtifactStore
+    from keelway.core import ArtifactStore, HeldArtifacts
 
+_ASIDE = ".gc-"
+"""How a file is called while it is removed."""
 _FIXES = {
     errno.ENOSPC: "Free some space, then run the command again: nothing was half-written.",
     errno.EDQUOT: "The quota is used up: free some space, then run the command again.",
@@ -114,15 +121,51 @@ class LocalArtifacts:
             fix = _FIXES.get(error.errno or 0, "Check the disk, then run the command again.")
             raise StorageError("An artifact cannot be deleted", expected=digest, found=str(error), fix=fix) from error
 
+    def held(self) -> Iterator[HeldArtifact]:
+        """Yield every artifact; bytes that a killed process left half-removed are brought back first."""
+        for folder in sorted(self._root.glob("[0-9a-f][0-9a-f]")):
+            for aside in folder.glob(f"{_ASIDE}*"):
+                _bring_back(aside, folder / aside.name.removeprefix(_ASIDE))
+            for place in folder.iterdir():
+                digest = f"{DIGEST_PREFIX}{folder.name}{place.name}"
+                if is_digest(digest):
+                    yield from _held(place, Digest(digest))
+
+    def remove_if_older(self, digest: Digest, moment: datetime) -> bool:
+        """Remove an artifact that was last put before a moment, and say whether that was done.
+
+        Whoever puts the same bytes meanwhile sets the time of this very file: it is looked at again through a second
+        name after the first is gone, and brought back.
+        """
+        place = self._place(digest)
+        aside = place.with_name(_ASIDE + place.name)
+        try:
+            if not place.is_file() or _put_at(place) >= moment:
+                return False
+            aside.unlink(missing_ok=True)
+            os.link(place, aside)
+            place.unlink()
+            if _put_at(aside) >= moment:
+                _bring_back(aside, place)
+                return False
+            aside.unlink()
+        except OSError as error:
+            fix = _FIXES.get(error.errno or 0, "Check the disk, then run the command again.")
+            raise StorageError("An artifact cannot be removed", expected=digest, found=str(error), fix=fix) from error
+        return True
+
     def _place(self, digest: Digest) -> Path:
         return self._root / artifact_key(digest)
 
     def _holds(self, place: Path, digest: Digest, size: int) -> bool:
         """Say whether the sound bytes are there already; damaged ones are written anew."""
         try:
-            return place.stat().st_size == size and digest_file(place) == digest
+            if place.stat().st_size != size or digest_file(place) != digest:
+                return False
+            os.utime(place)  # it counts as new; gone meanwhile, or another user's, it is written anew
         except OSError:
             return False
+        return True
 
     def _write(self, place: Path, blocks: Iterable[bytes]) -> None:
         temporary = ""
@@ -151,6 +194,29 @@ class LocalArtifacts:
             raise
 
 
+def _held(place: Path, digest: Digest) -> Iterator[HeldArtifact]:
+    """Yield an artifact, unless it went meanwhile."""
+    try:
+        with place.open("rb") as stream:
+            head, facts = stream.read(HEAD_BYTES), os.fstat(stream.fileno())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _unreadable(digest, error) from error
+    yield HeldArtifact(digest, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC), head)
+
+
+def _put_at(place: Path) -> datetime:
+    return datetime.fromtimestamp(place.stat().st_mtime, UTC)
+
+
+def _bring_back(aside: Path, place: Path) -> None:
+    """Give a file its name again, unless the same bytes were put there meanwhile."""
+    if not place.exists():
+        os.link(aside, place)
+    aside.unlink(missing_ok=True)
+
+
 def _unreadable(digest: Digest, error: OSError) -> MissingRecordError | StorageError:
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return MissingRecordError("There is no such artifact", expected=digest, found="nothing")
@@ -173,3 +239,4 @@ def _remove(temporary: str) -> None:
 
 if TYPE_CHECKING:
     _store: ArtifactStore = LocalArtifacts(Path())
+    _held_store: HeldArtifacts = LocalArtifacts(Path())

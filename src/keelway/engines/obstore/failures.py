@@ -87,6 +87,12 @@ def is_unrepeated(error: Exception) -> bool:
     return type(error).__name__ == "GenericError" and "HTTP error" in told and "max_retries" not in told
 
 
+def is_missing(error: Exception) -> bool:
+    """Say whether an object, or the bucket that was to be listed, is not there."""
+    refused = _STATUS.search(found_in(error))
+    return type(error).__name__ in ("NotFoundError", "FileNotFoundError") or bool(refused and refused[1] == "404")
+
+
 def _meaning(error: Exception) -> Meaning:
     refused = _STATUS.search(found_in(error))
     name = _BY_STATUS.get(refused[1], "") if refused else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _IMPORT_LINE = re.compile(r"^[ \t]*import\b[^\n]*", re.MULTILINE)
 _PACKAGE = re.compile(r"^\s*package\s+([\w.]+)", re.MULTILINE)
 _DEFINED = re.compile(r"^(?:default\s+)?([A-Za-z_]\w*)", re.MULTILINE)
 _IMPURE = re.compile(r"\b(time\.now_ns|rand\.\w+|uuid\.\w+|opa\.runtime|http\.\w+|net\.\w+)")
+_WITH = re.compile(r"(?<![\w.])with\b(?!\s*:?=)")
 _NAME = re.compile(r"(?<![\w.])([A-Za-z_]\w*)(?:\s*\.\s*\w+)*\b(?!\s*\()(?![\w.])")
 _BOUND = re.compile(
     r"\b(?:some|every)\s+(\w+(?:\s*,\s*\w+)*)"  # some key, value in
@@ -38,22 +40,53 @@ _KEYWORDS |= {"not", "null", "package", "some", "true", "with", "_"}
 _Path = tuple[str, ...]
 
 
-def refused_unasked(policy: PolicySet, evidence: Evidence) -> tuple[str, ...]:
-    """Return the reasons that need no Rego: nothing to ask, impure calls, names that lead nowhere."""
+@dataclass(frozen=True, slots=True)
+class AskedPlaces:
+    """What a policy asks for.
+
+    Attributes:
+        reasons: Why the policy refuses whatever the evidence is.
+        inputs: File and path of every place of the evidence that is written out.
+    """
+
+    reasons: tuple[str, ...]
+    inputs: tuple[tuple[str, _Path], ...]
+
+    def refused(self, evidence: Evidence) -> tuple[str, ...]:
+        """Return the reasons that need no Rego: of the policy itself, and for what the evidence does not hold."""
+        lost = sorted(
+            f"{name} asks for {'.'.join(('input', *path))}, which the evidence does not hold"
+            for name, path in self.inputs
+            if not _holds(evidence, path)
+        )
+        return self.reasons + tuple(lost)
+
+
+def asked_by(policy: PolicySet) -> AskedPlaces:
+    """Look a policy through: nothing to ask, impure calls, names that lead nowhere, places of the evidence."""
     if not any(not name.startswith(LIBRARY) and text.strip() for name, text in policy.files.items()):
-        return (f"the policy {policy.name} has no rules: an empty gate lets nothing in",)
-    codes = {name: _STRINGS_AND_COMMENTS.sub('""', text) for name, text in sorted(policy.files.items())}
+        return AskedPlaces((f"the policy {policy.name} has no rules: an empty gate lets nothing in",), ())
+    codes = {name: code_of(text) for name, text in sorted(policy.files.items())}
     packages = _packages(codes)
     reasons: list[str] = []
+    inputs: dict[tuple[str, _Path], None] = {}
     for name, code in codes.items():
         reasons += [
             f"{name} calls {call}, whose answer changes: a gate may only read its evidence"
             for call in sorted(set(_IMPURE.findall(code)))
         ]
+        if _WITH.search(code):
+            reasons.append(f"{name} says `with`, which this engine cannot do: only tests may, in files *_test.rego")
         if not name.startswith(LIBRARY):
-            reasons += _nowhere(name, code, packages, evidence)
+            reasons += _nowhere(name, code, packages)
             reasons += _unbound(name, code, packages)
-    return tuple(reasons)
+            inputs |= {(name, path[1:]): None for path, _ in references(code) if path[0] == "input"}
+    return AskedPlaces(tuple(reasons), tuple(inputs))
+
+
+def code_of(text: str) -> str:
+    """Return a text of Rego without its comments and with its strings emptied."""
+    return _STRINGS_AND_COMMENTS.sub('""', text)
 
 
 def _packages(codes: dict[str, str]) -> dict[_Path, set[str]]:
@@ -65,13 +98,11 @@ def _packages(codes: dict[str, str]) -> dict[_Path, set[str]]:
     return packages
 
 
-def _nowhere(name: str, code: str, packages: dict[_Path, set[str]], evidence: Evidence) -> list[str]:
-    """Return what a file refers to that is not there."""
+def _nowhere(name: str, code: str, packages: dict[_Path, set[str]]) -> list[str]:
+    """Return what a file refers to that no file defines."""
     reasons = set()
-    for path, computed in _references(code):
+    for path, computed in references(code):
         dotted = ".".join(path)
-        if path[0] == "input" and not _holds(evidence, path[1:]):
-            reasons.add(f"{name} asks for {dotted}, which the evidence does not hold")
         if path[0] == "data" and not _defined(path[1:], packages):
             reasons.add(f"{name} asks for {dotted}, which no policy file defines")
         elif path[0] == "data" and computed and not _rule(path[1:], packages):
@@ -93,7 +124,7 @@ def _unbound(name: str, code: str, packages: dict[_Path, set[str]]) -> list[str]
     ]
 
 
-def _references(code: str) -> Iterator[tuple[_Path, bool]]:
+def references(code: str) -> Iterator[tuple[_Path, bool]]:
     """Yield every dotted path that starts at input, at data or at an import, and whether a bracket follows it."""
     heads: dict[str, _Path] = {"input": ("input",), "data": ("data",)}
     for dotted, alias in _IMPORT.findall(code):

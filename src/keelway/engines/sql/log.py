@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, bindparam, func, select, tuple_
+from sqlalchemy import Connection, Select, and_, bindparam, func, or_, select
 
 from keelway.core import Digest, digest_bytes
 from keelway.engines.sql.failures import translated
@@ -24,9 +25,6 @@ _PAGE = (
     .limit(PAGE)
 )
 _FIRST_OF = select(func.min(log_leaves.c["index"])).where(log_leaves.c.digest == bindparam("wanted"))
-_NODES = select(log_nodes.c.level, log_nodes.c["index"], log_nodes.c.hash).where(
-    tuple_(log_nodes.c.level, log_nodes.c["index"]).in_(bindparam("wanted", expanding=True))
-)
 _ADD_LEAF = log_leaves.insert()
 _ADD_NODES = log_nodes.insert()
 
@@ -37,9 +35,12 @@ class SqlLog:
     def __init__(self, connection: Connection, *, writable: bool) -> None:
         self._connection = connection
         self._writable = writable
+        self._size: int | None = None  # known after the first append: who writes is alone until the end
 
     def size(self) -> int:
         """Return how many leaves there are."""
+        if self._size is not None:
+            return self._size
         with translated():
             last = self._connection.execute(_LAST).scalar()
         return 0 if last is None else int(last) + 1
@@ -57,6 +58,7 @@ class SqlLog:
             self._connection.execute(_ADD_LEAF, leaf)
             if rows:
                 self._connection.execute(_ADD_NODES, rows)
+        self._size = index + 1
 
     def leaf(self, index: int) -> bytes:
         """Return the bytes of a leaf."""
@@ -86,8 +88,14 @@ class SqlLog:
         """Return the hashes of complete subtrees, in the order asked."""
         if not wanted:
             return []
+        by_level: dict[int, list[int]] = {}
+        for level, index in wanted:
+            by_level.setdefault(level, []).append(index)
+        values: dict[str, object] = {}
+        for number, (level, indexes) in enumerate(by_level.items()):
+            values |= {f"level_{number}": level, f"indexes_{number}": indexes}
         with translated():
-            rows = self._connection.execute(_NODES, {"wanted": list(wanted)}).all()
+            rows = self._connection.execute(_nodes_of(len(by_level)), values).all()
         found = {(level, index): bytes(value) for level, index, value in rows}
         lost = [place for place in wanted if place not in found]
         if lost:
@@ -104,6 +112,26 @@ class SqlLog:
         with translated():
             found = self._connection.execute(_FIRST_OF, {"wanted": leaf_digest}).scalar()
         return None if found is None else int(found)
+
+
+@functools.cache
+def _nodes_of(levels: int) -> Select[int, int, bytes]:
+    """Return the query for hashes on so many levels.
+
+    SQLite searches its index for `level = ? AND index IN (...)`; a list of pairs makes it read the whole table.
+    """
+    nodes = log_nodes.c
+    return select(nodes.level, nodes["index"], nodes.hash).where(
+        or_(
+            *(
+                and_(
+                    nodes.level == bindparam(f"level_{number}"),
+                    nodes["index"].in_(bindparam(f"indexes_{number}", expanding=True)),
+                )
+                for number in range(levels)
+            )
+        )
+    )
 
 
 def _bytes(value: bytes | memoryview | str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, not_, or_, select
@@ -21,6 +22,9 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+"""What the databases do in `lower`: letters beyond ASCII stay as they are."""
 
 
 def condition(tree: RunFilter) -> ColumnElement[bool]:
@@ -62,7 +66,7 @@ def _parameter_column(test: RunTest) -> Any:
 
 def _compared(column: Any, sign: str, value: Any) -> Any:
     if sign == "like":
-        pattern = str(value).lower().replace("\\", "\\\\")  # a backslash stands for itself
+        pattern = str(value).translate(_LOWER).replace("\\", "\\\\")  # a backslash stands for itself
         return func.lower(column).like(pattern, escape="\\")
     return _COMPARE[sign](column, value)
 

@@ -1,6 +1,7 @@
 """The index over runs in three tables: the runs, their figures and their parameters.
 
-A figure that is no finite number is kept by its name, and has no value to be ordered by.
+A figure that is no finite number is kept by its name, and has no value to be ordered by. A text is cut where its
+column ends, and NUL, which PostgreSQL holds in no text, is written as U+2400: the record has it as it was.
 """
 
 from __future__ import annotations
@@ -168,11 +169,11 @@ def _row(entry: RunEntry) -> dict[str, Any]:
     return {
         "run_id": entry.run_id,
         "kind": entry.kind,
-        "name": entry.name[:400],
-        "model": entry.model,
-        "estimator": entry.estimator[:200],
+        "name": _told(entry.name, 400),
+        "model": _told(entry.model, 100),
+        "estimator": _told(entry.estimator, 200),
         "status": entry.status,
-        "principal": entry.principal,
+        "principal": _told(entry.principal, 200),
         "seed": entry.seed,
         "commit": entry.commit,
         "dirty": entry.dirty,
@@ -189,14 +190,23 @@ def _metric(number: int | None, name: str, value: float) -> dict[str, Any]:
     finite = math.isfinite(value)
     return {
         "run": number,
-        "name": name[:MAX_NAME],
+        "name": _told(name, MAX_NAME),
         "value": value if finite else None,
         "told": "" if finite else str(value),
     }
 
 
 def _parameter(number: int | None, name: str, value: Scalar) -> dict[str, Any]:
-    return {"run": number, "name": name[:MAX_NAME], "text": scalar_text(value), "number": _as_number(value)}
+    return {
+        "run": number,
+        "name": _told(name, MAX_NAME),
+        "text": _told(scalar_text(value)),
+        "number": _as_number(value),
+    }
+
+
+def _told(text: str, length: int | None = None) -> str:
+    return text.replace("\0", "\N{SYMBOL FOR NULL}")[:length]
 
 
 def scalar_text(value: Scalar) -> str:

@@ -1,7 +1,8 @@
 """The tables of the state database.
 
 Times are whole microseconds since 1970 (UTC), so that they sort the same on every database. A record's body is its
-canonical JSON, so its digest can be checked on every read.
+canonical JSON, so its digest can be checked on every read. Texts are compared by their bytes on either database, so
+that the same question has the same answer in the same order.
 """
 
 from __future__ import annotations
@@ -21,23 +22,32 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.types import TypeEngine
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a database that holds it is opened without loading Alembic."""
 
 metadata = MetaData()
 
 _SEQUENCE = BigInteger().with_variant(Integer(), "sqlite")
+_KEY = String(400).with_variant(Text(collation="C"), "postgresql")  # SQLite takes a length for a remark
+MAX_KEY_BYTES = 2000
+"""The longest key; an entry of a PostgreSQL index holds no more than some 2,700 bytes."""
+
+
+def _word(length: int) -> TypeEngine[str]:
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
 
 records = Table(
     "records",
     metadata,
     Column("seq", _SEQUENCE, primary_key=True, autoincrement=True),
-    Column("kind", String(100), nullable=False),
-    Column("key", String(400), nullable=False),
-    Column("parent", String(400), nullable=False),
+    Column("kind", _word(100), nullable=False),
+    Column("key", _KEY, nullable=False),
+    Column("parent", _KEY, nullable=False),
     Column("at", BigInteger, nullable=False),
-    Column("digest", String(71), nullable=False),
+    Column("digest", _word(71), nullable=False),
     Column("body", Text, nullable=False),
     UniqueConstraint("kind", "key", name="records_kind_key"),
     Index("records_digest", "digest"),
@@ -49,8 +59,8 @@ records = Table(
 pointers = Table(
     "pointers",
     metadata,
-    Column("name", String(400), primary_key=True),
-    Column("target", String(71), nullable=False),
+    Column("name", _KEY, primary_key=True),
+    Column("target", _word(71), nullable=False),
     Column("revision", Integer, nullable=False),
     Column("moved_at", BigInteger, nullable=False),
 )
@@ -60,7 +70,7 @@ log_leaves = Table(
     metadata,
     Column("index", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False),
     Column("data", LargeBinary, nullable=False),
-    Column("digest", String(71), nullable=False),
+    Column("digest", _word(71), nullable=False),
     Index("log_leaves_digest", "digest"),
 )
 
@@ -77,22 +87,22 @@ runs = Table(
     "runs",
     metadata,
     Column("seq", _SEQUENCE, primary_key=True, autoincrement=True),
-    Column("run_id", String(64), nullable=False, unique=True),
-    Column("kind", String(20), nullable=False),
-    Column("name", String(400), nullable=False),
-    Column("model", String(100), nullable=False),
-    Column("estimator", String(200), nullable=False),
-    Column("status", String(20), nullable=False),
-    Column("principal", String(200), nullable=False),
+    Column("run_id", _word(64), nullable=False, unique=True),
+    Column("kind", _word(20), nullable=False),
+    Column("name", _word(400), nullable=False),
+    Column("model", _word(100), nullable=False),
+    Column("estimator", _word(200), nullable=False),
+    Column("status", _word(20), nullable=False),
+    Column("principal", _word(200), nullable=False),
     Column("seed", BigInteger, nullable=False),
-    Column("commit", String(64), nullable=False),
+    Column("commit", _word(64), nullable=False),
     Column("dirty", Boolean, nullable=False),
-    Column("parent", String(64), nullable=False),
+    Column("parent", _word(64), nullable=False),
     Column("started_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
     Column("seconds", Double),
-    Column("record", String(71), nullable=False),
-    Column("mirror", String(200), nullable=False),
+    Column("record", _word(71), nullable=False),
+    Column("mirror", _word(200), nullable=False),
     Index("runs_newest", "started_at", "seq"),
     Index("runs_record", "record"),
     Index("runs_unmirrored", "mirror", "seq"),
@@ -102,9 +112,9 @@ run_metrics = Table(
     "run_metrics",
     metadata,
     Column("run", _SEQUENCE, ForeignKey("runs.seq"), primary_key=True, autoincrement=False),
-    Column("name", String(250), primary_key=True),
+    Column("name", _word(250), primary_key=True),
     Column("value", Double),  # null where the figure is no finite number; `told` says which
-    Column("told", String(10), nullable=False),
+    Column("told", _word(10), nullable=False),
     Index("run_metrics_best", "name", "value", "run"),
     sqlite_with_rowid=False,
 )
@@ -113,8 +123,8 @@ run_parameters = Table(
     "run_parameters",
     metadata,
     Column("run", _SEQUENCE, ForeignKey("runs.seq"), primary_key=True, autoincrement=False),
-    Column("name", String(250), primary_key=True),
-    Column("text", Text, nullable=False),
+    Column("name", _word(250), primary_key=True),
+    Column("text", Text().with_variant(Text(collation="C"), "postgresql"), nullable=False),
     Column("number", Double),
     Index("run_parameters_numbers", "name", "number", "run"),
     sqlite_with_rowid=False,

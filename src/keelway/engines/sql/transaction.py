@@ -16,16 +16,19 @@ from keelway.engines.sql.failures import translated
 from keelway.engines.sql.log import SqlLog
 from keelway.engines.sql.run_index import INDEXED, SqlRunIndex
 from keelway.engines.sql.stamps import moment_of, stamp
-from keelway.engines.sql.tables import pointers, records
+from keelway.engines.sql.tables import MAX_KEY_BYTES, pointers, records
 from keelway.errors import IntegrityError, MissingRecordError, PointerMovedError, RecordExistsError, UsageError
 
 T = TypeVar("T")
 CHUNK = 500
 """Keys asked for in one statement."""
 
-_INSERT = {
-    "sqlite": sqlite.insert(records).on_conflict_do_nothing(index_elements=["kind", "key"]),
-    "postgresql": postgresql.insert(records).on_conflict_do_nothing(index_elements=["kind", "key"]),
+_INSERT = {  # the count of rows says whether one was written, and psycopg forgets it with its cursor unless told not to
+    name: dialect.insert(records)
+    .on_conflict_do_nothing(index_elements=["kind", "key"])
+    .inline()
+    .execution_options(preserve_rowcount=True)
+    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
 }
 _BY_KEY = select(records.c.digest, records.c.body).where(
     records.c.kind == bindparam("kind"), records.c.key == bindparam("key")
@@ -41,11 +44,26 @@ _TEXT_OF = (
     .order_by(records.c.seq)
     .limit(1)
 )
+_TEXTS = select(records.c.key, records.c.digest, records.c.body).where(
+    records.c.kind == bindparam("kind"), records.c.key.in_(bindparam("keys", expanding=True))
+)
+_TEXTS_OF = (
+    select(records.c.digest, records.c.body, records.c.kind)
+    .where(records.c.digest.in_(bindparam("digests", expanding=True)))
+    .order_by(records.c.seq.desc())
+)
+_IN_PARENT = records.c.parent == bindparam("parent")
 _NEWEST = (
     select(records.c.digest, records.c.body)
     .where(records.c.kind == bindparam("kind"))
     .order_by(records.c.at.desc(), records.c.seq.desc())
 )
+_NEWEST_BY_CHOICE = {  # whether of one parent, and whether limited: a statement that is built once is compiled once
+    (False, False): _NEWEST,
+    (False, True): _NEWEST.limit(bindparam("most")),
+    (True, False): _NEWEST.where(_IN_PARENT),
+    (True, True): _NEWEST.where(_IN_PARENT).limit(bindparam("most")),
+}
 _NAMING = (
     select(records.c.digest, records.c.body, records.c.kind)
     .where(records.c.kind.not_in(bindparam("besides", expanding=True)), records.c.body.contains(DIGEST_PREFIX))
@@ -54,7 +72,7 @@ _NAMING = (
 )
 _DIGESTS = re.compile(DIGEST_PREFIX + "[0-9a-f]{64}")
 _COUNT = select(func.count()).select_from(records).where(records.c.kind == bindparam("kind"))
-_IN_PARENT = records.c.parent == bindparam("parent")
+_COUNT_IN_PARENT = _COUNT.where(_IN_PARENT)
 _PRESENT = select(records.c.key).where(
     records.c.kind == bindparam("kind"), records.c.key.in_(bindparam("keys", expanding=True))
 )
@@ -94,6 +112,7 @@ class SqlTransaction:
     def insert(self, key: str, record: object, *, parent: str = "", at: datetime) -> Digest:
         """Store a record under its class and a key; storing the same content again does nothing."""
         self._must_write()
+        _must_be_keys(key, parent)
         body = canonical_json(record)
         digest = digest_bytes(body)
         kind = type(record).__name__
@@ -130,24 +149,37 @@ class SqlTransaction:
         row = self._first(_TEXT_OF, digest=digest)
         return None if row is None else (row.kind, _checked(row).decode())
 
+    def texts(self, kind: type, keys: Collection[str]) -> dict[str, str]:
+        """Return the canonical JSON of the records of a class under keys, by key; free keys are left out."""
+        found: dict[str, str] = {}
+        for chunk in _chunks(keys):
+            with translated():
+                rows = self._connection.execute(_TEXTS, {"kind": kind.__name__, "keys": chunk}).all()
+            found.update((row.key, _checked(row).decode()) for row in rows)
+        return found
+
+    def texts_of(self, digests: Collection[Digest]) -> dict[Digest, tuple[str, str]]:
+        """Return class name and canonical JSON of the records with those digests; others are left out."""
+        found: dict[Digest, tuple[str, str]] = {}
+        for chunk in _chunks(digests):
+            with translated():
+                rows = self._connection.execute(_TEXTS_OF, {"digests": chunk}).all()
+            found.update((Digest(row.digest), (row.kind, _checked(row).decode())) for row in rows)
+        return found
+
     def newest(self, kind: type[T], *, parent: str | None = None, limit: int | None = None) -> list[T]:
         """Return the records of a class, newest first."""
-        query, values = _NEWEST, {"kind": kind.__name__}
-        if parent is not None:
-            query, values = query.where(_IN_PARENT), values | {"parent": parent}
-        if limit is not None:
-            query = query.limit(limit)
+        query = _NEWEST_BY_CHOICE[parent is not None, limit is not None]
+        values = {"kind": kind.__name__, "parent": parent, "most": limit}
         with translated():
             rows = self._connection.execute(query, values).all()
         return [revive(parse_json(_checked(row)), kind) for row in rows]
 
     def count(self, kind: type, *, parent: str | None = None) -> int:
         """Return how many records of a class there are."""
-        query, values = _COUNT, {"kind": kind.__name__}
-        if parent is not None:
-            query, values = query.where(_IN_PARENT), values | {"parent": parent}
+        query = _COUNT if parent is None else _COUNT_IN_PARENT
         with translated():
-            return int(self._connection.execute(query, values).scalar_one())
+            return int(self._connection.execute(query, {"kind": kind.__name__, "parent": parent}).scalar_one())
 
     def naming(self, digests: Collection[Digest], *, besides: Collection[str] = ()) -> Iterator[tuple[str, str]]:
         """Yield class name and canonical JSON of every record that names one of `digests`."""
@@ -180,6 +212,7 @@ class SqlTransaction:
     def move(self, name: str, *, before: Digest | None, after: Digest, at: datetime) -> Pointer:
         """Set a pointer that still holds `before`."""
         self._must_write()
+        _must_be_keys(name)
         held = self.pointer(name)
         found = held.target if held else None
         if found != before:
@@ -217,6 +250,19 @@ class SqlTransaction:
                 expected=digest,
                 found=held,
                 fix="Records never change: store it under a new key.",
+            )
+
+
+def _must_be_keys(*names: str) -> None:
+    """Refuse, on either database, what one of the two could not hold."""
+    for name in names:
+        size = len(name.encode())
+        if "\0" in name or size > MAX_KEY_BYTES:
+            raise UsageError(
+                "The state cannot hold such a key",
+                expected=f"a text of up to {MAX_KEY_BYTES} bytes without NUL",
+                found=f"{size} bytes: {name[:80]!r}",
+                fix="Give what it names a shorter name.",
             )
 
 

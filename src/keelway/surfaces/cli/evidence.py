@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from keelway.core import parse_time, short, time_text
 from keelway.surfaces.cli.session import FAILURE_EXIT, Session, command, table
+
+if TYPE_CHECKING:
+    from keelway.app.status import LiveLine
 
 
 @command(name="prove")
@@ -16,9 +20,18 @@ from keelway.surfaces.cli.session import FAILURE_EXIT, Session, command, table
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write here (default: proof-SUBJECT.json)."
 )
-def prove(session: Session, subject: str, out: Path | None) -> None:
-    """Write one bundle that proves SUBJECT: prediction:ID, MODEL:NUMBER, MODEL@ENVIRONMENT, a run id or a digest."""
-    proof = session.app.evidence.prove(subject, out=out)
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Prove it by this published checkpoint, such as a witnessed one, instead of a fresh one.",
+)
+def prove(session: Session, subject: str, out: Path | None, checkpoint: Path | None) -> None:
+    """Write one bundle that proves SUBJECT.
+
+    SUBJECT is prediction:ID, MODEL:NUMBER, MODEL@ENVIRONMENT, deployment:MODEL@ENVIRONMENT, run:ID,
+    snapshot:DATASET/VERSION, a dataset (its newest snapshot) or a digest.
+    """
+    proof = session.app.evidence.prove(subject, out=out, checkpoint=checkpoint)
 
     def human() -> None:
         click.echo(f"wrote {proof.path} ({proof.size_bytes} bytes)")
@@ -42,53 +55,37 @@ def prove(session: Session, subject: str, out: Path | None) -> None:
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Also hash the raw files under this folder and compare.",
 )
-def verify(session: Session, bundle: Path, key: Path, files: Path | None) -> None:
+@click.option("--explain", is_flag=True, help="Tell the whole chain as a tree, and why each part is believed.")
+@click.option(
+    "--witness",
+    "witnesses",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A witness's public key (PEM).",
+)
+@click.option(
+    "--witnesses", "needed", type=int, help="How many witnesses must have signed the checkpoint (default: all named)."
+)
+def verify(
+    session: Session,
+    bundle: Path,
+    key: Path,
+    files: Path | None,
+    explain: bool,
+    witnesses: tuple[Path, ...],
+    needed: int | None,
+) -> None:
     """Check BUNDLE with the public key alone: no project, no store, no network."""
     from keelway.app.evidence import verify_file
 
-    verification = verify_file(bundle, key=key, files=files)
+    verification = verify_file(bundle, key=key, files=files, witnesses=witnesses, needed=needed)
 
     def human() -> None:
-        for line in verification.tree:
+        for line in verification.explanation if explain else verification.tree:
             click.echo(line)
         click.echo(click.style(f"verified: {verification.subject}", fg="green"))
 
     session.show(verification, human)
-
-
-@command(name="audit")
-@click.option("--limit", default=30, show_default=True, help="Show so many decisions, newest last (0: all).")
-@click.option("--action", help="Only decisions of this kind, such as promote.")
-@click.option("--subject", help="Only decisions about this, such as churn:2.")
-def audit(session: Session, limit: int, action: str | None, subject: str | None) -> None:
-    """Check the whole ledger against its published checkpoints, then list its decisions."""
-    report = session.app.evidence.audit()
-    lines = session.app.evidence.log(limit=limit, action=action, subject=subject)
-
-    def human() -> None:
-        table(
-            ["entry", "at", "action", "subject", "to", "by", "verdict"],
-            [
-                [
-                    str(line.index),
-                    time_text(line.decision.at),
-                    line.decision.action,
-                    line.decision.subject[:44],
-                    line.decision.environment,
-                    line.decision.principal,
-                    "yes" if line.decision.allowed else "no: " + "; ".join(line.decision.reasons)[:60],
-                ]
-                for line in lines
-            ],
-        )
-        state = click.style("holds", fg="green") if report.ok else click.style("IS BROKEN", fg="red")
-        click.echo(f"the ledger of {report.size} entries {state}; root {report.root[:16]}")
-        for problem in report.problems:
-            click.echo(f"  - {problem}")
-
-    session.show({"report": report, "decisions": lines}, human)
-    if not report.ok:
-        sys.exit(FAILURE_EXIT)
 
 
 @command(name="status")
@@ -100,14 +97,15 @@ def status(session: Session, moment: str | None) -> None:
     def human() -> None:
         click.echo(f"{report.project} at {time_text(report.at)}")
         table(
-            ["environment", "model", "version", "since", "by", "entry", "traffic"],
+            ["environment", "model", "version", "since", "by", "approved by", "entry", "traffic"],
             [
                 [
                     line.environment,
                     line.model,
                     line.version,
                     time_text(line.since),
-                    line.by,
+                    line.by + (f" ({line.action})" if line.action != "promote" else ""),
+                    ", ".join(answer.by for answer in line.approvals) or "-",
                     str(line.entry),
                     " ".join(f"{name}={share}%" for name, share in sorted(line.traffic.items())) or "-",
                 ]
@@ -121,10 +119,27 @@ def status(session: Session, moment: str | None) -> None:
                 for item in report.datasets
             ],
         )
+        for place in report.live:
+            _tell_evidence(place)
         for line in report.open:
             click.echo(f"  open: {line}")
 
     session.show(report, human)
+
+
+def _tell_evidence(line: LiveLine) -> None:
+    """Print on what evidence a version was let in."""
+    click.echo(f"{line.version} in {line.environment}: entry {line.entry}, {line.action} by {line.by}")
+    if line.requested_by:
+        click.echo(f"  asked for by {line.requested_by}")
+    for answer in line.approvals:
+        lent = f" for {answer.on_behalf_of}" if answer.on_behalf_of else ""
+        said = f": {answer.comment}" if answer.comment else ""
+        click.echo(f"  approved by {answer.by}{lent} at {time_text(answer.at)}{said}")
+    if line.policy:
+        click.echo(f"  policy {short(line.policy)}, {len(line.rules)} rules: {', '.join(line.rules)}")
+    named = ", ".join(f"{role} {short(digest)}" for role, digest in sorted(line.evidence.items()))
+    click.echo(f"  evidence: {named}")
 
 
 @command(name="doctor")

@@ -1,20 +1,60 @@
-"""Commands on feature definitions: features sql, propose."""
+"""Commands on feature definitions: features build, sql, propose."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import click
 
-from keelway.core import parse_time
+from keelway.core import digest_of, parse_time, short, time_text
 from keelway.errors import UsageError
 from keelway.surfaces.cli.features_online import ONLINE_COMMANDS
-from keelway.surfaces.cli.session import Session, command
+from keelway.surfaces.cli.session import Session, command, counted, table
 
 
 @click.group(name="features")
 def features() -> None:
-    """Serve features and put them to the test; show them as the SQL of an engine, or propose them."""
+    """Build features, serve them and put them to the test; show them as the SQL of an engine, or propose them."""
+
+
+@command(name="build")
+@click.argument("model", required=False)
+@click.option("--as-of", "as_ofs", multiple=True, metavar="TIME", help="This cut date, without label; may be repeated.")
+@click.option("--rows", "shown", default=5, show_default=True, type=click.IntRange(0), help="Show the last so many.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write all rows here, as .parquet or .csv."
+)
+def build(session: Session, model: str | None, as_ofs: tuple[str, ...], shown: int, out: Path | None) -> None:
+    """Compute the rows that MODEL (default: the only one) learns from, and train nothing."""
+    from keelway.app.features import check_target
+
+    if out:
+        check_target(out)
+    room = session.app.features
+    built = room.build(model, as_ofs=[parse_time(as_of) for as_of in as_ofs])
+    file = room.write(built, out) if out else None
+
+    def human() -> None:
+        until = f" to {time_text(built.as_ofs[-1])}" if len(built.as_ofs) > 1 else ""
+        click.echo(
+            f"{built.model}: {counted(built.rows, 'row')} of {counted(len(built.features), 'feature')}"
+            f" as of {time_text(built.as_ofs[0])}{until}, table {short(digest_of(built))}"
+        )
+        if shown:
+            rows = room.rows(built)
+            last = rows.slice(max(0, rows.num_rows - shown))
+            table(last.column_names, [[_cell(value) for value in row.values()] for row in last.to_pylist()])
+        if file:
+            click.echo(f"wrote {file}")
+
+    session.show({"table": built, "digest": digest_of(built), "file": str(file) if file else ""}, human)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, datetime):
+        return time_text(value)
+    return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 @command(name="sql")
@@ -38,7 +78,17 @@ def propose(session: Session, dataset: str, entity: str, out: Path | None) -> No
     proposed = session.app.features.propose(dataset, entity=entity)
     if out is not None:
         _write(proposed.code, out)
-    session.show(proposed, lambda: click.echo(out or proposed.code, nl=out is not None))
+
+    def human() -> None:
+        if out is None:
+            click.echo(proposed.code, nl=False)
+        else:
+            click.echo(f"wrote {out}")
+            click.echo(
+                f"  next: copy it below the declaration of {dataset}, keep what means something, name it in a model"
+            )
+
+    session.show(proposed, human)
 
 
 def _write(code: str, out: Path) -> None:
@@ -53,5 +103,5 @@ def _write(code: str, out: Path) -> None:
         raise StorageError("The file cannot be written", expected=str(out), found=error.strerror or "") from error
 
 
-for each in (sql, propose, *ONLINE_COMMANDS):
+for each in (build, sql, propose, *ONLINE_COMMANDS):
     features.add_command(each)

@@ -9,7 +9,7 @@ import click
 
 from keelway.core import parse_duration, parse_time, short, time_text
 from keelway.surfaces.cli.features_profile import profile
-from keelway.surfaces.cli.session import FAILURE_EXIT, Session, command, table
+from keelway.surfaces.cli.session import FAILURE_EXIT, Session, command, counted, table
 
 HOUR_S = 3600
 
@@ -149,7 +149,7 @@ def leakage(session: Session, model: str | None, accept: tuple[str, ...]) -> Non
             click.echo(f"{finding.severity}: {finding.text}")
         best = ", ".join(f"{each.column} {each.score:.3f}" for each in found.scores[:3])
         click.echo(
-            f"{found.rows} rows, {len(found.findings)} findings, {len(found.stops)} stop; best alone: {best or '-'}"
+            f"{found.rows} rows, {counted(len(found.findings), 'finding')}, {len(found.stops)} stop; best alone: {best or '-'}"
         )
 
     session.show(found, human)

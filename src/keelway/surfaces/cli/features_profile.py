@@ -19,13 +19,15 @@ MOST_LEVELS = 5
 
 @command(name="profile")
 @click.argument("model", required=False)
-@click.option("--purpose", default="", type=click.Choice(["", "training", "scoring"]), help="Default: the newest.")
+@click.option(
+    "--purpose", type=click.Choice(["training", "scoring"]), help="Of the newest table for this (default: of either)."
+)
 @click.option("--as-of", "as_ofs", multiple=True, metavar="TIME", help="Only this cut date; may be repeated.")
 @click.option("--by-cut", is_flag=True, help="Show each cut date, and how far it moved from the earlier ones (PSI).")
-def profile(session: Session, model: str | None, purpose: str, as_ofs: tuple[str, ...], by_cut: bool) -> None:
+def profile(session: Session, model: str | None, purpose: str | None, as_ofs: tuple[str, ...], by_cut: bool) -> None:
     """Show how the features of MODEL are spread in the newest feature table; no row is read."""
     cuts = [parse_time(as_of) for as_of in as_ofs]
-    found = session.app.online.profile(model, purpose=purpose, as_ofs=cuts)
+    found = session.app.online.profile(model, purpose=purpose or "", as_ofs=cuts)
 
     def human() -> None:
         until = f" to {time_text(found.as_ofs[-1])}" if len(found.as_ofs) > 1 else ""

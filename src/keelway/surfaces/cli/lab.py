@@ -1,11 +1,11 @@
-"""Commands on models: run, step, show, models."""
+"""Commands on models: run, step, show."""
 
 from __future__ import annotations
 
 import click
 
-from keelway.core import short, time_text
-from keelway.surfaces.cli.session import Session, command, table
+from keelway.core import short
+from keelway.surfaces.cli.session import Session, command
 
 
 @command(name="run")
@@ -22,9 +22,13 @@ def run(session: Session, model: str | None, seed: int, resume: str | None, refr
         for name, step in view.steps.items():
             origin = f"from run {step.cached_from[:8]}" if step and step.cached_from else ""
             click.echo(f"  {name:<28} {step.status if step else 'open'} {origin}")
+        because = session.app.lab.because(version)
         click.echo(f"run {view.started.run_id}: {version.name} ({version.semver}), ONNX {short(version.onnx)}")
+        click.echo(f"  {version.semver} because: {because}")
         for metric, value in sorted((view.run.metrics if view.run else {}).items()):
             click.echo(f"  {metric:<40} {value:.4f}")
+        for warning in session.app.runs.show(view.started.run_id).warnings:
+            click.echo(click.style(f"  warning: {warning}", fg="yellow"))
 
     session.show({"run": view.run, "version": version}, human)
 
@@ -55,28 +59,3 @@ def show(session: Session, name: str) -> None:
         click.echo(json.dumps(json.loads(canonical_json(shown.record)), indent=2, ensure_ascii=False))
 
     session.show(shown, human)
-
-
-@command(name="models")
-@click.argument("model", required=False)
-def models(session: Session, model: str | None) -> None:
-    """List model versions, newest first, with the environments they are admitted to."""
-    lines = session.app.lab.models(model)
-    session.show(
-        lines,
-        lambda: table(
-            ["version", "semantic", "estimator", "figure (95 %)", "admitted to", "author", "made"],
-            [
-                [
-                    line.name,
-                    line.semver,
-                    line.estimator,
-                    f"{line.metric} {line.value:.4f} ({line.low:.4f}-{line.high:.4f})",
-                    ", ".join(line.admitted_to) or "-",
-                    line.author,
-                    time_text(line.created_at),
-                ]
-                for line in lines
-            ],
-        ),
-    )

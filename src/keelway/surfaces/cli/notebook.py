@@ -10,7 +10,7 @@ import click
 
 from keelway.core import short
 from keelway.errors import ProjectError
-from keelway.surfaces.cli.session import FAILURE_EXIT, Session, command, table
+from keelway.surfaces.cli.session import FAILURE_EXIT, Session, command, counted, table
 
 if TYPE_CHECKING:
     from keelway.app.notebooks import NotebookRoom
@@ -56,7 +56,7 @@ def run(
         click.echo(f"  {done.executed} of {done.cells} cells in {done.seconds:.1f} s")
         click.echo(f"  executed notebook {short(done.result)}" + (f", {done.output}" if done.output else ""))
         if done.children:
-            click.echo(f"  made {len(done.children)} runs: {', '.join(done.children[:5])}")
+            click.echo(f"  made {counted(len(done.children), 'run')}: {', '.join(done.children[:5])}")
         if done.failure is not None:
             click.echo(click.style(f"  {in_words(done.failure)}", fg="red"), err=True)
             click.echo(f"    {done.failure.source}", err=True)
@@ -90,7 +90,7 @@ def lint(session: Session, paths: tuple[Path, ...], execute: bool, strip: bool, 
                     for each in report.findings
                 ],
             )
-        click.echo(f"{len(report.notebooks)} notebooks, {len(report.findings)} findings")
+        click.echo(f"{counted(len(report.notebooks), 'notebook')}, {counted(len(report.findings), 'finding')}")
 
     session.show(report, human)
     if report.findings:

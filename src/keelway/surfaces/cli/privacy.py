@@ -1,4 +1,4 @@
-"""Commands on personal data: keys, erase."""
+"""Commands on personal data: erase."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keelway.errors import UsageError
-from keelway.surfaces.cli.session import FAILURE_EXIT, Session, command
+from keelway.surfaces.cli.session import Session, command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,24 +16,6 @@ if TYPE_CHECKING:
     from keelway.app.privacy import ErasureAnswer
 
 SHOWN = 20
-
-
-@command(name="keys")
-@click.option("--init", "init", is_flag=True, help="Make the tenant's key, in the file that keelway.toml names.")
-def keys(session: Session, init: bool) -> None:
-    """Check the keys behind tokens and sealed files, or make them for a project that has none."""
-    status = session.app.privacy.keys(init=init)
-
-    def human() -> None:
-        if status.made:
-            click.echo(f"made {status.key}: keep a copy where you keep secrets, and never beside the vault")
-        click.echo(f"key    {status.key}")
-        click.echo(f"vault  {status.vault}")
-        click.echo(click.style(status.problem, fg="red") if status.problem else "they fit")
-
-    session.show(status, human)
-    if status.problem:
-        sys.exit(FAILURE_EXIT)
 
 
 @command(name="erase")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from keelway.core import RunEntry
 
 MOST_FIGURES = 4
+FIRST_FIGURES = ("roc_auc", "roc_auc_ovr", "log_loss", "rmse", "mae", "r2", "accuracy", "auc", "loss")
+"""What a list shows first of many figures, by the last part of their names; others follow in the order of names."""
+KINDS = ("plan", "training", "trial", "notebook", "script", "autolog")
 SHORT_ID = 16
 
 
@@ -28,36 +31,26 @@ def runs() -> None:
 
 @command(name="list")
 @click.option("--model", default="", help="Only runs of this model.")
-@click.option(
-    "--kind", "kinds", multiple=True, help="Only this kind: plan, training, trial, notebook, script or autolog."
-)
+@click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only this kind; may be repeated.")
 @click.option("--metric", default="", help="The best by this figure first; runs without it are left out.")
 @click.option("--lowest/--highest", default=None, help="Which value is best (default: the figure's name decides).")
-@click.option("--top", "--limit", "limit", default=20, show_default=True, help="Show so many.")
+@click.option("--top", "--limit", "limit", default=20, show_default=True, type=click.IntRange(1), help="Show so many.")
 @click.option("--where", default="", help="A condition, such as: auc > 0.8 and estimator = 'boosting'")
 @click.option("--since", default="", help="Only runs that started then or later (ISO 8601, UTC).")
 def list_runs(session: Session, since: str, metric: str, **asked: Any) -> None:
     """List runs, newest first, or the best by a figure; `open` plans were interrupted or are running now."""
     found = _room(session).list(since=parse_time(since) if since else None, metric=metric, **asked)
-    session.show(
-        found,
-        lambda: table(
+
+    def human() -> None:
+        if not found and (metric or asked["where"]):
+            click.echo(f"no run has the figure {metric!r}" if metric and not asked["where"] else "no run is like that")
+            return
+        table(
             ["run", "kind", "name", "estimator", "status", "by", "started", "figures"],
-            [
-                [
-                    short_id(entry),
-                    entry.kind,
-                    entry.name + (" (dirty)" if entry.dirty else ""),
-                    entry.estimator,
-                    entry.status,
-                    entry.principal or "-",
-                    time_text(entry.started_at),
-                    _figures(entry, metric),
-                ]
-                for entry in found
-            ],
-        ),
-    )
+            [_listed(entry, _figures(entry, metric, str(asked["where"]))) for entry in found],
+        )
+
+    session.show(found, human)
 
 
 @command(name="show")
@@ -75,18 +68,19 @@ def show_run(session: Session, run: str) -> None:
             "started": time_text(entry.started_at),
             "took": f"{entry.seconds:.3f} s" if entry.seconds is not None else "",
             "seed": str(entry.seed),
-            "commit": entry.commit + (f" and changes {short(code.get('diff_digest', ''))}" if entry.dirty else ""),
+            "commit": entry.commit + _changes(code) if entry.dirty else entry.commit,
             "environment": short(code.get("environment_digest", "")),
             "machine": f"{machine['system']} {machine['processor']}, {machine['cpus']} cpus" if machine else "",
             "data": short(record.get("feature_table") or record.get("dataset") or ""),
             "error": record.get("error", ""),
+            "belongs to": entry.parent,
             "mirrored as": entry.mirror,
         }
         _lines({name: text for name, text in facts.items() if text})
         _section("parameters", {name: _told(value) for name, value in entry.parameters.items()})
         _section("metrics", {name: f"{value:.6g}" for name, value in entry.metrics.items()})
         _section("artifacts", {name: short(digest) for name, digest in record.get("artifacts", {}).items()})
-        for warning in record.get("warnings", ()):
+        for warning in detail.warnings:
             click.echo(f"  warning: {warning}")
 
     session.show(detail, human)
@@ -150,6 +144,11 @@ def _show_reproduction(answer: Reproduction) -> None:
             click.echo(f"  {check.stage:<12} {recorded}" + ("" if check.same else f" -> {found} *"))
 
 
+def _changes(code: dict[str, str]) -> str:
+    digest = code.get("diff_digest", "")
+    return f" and changes {short(digest)}" if digest else " and changes"
+
+
 def _room(session: Session) -> RunRoom:
     """Return the project's runs, or those of a folder that holds runs without a project."""
     try:
@@ -163,10 +162,30 @@ def _room(session: Session) -> RunRoom:
         return RunRoom(workspace_for(session.folder, clock=session.clock, actor=session.actor))
 
 
-def _figures(entry: RunEntry, metric: str) -> str:
-    """Return the figure that was asked for, or the first few."""
-    chosen = [metric] if metric else [name for name in sorted(entry.metrics) if "/" not in name][:MOST_FIGURES]
-    return " ".join(f"{name}={entry.metrics[name]:.4g}" for name in chosen if name in entry.metrics)
+def _listed(entry: RunEntry, figures: str) -> list[str]:
+    return [
+        short_id(entry),
+        entry.kind,
+        entry.name + (" (dirty)" if entry.dirty else ""),
+        entry.estimator,
+        entry.status,
+        entry.principal or "-",
+        time_text(entry.started_at),
+        figures,
+    ]
+
+
+def _figures(entry: RunEntry, metric: str, where: str) -> str:
+    """Return the figure that was asked for, or a few: those that the condition names, and what models are judged by."""
+
+    def place(name: str) -> tuple[bool, int, str]:
+        last = name.rpartition(".")[2]
+        known = FIRST_FIGURES.index(last) if last in FIRST_FIGURES else len(FIRST_FIGURES)
+        return not (where and last in where), known, name
+
+    chosen = [metric] if metric else sorted((name for name in entry.metrics if "/" not in name), key=place)
+    told = [name for name in chosen if name in entry.metrics][:MOST_FIGURES]
+    return " ".join(f"{name}={entry.metrics[name]:.4g}" for name in told)
 
 
 def _section(heading: str, values: dict[str, str]) -> None:

@@ -194,6 +194,15 @@ def _not_built(error: NotImplementedError, *, as_json: bool) -> NoReturn:
     sys.exit(FAILURE_EXIT)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return how many of something, in words.
+
+    >>> counted(1, "finding"), counted(2, "finding")
+    ('1 finding', '2 findings')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def table(headings: list[str], rows: list[list[str]]) -> None:
     """Print rows in columns as wide as they need; plain text, so it can be piped."""
     if not rows:

@@ -46,12 +46,19 @@ def rollout(session: Session, model: str, environment: str, dry: bool, comment: 
 
 @command(name="rollback")
 @click.argument("model")
-@_environment
+@click.option("--in", "--env", "environment", default="prod", show_default=True, help="The environment.")
+@click.option("--to", default="", help="The version to go back to (MODEL:NUMBER); by default the one before.")
 @_comment
-def rollback(session: Session, model: str, environment: str, comment: str) -> None:
-    """Return MODEL's traffic to the version that served before."""
-    deployment = session.app.traffic.rollback(model, environment, comment=comment)
-    session.show(deployment, lambda: _tell(deployment))
+def rollback(session: Session, model: str, environment: str, to: str, comment: str) -> None:
+    """Return MODEL to the version that stood before: its traffic at once, and the environment's pointer with it."""
+    answer = session.app.traffic.rollback(model, environment, to=to, comment=comment)
+
+    def human() -> None:
+        click.echo(f"{answer.version} stands in {environment} again")
+        if answer.deployment is not None:
+            _tell(answer.deployment)
+
+    session.show(answer, human)
 
 
 @command(name="serve")

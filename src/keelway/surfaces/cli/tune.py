@@ -80,7 +80,7 @@ def search(
 @command(name="show")
 @click.argument("model", required=False)
 @click.option("--estimator", default="", help="Only this one.")
-@click.option("--top", default=10, show_default=True, help="Show so many trials, best first.")
+@click.option("--top", default=10, show_default=True, type=click.IntRange(1), help="Show so many trials, best first.")
 @click.option("--svg", type=click.Path(path_type=Path, file_okay=False), help="Write the plots into this folder.")
 def show(session: Session, model: str | None, estimator: str, top: int, svg: Path | None) -> None:
     """Show the newest search of each estimator of MODEL: its best trials, and what the parameters are worth."""

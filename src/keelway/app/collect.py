@@ -1,0 +1,59 @@
+"""Garbage collection of the project's artifacts, by the times that its settings give."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from keelway.app.tracking import journals_of
+from keelway.app.wire import Workspace
+from keelway.core import SystemClock
+
+if TYPE_CHECKING:
+    from keelway.core import HeldArtifacts
+    from keelway.register import Collection, RetentionRules
+
+
+class CollectRoom:
+    """Use cases of those who keep the store small."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._at = workspace
+
+    def collect(self, *, dry_run: bool = False) -> Collection:
+        """Remove the artifacts that nothing needs any more, or only say which.
+
+        Raises:
+            IdentityError: Only an admin removes.
+            NotImplementedError: The artifacts lie in an object store.
+        """
+        from keelway.register import collect
+
+        at = self._at
+        return collect(
+            store=self._store(),
+            state=at.state,
+            rules=self._rules(),
+            principal=at.principal,
+            now=min(at.now(), SystemClock().now()),  # files are as old as this machine says, whatever --now says
+            running=journals_of(at).running(),
+            dry_run=dry_run,
+        )
+
+    def _store(self) -> HeldArtifacts:
+        from keelway.engines.local.artifacts import LocalArtifacts
+
+        store = self._at.artifacts.unopened
+        if not isinstance(store, LocalArtifacts):
+            raise NotImplementedError("artifacts in an object store cannot be collected; those in a folder can")
+        return store
+
+    def _rules(self) -> RetentionRules:
+        from keelway.register import RetentionRules
+
+        told = self._at.settings.retention
+        return RetentionRules(
+            unreferenced=timedelta(days=told.unreferenced_days),
+            retired=timedelta(days=told.retired_days) if told.retired_days else None,
+            evidence=timedelta(days=told.evidence_days) if told.evidence_days else None,
+        )

@@ -1,0 +1,118 @@
+"""The way back of a model: its traffic and its environment's pointer, together; and who may move them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keelway.app.gate import environment_rules
+from keelway.app.publishing import publish
+from keelway.app.registries import registry_of
+from keelway.app.wire import LOCAL, Workspace
+from keelway.core import Environment, VersionName
+
+if TYPE_CHECKING:
+    from keelway.deploy import Deployment
+    from keelway.promote import WayBack
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackAnswer:
+    """Where a model went back to.
+
+    Attributes:
+        version: What stands in the environment now.
+        traffic: Percent of the entities by version; empty where none is served.
+        deployment: The deployment that holds now, or None.
+    """
+
+    model: str
+    environment: str
+    version: VersionName
+    traffic: dict[VersionName, int]
+    deployment: Deployment | None
+
+
+def gone_back(model: str, environment: str, *, to: str, comment: str, at: Workspace) -> RollbackAnswer:
+    """Return to the version that served before, or to one that is named; without traffic, to what was let in before.
+
+    Raises:
+        UsageError: There is nothing to go back to.
+        RefusedError: The version may not come back; recorded.
+    """
+    from keelway.promote import roll_back
+
+    before = _deployment(model, environment, at)
+    if before is not None and _moves_traffic(before, to, at):
+        deployment = traffic_back(model, environment, comment=comment, at=at, to=to)
+        return RollbackAnswer(model, environment, deployment.stable, deployment.traffic, deployment)
+    admission = roll_back(
+        model,
+        way=_way_back(environment, comment, at),
+        state=at.state,
+        tracker=registry_of(environment, at=at),
+        to=to or (before.stable if before is not None else ""),
+    )
+    publish(at)
+    return RollbackAnswer(model, environment, admission.version, before.traffic if before else {}, before)
+
+
+def traffic_back(model: str, environment: str, *, comment: str, at: Workspace, to: str = "") -> Deployment:
+    """Return all traffic to an earlier version, and the environment's pointer with it; then show it."""
+    from keelway.deploy import rollback
+    from keelway.promote import show_pointer
+
+    deployment = rollback(
+        model,
+        environment=Environment(environment),
+        state=at.state,
+        principal=at.principal.id,
+        now=at.now(),
+        comment=comment,
+        to=VersionName(to) if to else None,
+        follow=_way_back(environment, comment, at).follow,
+    )
+    show_pointer(model, environment, registry=registry_of(environment, at=at), state=at.state)
+    publish(at)
+    return deployment
+
+
+def must_be_mover(environment: str, *, at: Workspace) -> None:
+    """Return when the principal may move pointers and traffic of an environment.
+
+    Raises:
+        IdentityError: They may not deploy, or only a service principal may.
+    """
+    from keelway.identity import require_role, require_service
+
+    rules = at.environment(environment)
+    require_role(at.principal, "deployer")
+    if rules.service_principal and environment != LOCAL:
+        require_service(at.principal, what=f"move {environment}")
+
+
+def _way_back(environment: str, comment: str, at: Workspace) -> WayBack:
+    from keelway.promote import WayBack
+
+    rules = environment_rules(environment, at=at)
+    return WayBack(rules, at.principal, at.artifacts, at.policy_engine, at.signing.public_key, at.now(), comment)
+
+
+def _moves_traffic(before: Deployment, to: str, at: Workspace) -> bool:
+    """Say whether a rollback changes who answers; a version that was only let in is taken back without that."""
+    from keelway.deploy import way_back
+    from keelway.promote import held_version
+
+    if to:
+        return before.traffic != {VersionName(to): 100}
+    with at.state.snapshot() as tx:
+        held = held_version(before.model, before.environment, tx=tx)
+        unserved = held is not None and held.name not in before.traffic
+        return way_back(before, tx) is not None or not unserved
+
+
+def _deployment(model: str, environment: str, at: Workspace) -> Deployment | None:
+    from keelway.deploy import current
+
+    with at.state.snapshot() as tx:
+        return current(model, Environment(environment), tx)

@@ -1,0 +1,66 @@
+"""Commands on keys: check, rotate."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from keelway.surfaces.cli.groups import DefaultGroup
+from keelway.surfaces.cli.session import FAILURE_EXIT, Session, command
+
+
+class KeyGroup(DefaultGroup):
+    """`keelway keys` is `keelway keys check`."""
+
+    default = "check"
+
+
+@click.group(name="keys", cls=KeyGroup)
+def keys() -> None:
+    """Check or make the keys behind tokens and sealed files; put a new signing key in the place of the old one."""
+
+
+@command(name="check")
+@click.option("--init", "init", is_flag=True, help="Make the tenant's key, in the file that keelway.toml names.")
+def check(session: Session, init: bool) -> None:
+    """Check the keys behind tokens and sealed files, or make them for a project that has none."""
+    status = session.app.privacy.keys(init=init)
+
+    def human() -> None:
+        if status.made:
+            click.echo(f"made {status.key}: keep a copy where you keep secrets, and never beside the vault")
+        click.echo(f"key    {status.key}")
+        click.echo(f"vault  {status.vault}")
+        click.echo(click.style(status.problem, fg="red") if status.problem else "they fit")
+
+    session.show(status, human)
+    if status.problem:
+        sys.exit(FAILURE_EXIT)
+
+
+@command(name="rotate")
+@click.option("--comment", default="", help="Why, as the ledger shall tell it.")
+def rotate(session: Session, comment: str) -> None:
+    """Make a new signing key that takes over from the old one, which is destroyed (needs the role admin).
+
+    What the old key signed still holds; what it signs from now on is refused.
+    """
+    from keelway.app.keys import rotate_signing_key
+
+    done = rotate_signing_key(session.app.workspace, comment=comment)
+
+    def human() -> None:
+        if done.finished:
+            click.echo("a rotation had been left half-done; it is finished")
+        click.echo(f"{done.name}: {done.new_key[:16]} signs from now on")
+        click.echo(
+            f"  {done.old_key[:16]} is retired: {done.until} ledger entries and {done.statements} statements hold on"
+        )
+        click.echo(f"  hand out {done.public_key} again: it verifies what either of them signed")
+
+    session.show(done, human)
+
+
+keys.add_command(check)
+keys.add_command(rotate)
