@@ -194,6 +194,13 @@ def test_an_estimator_that_cannot_be_used_is_refused(world: TrainingWorld, estim
         world.fit(estimator)
 
 
+def test_a_wrong_parameter_is_told_with_those_that_there_are(world: TrainingWorld) -> None:
+    with pytest.raises(TrainingError) as refused:
+        world.fit(Estimator("e", LOGISTIC.factory, {"depth": 3}))
+    assert "C, l1_ratio" in refused.value.fix
+    assert "max_iter" in refused.value.fix
+
+
 @pytest.mark.parametrize("select", ["variance", "l1"])
 def test_a_selection_that_leaves_nothing_is_refused(tmp_path: Path, select: Any) -> None:
     world = TrainingWorld(tmp_path, features=(RECENCY,))

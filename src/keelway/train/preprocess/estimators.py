@@ -31,6 +31,8 @@ def make_estimator(declared: Estimator, seed: int, *, task: Task = "binary", fol
         TrainingError: The import path names no estimator for the task, or it refuses the parameters.
         MissingExtraError: The estimator's package is not installed.
     """
+    import inspect
+
     from sklearn.base import BaseEstimator
 
     kind = _imported(declared)
@@ -42,7 +44,9 @@ def make_estimator(declared: Estimator, seed: int, *, task: Task = "binary", fol
     try:
         made = kind(**parameters)
     except TypeError as error:
-        raise _unsuitable(declared, "parameters that its class knows", str(error)) from error
+        known = ", ".join(inspect.signature(kind).parameters)
+        told = f"Take the parameter out of Estimator({declared.name!r}, ...), or correct its name: {known}."
+        raise _unsuitable(declared, "parameters that its class knows", str(error), fix=told) from error
     if "random_state" in made.get_params(deep=False) and "random_state" not in parameters:
         made.set_params(random_state=seed)
     _check_task(declared, made, task)
@@ -70,10 +74,14 @@ def _calibrated(declared: Estimator, made: Any, task: Task, folds: Sequence[Fold
 
     if task == "regression":
         raise _unsuitable(
-            declared, "calibrate=None, because the label is a number", f"calibrate={declared.calibrate!r}"
+            declared,
+            "calibrate=None, because the label is a number",
+            f"calibrate={declared.calibrate!r}",
+            fix="Leave calibrate out: a number has no probability to calibrate.",
         )
     if not folds:
-        raise _unsuitable(declared, "one or more folds to calibrate on", "none")
+        fix = "Declare folds in Model(split=...), or leave calibrate out."
+        raise _unsuitable(declared, "one or more folds to calibrate on", "none", fix=fix)
     parts = [(each.train, each.validate) for each in folds]
     return CalibratedClassifierCV(made, method=declared.calibrate, cv=parts, ensemble=True)
 
@@ -96,10 +104,13 @@ def _imported(declared: Estimator) -> Any:
         raise _unsuitable(declared, "an import path that exists", str(error)) from error
 
 
-def _unsuitable(declared: Estimator, expected: str, found: str) -> TrainingError:
+ANOTHER = "Name an estimator of scikit-learn for the task, such as sklearn.linear_model.LogisticRegression."
+
+
+def _unsuitable(declared: Estimator, expected: str, found: str, *, fix: str = ANOTHER) -> TrainingError:
     return TrainingError(
         f"Estimator {declared.name!r} ({declared.factory}) cannot be used",
         expected=expected,
         found=found,
-        fix="Name an estimator of scikit-learn for the task, such as sklearn.linear_model.LogisticRegression.",
+        fix=fix,
     )
