@@ -152,6 +152,15 @@ def test_the_order_in_which_cut_dates_came_does_not_matter(shop: GrowingShop) ->
     assert shop.build(MARCH) == shop.as_a_whole(MARCH)
 
 
+def test_a_table_of_one_cut_date_is_stored_once(shop: GrowingShop) -> None:
+    alone = shop.build(MARCH)
+    with shop.state.snapshot() as tx:
+        (kept,) = tx.newest(CutRows, parent="churn")
+    assert alone.data == kept.data
+    shop.build(FEBRUARY, MARCH)
+    assert shop.build(MARCH) == alone == shop.as_a_whole(MARCH)
+
+
 def test_every_cut_date_has_a_profile(shop: GrowingShop) -> None:
     table = shop.build(FEBRUARY, MARCH)
     with shop.state.snapshot() as tx:

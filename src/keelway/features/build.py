@@ -93,9 +93,10 @@ def build_features(
     if waiting:
         with opened(datasets, rows) as tables:
             for group in _groups(waiting):
-                found = parts_of_rows(*_rows_at(model, tables, cuts=group, with_label=with_label, now=now), group)
+                computed = _rows_at(model, tables, cuts=group, with_label=with_label, now=now)
+                found = parts_of_rows(*computed, group, stored=keys.keys() if len(cuts) > 1 else cuts)
                 keep_parts(found, keys, model=model.name, artifacts=artifacts, state=state, now=now)
-                parts |= found
+                parts |= found if len(cuts) == 1 else {cut: replace(part, data=b"") for cut, part in found.items()}
                 if len(waiting) > CUTS_AT_ONCE:
                     done = sum(cut in parts for cut in waiting)
                     progress(f"{model.name}: {done} of {_many(waiting)} computed")
@@ -299,7 +300,8 @@ def _described(
     profiles = {cut: part.profile for cut, part in sorted(parts.items())}
     whole = profile_of(rows, columns) if len(profiles) > 1 else next(iter(profiles.values()))
     horizon = model.label.horizon
-    data = artifacts.put(written(rows), kind=ArtifactKind.FEATURE_TABLE, name=f"{model.name}-{purpose}.parquet")
+    stored = next(iter(parts.values())).data if len(parts) == 1 else written(rows)
+    data = artifacts.put(stored, kind=ArtifactKind.FEATURE_TABLE, name=f"{model.name}-{purpose}.parquet")
     table = FeatureTable(
         model=model.name,
         purpose=purpose,

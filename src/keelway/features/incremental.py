@@ -6,7 +6,8 @@ dates behind or nothing, and the next one takes up what is there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -29,11 +30,13 @@ class CutPart:
     Attributes:
         rows: As they are stored, by entity.
         profile: Of the features.
+        data: The rows as the bytes of a Parquet file; empty where nothing stores them by themselves.
     """
 
     rows: pa.Table
     features: tuple[FeatureColumn, ...]
     profile: Profile
+    data: bytes = b""
 
 
 def kept_parts(
@@ -51,25 +54,36 @@ def kept_parts(
     parts = {}
     for cut, record in records.items():
         try:
-            rows = read_rows(artifacts.get(record.data))
+            data = artifacts.get(record.data)
         except MissingRecordError:
             continue
-        parts[cut] = CutPart(rows, record.features, profiles[cut])
+        parts[cut] = CutPart(read_rows(data), record.features, profiles[cut], data if len(keys) == 1 else b"")
     return parts
 
 
 def parts_of_rows(
-    rows: pa.Table, columns: Sequence[FeatureColumn], cuts: Sequence[datetime]
+    rows: pa.Table, columns: Sequence[FeatureColumn], cuts: Sequence[datetime], *, stored: Collection[datetime]
 ) -> dict[datetime, CutPart]:
-    """Return rows cut date by cut date."""
+    """Return rows cut date by cut date; the profile of one is made while its bytes are written.
+
+    Args:
+        stored: Cut dates whose rows are going to be stored by themselves.
+    """
+    parts = {}
+    with ThreadPoolExecutor(1) as beside:
+        for cut in cuts:
+            own = rows.combine_chunks() if len(cuts) == 1 else _rows_of_cut(rows, cut)
+            profile = beside.submit(profile_of, own, columns)
+            data = written(own) if cut in stored else b""
+            parts[cut] = CutPart(own, tuple(columns), profile.result(), data)
+    return parts
+
+
+def _rows_of_cut(rows: pa.Table, cut: datetime) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    parts = {}
-    for cut in cuts:
-        own = rows.filter(pc.equal(rows[AS_OF], pa.scalar(cut, rows[AS_OF].type))).combine_chunks()
-        parts[cut] = CutPart(own, tuple(columns), profile_of(own, columns))
-    return parts
+    return rows.filter(pc.equal(rows[AS_OF], pa.scalar(cut, rows[AS_OF].type))).combine_chunks()
 
 
 def keep_parts(
@@ -81,13 +95,11 @@ def keep_parts(
     state: StateStore,
     now: datetime,
 ) -> None:
-    """Keep cut dates that have a key; one that another process kept meanwhile stays as it is."""
+    """Keep cut dates that have a key, by the bytes that they come with; one that another process kept meanwhile stays as it is."""
     records = {}
     for cut, part in parts.items():
         if cut in keys:
-            stored = artifacts.put(
-                written(part.rows), kind=ArtifactKind.FEATURE_TABLE, name=f"{model}-{cut.date()}.parquet"
-            )
+            stored = artifacts.put(part.data, kind=ArtifactKind.FEATURE_TABLE, name=f"{model}-{cut.date()}.parquet")
             digest = digest_of(part.profile)
             records[cut] = CutRows(model, keys[cut], cut, stored.digest, digest, part.features, part.rows.num_rows)
     if not records:
