@@ -152,7 +152,8 @@ def test_the_order_in_which_cut_dates_came_does_not_matter(shop: GrowingShop) ->
     assert shop.build(MARCH) == shop.as_a_whole(MARCH)
 
 
-def test_a_table_of_one_cut_date_is_stored_once(shop: GrowingShop) -> None:
+def test_a_table_of_one_cut_date_is_stored_once(shop: GrowingShop, on_disk: Any) -> None:
+    shop.artifacts, shop.state = on_disk()
     alone = shop.build(MARCH)
     with shop.state.snapshot() as tx:
         (kept,) = tx.newest(CutRows, parent="churn")
