@@ -15,6 +15,7 @@ import msgspec
 from keelway.app.settings_environment import EnvironmentSettings, check_environment
 from keelway.core import checked_name
 from keelway.errors import ProjectError, SettingsError
+from keelway.identity import is_reference
 
 FILE_NAME = "keelway.toml"
 SECRET_WORDS = ("secret", "token", "password", "account_key", "sas_key")
@@ -233,7 +234,8 @@ def _check(settings: Settings) -> None:
         check_environment(name, environment)
     _check_signing(settings.signing)
     _check_privacy(settings.privacy)
-    _check_lineage(settings.lineage)
+    if settings.lineage.token:
+        _must_be_reference("lineage.token", settings.lineage.token)
     _check_retention(settings.retention)
     _check_object_options(settings.engines.object_options)
     _check_state(settings.engines)
@@ -255,69 +257,71 @@ def _check(settings: Settings) -> None:
 def _check_object_options(options: dict[str, str]) -> None:
     """Refuse a secret that is written down instead of referred to."""
     for name, value in options.items():
-        if any(word in name.lower() for word in SECRET_WORDS) and not value.startswith(("env:", "file:")):
-            raise SettingsError(
-                f"engines.object_options.{name} holds a secret",
-                expected="env:NAME or file:PATH",
-                found=f"{len(value)} characters that are not a reference",
-                fix="Put the secret into an environment variable or a file, and name that.",
-            )
+        if any(word in name.lower() for word in SECRET_WORDS):
+            fix = "Put the secret into an environment variable or a file, and name that."
+            _must_be_reference(f"engines.object_options.{name}", value, fix=fix)
 
 
 def _check_state(engines: EngineSettings) -> None:
     """Refuse another database than there is, and a password that is written down instead of referred to."""
-    where = urlsplit(engines.state)
-    if where.scheme not in ("sqlite", "postgresql", "postgresql+psycopg"):
-        raise SettingsError(
-            "engines.state names no state database",
-            expected="sqlite:PATH or postgresql://USER@HOST:PORT/NAME",
-            found=f"the scheme {where.scheme!r}",
-        )
-    if where.password or "password" in parse_qs(where.query):
-        raise SettingsError(
-            "engines.state holds a secret",
-            expected="a URL without a password",
-            found="a URL with one",
-            fix='Take it out, and name it: state_password = "env:NAME".',
-        )
-    if engines.state_password and (
-        where.scheme == "sqlite" or not engines.state_password.startswith(("env:", "file:"))
-    ):
+    scheme = _checked_scheme(
+        "state",
+        engines.state,
+        ("sqlite", "postgresql", "postgresql+psycopg"),
+        otherwise="engines.state names no state database",
+        expected="sqlite:PATH or postgresql://USER@HOST:PORT/NAME",
+    )
+    if engines.state_password and (scheme == "sqlite" or not is_reference(engines.state_password)):
         raise SettingsError(
             "engines.state_password is wrong",
             expected="env:NAME or file:PATH, for a state on PostgreSQL",
-            found=f"{len(engines.state_password)} characters for {where.scheme}",
+            found=f"{len(engines.state_password)} characters for {scheme}",
         )
 
 
 def _check_online(engines: EngineSettings) -> None:
     """Refuse another store than there is, and a password that is written down instead of referred to."""
-    where = urlsplit(engines.online)
-    if where.scheme not in ("sqlite", "redis", "rediss"):
-        raise SettingsError(
-            "engines.online names no online store",
-            expected="sqlite:PATH, redis://HOST:PORT/DATABASE or rediss://...",
-            found=f"the scheme {where.scheme!r}",
-        )
-    if where.password or "password" in parse_qs(where.query):
-        raise SettingsError(
-            "engines.online holds a secret",
-            expected="a URL without a password",
-            found="a URL with one",
-            fix='Take it out, and name it: online_password = "env:NAME".',
-        )
-    if engines.online_password and not engines.online_password.startswith(("env:", "file:")):
-        raise SettingsError(
-            "engines.online_password holds a secret",
-            expected="env:NAME or file:PATH",
-            found=f"{len(engines.online_password)} characters that are not a reference",
-        )
+    scheme = _checked_scheme(
+        "online",
+        engines.online,
+        ("sqlite", "redis", "rediss"),
+        otherwise="engines.online names no online store",
+        expected="sqlite:PATH, redis://HOST:PORT/DATABASE or rediss://...",
+    )
+    if engines.online_password:
+        _must_be_reference("engines.online_password", engines.online_password)
     given = [name for name in ("online_user", "online_password", "online_ttl_s") if getattr(engines, name)]
-    if engines.online_ttl_s < 0 or (given and where.scheme == "sqlite"):
+    if engines.online_ttl_s < 0 or (given and scheme == "sqlite"):
         raise SettingsError(
             f"engines.{given[0]} is wrong",
             expected="0 or more, for an online store on Redis",
-            found=f"{given[0]} for {where.scheme}",
+            found=f"{given[0]} for {scheme}",
+        )
+
+
+def _checked_scheme(name: str, url: str, schemes: tuple[str, ...], *, otherwise: str, expected: str) -> str:
+    """Return the scheme of an engine's URL, one of some, which holds no password."""
+    where = urlsplit(url)
+    if where.scheme not in schemes:
+        raise SettingsError(otherwise, expected=expected, found=f"the scheme {where.scheme!r}")
+    if where.password or "password" in parse_qs(where.query):
+        raise SettingsError(
+            f"engines.{name} holds a secret",
+            expected="a URL without a password",
+            found="a URL with one",
+            fix=f'Take it out, and name it: {name}_password = "env:NAME".',
+        )
+    return where.scheme
+
+
+def _must_be_reference(name: str, value: str, *, fix: str = "") -> None:
+    """Refuse a secret that is written down instead of referred to."""
+    if not is_reference(value):
+        raise SettingsError(
+            f"{name} holds a secret",
+            expected="env:NAME or file:PATH",
+            found=f"{len(value)} characters that are not a reference",
+            fix=fix,
         )
 
 
@@ -349,15 +353,6 @@ def _check_privacy(privacy: PrivacySettings) -> None:
             expected=f"{LEAST_LOG_DAYS} days (six months) or more, or 0 to keep the log for ever",
             found=str(privacy.log_days),
             fix="Keep the log longer: Regulation (EU) 2024/1689, Articles 19(1) and 26(6).",
-        )
-
-
-def _check_lineage(lineage: LineageSettings) -> None:
-    if lineage.token and not lineage.token.startswith(("env:", "file:")):
-        raise SettingsError(
-            "lineage.token holds a secret",
-            expected="env:NAME or file:PATH",
-            found=f"{len(lineage.token)} characters that are not a reference",
         )
 
 

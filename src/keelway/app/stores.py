@@ -108,10 +108,10 @@ def _is_url(place: str) -> bool:
 
 def _options(engines: EngineSettings, root: Path) -> dict[str, str]:
     """Return the options of the object stores, with the secrets that they refer to."""
-    from keelway.identity import resolve_secret
+    from keelway.identity import is_reference, resolve_secret
 
     return {
-        name: resolve_secret(value, root=root) if value.startswith(("env:", "file:")) else value
+        name: resolve_secret(value, root=root) if is_reference(value) else value
         for name, value in engines.object_options.items()
     }
 

@@ -95,7 +95,7 @@ def keep_parts(
     state: StateStore,
     now: datetime,
 ) -> None:
-    """Keep cut dates that have a key, by the bytes that they come with; one that another process kept meanwhile stays as it is."""
+    """Keep the bytes of cut dates that have a key; one that another process kept meanwhile stays as it is."""
     records = {}
     for cut, part in parts.items():
         if cut in keys:

@@ -1,6 +1,15 @@
 """Who acts: principals, their roles and tokens, and references to secrets."""
 
 from keelway.identity.principal import ROLES, Directory, Principal, authenticate, require_role, require_service
-from keelway.identity.secret import resolve_secret
+from keelway.identity.secret import is_reference, resolve_secret
 
-__all__ = ["ROLES", "Directory", "Principal", "authenticate", "require_role", "require_service", "resolve_secret"]
+__all__ = [
+    "ROLES",
+    "Directory",
+    "Principal",
+    "authenticate",
+    "is_reference",
+    "require_role",
+    "require_service",
+    "resolve_secret",
+]

@@ -10,6 +10,15 @@ from keelway.errors import SettingsError
 _LATER = ("vault", "aws-sm", "azure-kv", "databricks")
 
 
+def is_reference(text: str) -> bool:
+    """Say whether a text has the form of a reference to a secret that can be read.
+
+    >>> is_reference("env:TOKEN"), is_reference("hunter2")
+    (True, False)
+    """
+    return text.startswith(("env:", "file:"))
+
+
 def resolve_secret(reference: str, *, root: Path) -> str:
     """Return the secret that a reference names, without its final line break.
 

@@ -37,7 +37,7 @@ from keelway.train.manifest import ENSEMBLE_FACTORY, manifest_bytes
 from keelway.train.parts import Parts, parts_of
 from keelway.train.ports import Tracker
 from keelway.train.record import TrainedModel
-from keelway.train.shown import shown_beginning, shown_training
+from keelway.train.shown import shown_beginning, shown_end
 from keelway.train.stored import pipeline_bytes
 from keelway.train.suitable import check_features, class_warnings, level_warnings, suitable_labels
 from keelway.train.tracking.machine import system_meter
@@ -93,7 +93,7 @@ def fit(
             draft, lesson, rows, estimator=estimator, model=model, members=members, artifacts=artifacts
         )
         run = tracker.record_training(
-            trained.model, **shown, **shown_training(trained, profile, key=key, artifacts=artifacts),
+            trained.model, **shown, **shown_end(trained, profile, artifacts=artifacts),
             metrics={**_figures(rows.labels, model), **measured()}, seconds=time.perf_counter() - begun,
         )  # fmt: skip
     return _recorded(replace(trained, tracking_run=run, studies=studies), profile, key=key, state=state, now=now)
@@ -213,7 +213,7 @@ def _draft(
 def _announced(
     draft: TrainedModel, preprocessing: Preprocessing, *, key: Digest, tracker: Tracker
 ) -> Iterator[dict[str, Any]]:
-    """Show a training while it lasts, and as failed where it fails; yields its name and parameters."""
+    """Show a training while it lasts, and as failed where it fails; yields what was told of it."""
     shown: dict[str, Any] = {
         "name": f"{draft.estimator} {time_text(draft.test_as_of)[:10]}",
         "parameters": {
@@ -222,8 +222,9 @@ def _announced(
             **draft.parameters,
             **preprocessing.flat(),
         },
+        **shown_beginning(draft, key=key),
     }
-    tracker.announce_training(draft.model, **shown, **shown_beginning(draft, key=key))
+    tracker.announce_training(draft.model, **shown)
     try:
         yield shown
     except BaseException as error:

@@ -38,8 +38,16 @@ def shown_training(trained: TrainedModel, profile: Profile, *, key: Digest, arti
         profile: That of the rows it learned from.
         key: What identifies the training.
     """
+    return {**shown_beginning(trained, key=key), **shown_end(trained, profile, artifacts=artifacts)}
+
+
+def shown_end(trained: TrainedModel, profile: Profile, *, artifacts: ArtifactStore) -> dict[str, Any]:
+    """Return what `Tracker.record_training` is told besides what `shown_beginning` gave, and figures.
+
+    Args:
+        profile: That of the rows it learned from.
+    """
     return {
-        **shown_beginning(trained, key=key),
         "example_json": typical_row(trained.features, profile),
         "artifacts": {"pipeline": trained.pipeline, "profile": trained.profile},
         "files": lambda: _files(trained, artifacts),

@@ -26,7 +26,6 @@ STARTUP_S = 120
 KERNEL = "keelway"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _PLACE = re.compile(r"Cell In\[\d+\], line (\d+)")
-_RAISES = "raises-exception"
 MOST_MESSAGE = 500
 
 

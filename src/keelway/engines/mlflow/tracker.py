@@ -163,14 +163,14 @@ class MlflowTracker:
             if shown.whole:
                 return shown
         else:
-            told = {**tags, STATE_TAG: "part"} if tags.get(KEY_TAG) else dict(tags)
+            told = {**tags, "keelway.dataset": dataset_digest, "keelway.signature": signature_json}
+            told |= {STATE_TAG: "part"} if tags.get(KEY_TAG) else {}
             started = int((time.time() - seconds) * 1000)
             made = client.create_run(
                 place, start_time=started, run_name=name, tags={each: value[:MAX_TEXT] for each, value in told.items()}
             )
             shown = _Shown(str(made.info.run_id))
-        texts = {"keelway.dataset": dataset_digest, "keelway.signature": signature_json}
-        log_all(client, shown.run_id, metrics=(), parameters=parameters, tags=texts)
+        log_all(client, shown.run_id, metrics=(), parameters=parameters, tags={})
         log_dataset(client, shown.run_id, name="feature_table", digest=dataset_digest, signature_json=signature_json)
         return shown
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from keelway.core import PolicySet
 from keelway.engines.rego.compiled import UnansweredError, built, without_nulls
-from keelway.promote import UnitTestOutcome, statements_in, without_comments
+from keelway.promote import UnitTestOutcome, outside_texts, statements_in, without_comments
 
 _PACKAGE = re.compile(r"^\s*package\s+([\w.]+)", re.MULTILINE)
 _TEST = re.compile(r"^(test_\w+)\s*(?::=\s*true\s*)?(?:if\b)?\s*")
@@ -169,7 +169,8 @@ def _test(name: str, line: int, literals: list[str]) -> _Test:
 
 def _without_with(literal: str) -> tuple[str, list[tuple[str, str]]]:
     """Return a literal without `with`, and what each put where."""
-    found = [match for match in _WITH.finditer(literal) if _depth(literal[: match.start()]) == 0]
+    outside = {place for place, _, depth in outside_texts(literal) if depth == 0}
+    found = [match for match in _WITH.finditer(literal) if match.start() in outside]
     if not found:
         return literal, []
     ends = [match.start() for match in found[1:]] + [len(literal)]
@@ -180,8 +181,8 @@ def _without_with(literal: str) -> tuple[str, list[tuple[str, str]]]:
 def _literals(body: str) -> Iterator[str]:
     """Yield the literals of a body: at line ends and semicolons outside brackets and texts."""
     start = 0
-    for place, character in enumerate(body):
-        if character in ";\n" and _depth(body[start:place]) == 0:
+    for place, character, depth in outside_texts(body):
+        if character in ";\n" and depth == 0:
             if body[start:place].strip() and not body[place:].lstrip().startswith("with "):
                 yield body[start:place].strip()
                 start = place + 1
@@ -189,19 +190,3 @@ def _literals(body: str) -> Iterator[str]:
                 start = place + 1
     if body[start:].strip():
         yield body[start:].strip()
-
-
-def _depth(text: str) -> int:
-    """Return how many brackets are open at the end of a text; a text literal that is open counts as one."""
-    depth, quote = 0, ""
-    for place, character in enumerate(text):
-        if quote:
-            if character == quote and (quote == "`" or text[place - 1] != "\\"):
-                quote = ""
-        elif character in '"`':
-            quote = character
-        elif character in "([{":
-            depth += 1
-        elif character in ")]}":
-            depth -= 1
-    return depth + bool(quote)

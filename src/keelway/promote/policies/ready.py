@@ -102,6 +102,23 @@ def statements_in(code: str) -> Iterator[tuple[int, str]]:
         yield start + 1, "\n".join(lines[start:end]).rstrip()
 
 
+def outside_texts(code: str) -> Iterator[tuple[int, str, int]]:
+    """Yield the characters of a text without comments that stand in no text literal, and how many brackets are open.
+
+    Each comes with its place; a bracket counts itself.
+    """
+    depth, quote = 0, ""
+    for place, character in enumerate(code):
+        if quote:
+            if character == quote and (quote == "`" or code[place - 1] != "\\"):
+                quote = ""
+        elif character in '"`':
+            quote = character
+        else:
+            depth += (character in "([{") - (character in ")]}")
+            yield place, character, depth
+
+
 def calls_in(code: str, *, aliases: Sequence[str]) -> Iterator[RuleCall]:
     """Yield the calls of ready rules in a text without comments, those inside arguments too.
 
@@ -170,40 +187,15 @@ def _told(value: Any) -> str:
 
 def _inside(code: str, start: int) -> str:
     """Return what stands between the parenthesis at `start` and its partner."""
-    depth, quote = 0, ""
-    for place in range(start, len(code)):
-        character = code[place]
-        if quote:
-            if character == quote and (quote == "`" or code[place - 1] != "\\"):
-                quote = ""
-        elif character in '"`':
-            quote = character
-        elif character in "([{":
-            depth += 1
-        elif character in ")]}":
-            depth -= 1
-            if depth == 0:
-                return code[start + 1 : place]
-    return code[start + 1 :]
+    partner = next((place for place, _, depth in outside_texts(code[start:]) if depth == 0), len(code) - start)
+    return code[start + 1 : start + partner]
 
 
 def _parts(inside: str) -> list[str]:
     """Return the arguments between two parentheses."""
-    parts, depth, quote, last = [], 0, "", 0
-    for place, character in enumerate(inside):
-        if quote:
-            if character == quote and (quote == "`" or inside[place - 1] != "\\"):
-                quote = ""
-        elif character in '"`':
-            quote = character
-        elif character in "([{":
-            depth += 1
-        elif character in ")]}":
-            depth -= 1
-        elif character == "," and depth == 0:
-            parts.append(inside[last:place])
-            last = place + 1
-    return [part.strip() for part in (*parts, inside[last:]) if part.strip()]
+    commas = [place for place, character, depth in outside_texts(inside) if character == "," and depth == 0]
+    bounds = zip([-1, *commas], [*commas, len(inside)], strict=True)
+    return [part for last, end in bounds if (part := inside[last + 1 : end].strip())]
 
 
 def _literal(text: str) -> Any:
