@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from keelway.core import digest_bytes
 from keelway.engines.local.tracker import NoTracker
 from keelway.engines.mlflow import MlflowTracker
-from keelway.errors import EngineError, MissingExtraError
+from keelway.errors import EngineError, MissingExtraError, TrainingError
 from keelway.testing.tracker import TrackerConformance
 
 mlflow = pytest.importorskip("mlflow")
@@ -72,21 +74,28 @@ def shown(uri: str) -> list[Any]:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(uri, uri)
-    return list(client.search_runs([client.get_experiment_by_name("churn").experiment_id]))
+    experiment = client.get_experiment_by_name("churn")
+    return list(client.search_runs([experiment.experiment_id])) if experiment is not None else []
 
 
-def announced(uri: str, key: str) -> MlflowTracker:
-    tracker = MlflowTracker(uri)
-    tracker.announce_training("churn", **told(key))
-    tracker._announced[key].result()
-    return tracker
+@contextmanager
+def seen_running(uri: str, key: str, *, tracker: MlflowTracker | None = None) -> Iterator[Any]:
+    """Announce a training at once, and yield its run in MLflow when it is seen there."""
+    announcing = tracker or MlflowTracker(uri, announce_after_s=0)
+    with announcing.announced_training("churn", **told(key)):
+        deadline = time.monotonic() + 20
+        while not (found := shown(uri)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        yield found[0]
 
 
 def test_a_training_is_seen_running_and_then_finished(store: Path) -> None:
     uri = f"sqlite:///{store}"
-    tracker = announced(uri, "k")
+    tracker = MlflowTracker(uri, announce_after_s=0)
+    with seen_running(uri, "k", tracker=tracker) as running:
+        assert running.info.status == "RUNNING"
     (running,) = shown(uri)
-    assert (running.info.status, running.data.params) == ("RUNNING", {"C": "0.5"})
+    assert running.data.params == {"C": "0.5"}
     assert running.inputs.dataset_inputs[0].dataset.name == "feature_table"
     made = tracker.record_training("churn", **told("k"), metrics={"rows": 9.0}, artifacts={})
     (finished,) = shown(uri)
@@ -94,12 +103,25 @@ def test_a_training_is_seen_running_and_then_finished(store: Path) -> None:
     assert finished.data.params == {"C": "0.5"}
 
 
-def test_a_training_that_fails_is_seen_failed_with_the_reason_and_may_be_tried_again(store: Path) -> None:
+def test_a_training_that_is_over_soon_is_not_announced(store: Path) -> None:
     uri = f"sqlite:///{store}"
-    tracker = announced(uri, "k")
-    tracker.abandon_training("k", "Every training label is the same")
+    tracker = MlflowTracker(uri, announce_after_s=3600)
+    with tracker.announced_training("churn", **told("k")):
+        pass
+    assert shown(uri) == []
+    made = tracker.record_training("churn", **told("k"), metrics={"rows": 9.0}, artifacts={})
+    assert [(run.info.run_id, run.info.status) for run in shown(uri)] == [(made, "FINISHED")]
+
+
+@pytest.mark.parametrize("after_s", [0, 3600], ids=["once it was announced", "before it was announced"])
+def test_a_training_that_fails_is_seen_failed_with_the_reason_and_may_be_tried_again(store: Path, after_s: int) -> None:
+    uri = f"sqlite:///{store}"
+    tracker = MlflowTracker(uri, announce_after_s=after_s)
+    with pytest.raises(TrainingError), tracker.announced_training("churn", **told("k")):
+        raise TrainingError("Every training label is the same")
     (failed,) = shown(uri)
-    assert (failed.info.status, failed.data.tags["keelway.error"]) == ("FAILED", "Every training label is the same")
+    assert failed.info.status == "FAILED"
+    assert "Every training label is the same" in failed.data.tags["keelway.error"]
     made = tracker.record_training("churn", **told("k"), metrics={}, artifacts={})
     (finished,) = shown(uri)
     assert (finished.info.run_id, finished.info.status) == (made, "FINISHED")
@@ -107,20 +129,34 @@ def test_a_training_that_fails_is_seen_failed_with_the_reason_and_may_be_tried_a
 
 def test_what_was_killed_after_its_announcement_is_completed_by_another_process(store: Path) -> None:
     uri = f"sqlite:///{store}"
-    announced(uri, "k")
+    with seen_running(uri, "k"):
+        pass
     made = MlflowTracker(uri).record_training("churn", **told("k"), metrics={"rows": 9.0}, artifacts={})
     (run,) = shown(uri)
     assert (run.info.run_id, run.info.status, run.data.metrics) == (made, "FINISHED", {"rows": 9.0})
 
 
-def test_an_announcement_that_fails_is_told_by_the_recording(tmp_path: Path, store: Path) -> None:
-    tracker = announced(f"sqlite:///{store}", "k")
+def test_no_training_fails_because_its_announcement_does(store: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="keelway.runs")
+    tracker = MlflowTracker(f"sqlite:///{store}", announce_after_s=0)
+    assert tracker.alias_of("churn", "prod") is None
     with sqlite3.connect(store) as connection:
         connection.execute("DROP TABLE latest_metrics")
         connection.execute("DROP TABLE tags")
-    tracker.announce_training("churn", **told("other"))
+    with tracker.announced_training("churn", **told("other")):
+        pass
+    with pytest.raises(TrainingError, match="no rows"), tracker.announced_training("churn", **told("third")):
+        raise TrainingError("no rows")
     with pytest.raises(EngineError, match="MLflow failed"):
         tracker.record_training("churn", **told("other"), metrics={}, artifacts={})
+
+
+def test_a_training_goes_on_while_the_store_cannot_be_opened(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="keelway.runs")
+    (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
+    with MlflowTracker(f"sqlite:///{tmp_path / 'mlflow.db'}").announced_training("churn", **told("k")):
+        pass
+    assert "trainings are not announced" in caplog.text
 
 
 def test_a_version_that_others_registered_counts_as_none_of_ours(store: Path) -> None:

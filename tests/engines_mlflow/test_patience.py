@@ -32,7 +32,7 @@ def test_a_training_waits_for_the_tracker_with_its_figures(
     world = TrainingWorld(tmp_path / "world", tracker=PatientTracker(MlflowTracker(uri)))
     trained = world.fit()
     card = world.card(trained)
-    assert trained.tracking_run == ""
+    assert world.shown(trained) == ""
     assert "keelway runs sync" in caplog.text
     with pytest.raises(EngineError):
         mirror_waiting(state=world.state, artifacts=world.artifacts, tracker=MlflowTracker(uri))
@@ -54,10 +54,10 @@ def test_a_training_that_is_shown_at_once_waits_for_nothing(tmp_path: Path) -> N
 
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     world = TrainingWorld(tmp_path / "world", tracker=PatientTracker(MlflowTracker(uri)))
-    trained = world.fit()
+    link = world.shown(world.fit())
     assert mirror_waiting(state=world.state, artifacts=world.artifacts, tracker=MlflowTracker(uri)) == []
     client = MlflowClient(uri, uri)
-    assert {each.path for each in client.list_artifacts(trained.tracking_run, "model")} == {
+    assert {each.path for each in client.list_artifacts(link, "model")} == {
         "model/MLmodel", "model/input_example.json", "model/pipeline.skops", "model/requirements.txt"
     }  # fmt: skip
 

@@ -40,7 +40,8 @@ def test_a_training_is_shown_with_everything_its_users_expect(uri: str, client: 
     world = TrainingWorld(tmp_path, tracker=MlflowTracker(uri))
     trained = world.fit(code=replace(CODE, commit="c0ffee+dirty", diff_digest=digest_bytes(b"diff")))
 
-    seen = client.get_run(trained.tracking_run)
+    link = world.shown(trained)
+    seen = client.get_run(link)
     assert seen.data.params["estimator"] == trained.factory
     assert seen.data.metrics["train_rows"] == trained.train_rows
     assert seen.data.metrics["system/process_memory_usage_megabytes"] > 1
@@ -52,11 +53,11 @@ def test_a_training_is_shown_with_everything_its_users_expect(uri: str, client: 
     assert "scikit-learn" in json.loads(tags["keelway.libraries"])
     (data,) = seen.inputs.dataset_inputs
     assert json.loads(data.dataset.source)["digest"] == trained.feature_table
-    listed = {each.path for each in client.list_artifacts(trained.tracking_run, "model")}
+    listed = {each.path for each in client.list_artifacts(link, "model")}
     assert listed == {*MODEL_FILES, "model/pipeline.skops"}
-    kept = Path(client.download_artifacts(trained.tracking_run, "model/pipeline.skops"))
+    kept = Path(client.download_artifacts(link, "model/pipeline.skops"))
     assert digest_file(kept) == trained.pipeline
-    example = json.loads(Path(client.download_artifacts(trained.tracking_run, "model/input_example.json")).read_text())
+    example = json.loads(Path(client.download_artifacts(link, "model/input_example.json")).read_text())
     assert example["columns"] == [each.name for each in trained.features]
 
 

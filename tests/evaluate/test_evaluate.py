@@ -59,7 +59,8 @@ class Notebook(NoTracker):
     def __init__(self) -> None:
         self.metrics: dict[str, dict[str, float]] = {}
 
-    def record_training(self, *names: str, **told: Any) -> str:
+    def record_training(self, *names: str, metrics: Mapping[str, float], **told: Any) -> str:
+        self.log_metrics("run 1", metrics)
         return "run 1"
 
     def log_metrics(self, run: str, metrics: Mapping[str, float]) -> None:
@@ -68,8 +69,14 @@ class Notebook(NoTracker):
 
 def test_the_tracker_is_told_the_figures(world: TrainingWorld) -> None:
     notebook = world.tracker = Notebook()
-    card = world.card(world.fit())
-    assert notebook.metrics["run 1"]["test_roc_auc"] == card.metrics["roc_auc"].value
+    trained = world.fit()
+    assert notebook.metrics == {}
+    card = world.card(trained)
+    told = notebook.metrics["run 1"]
+    assert (told["test_roc_auc"], told["train_rows"]) == (card.metrics["roc_auc"].value, 600)
+    told.clear()
+    world.card(trained)
+    assert told == {f"test_{name}": each.value for name, each in card.metrics.items()}
 
 
 def test_a_rival_is_compared_on_the_same_rows(world: TrainingWorld) -> None:

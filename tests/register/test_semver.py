@@ -17,8 +17,8 @@ from keelway.train import TrainedModel
 
 A, B = digest_bytes(b"a"), digest_bytes(b"b")
 TRAINED = TrainedModel(
-    "churn", "logistic", "sklearn.linear_model.LogisticRegression", {"C": 1.0}, A, (RECENCY, PLAN), A, (NOW,), NOW, 9, 0,
-    7, A, "", A, CodeState(A, A),
+    "churn", "logistic", "sklearn.linear_model.LogisticRegression", {"C": 1.0}, {}, A, (RECENCY, PLAN), A, (NOW,), NOW, 9,
+    0, 7, A, A, CodeState(A, A),
 )  # fmt: skip
 OLD = Candidate(TRAINED, "customer", A)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -81,15 +83,17 @@ class Notebook(NoTracker):
 
     def __init__(self) -> None:
         self.told: list[dict[str, Any]] = []
-
         self.announced: list[dict[str, Any]] = []
-        self.abandoned: dict[str, str] = {}
+        self.failed: list[str] = []
 
-    def announce_training(self, experiment: str, **told: Any) -> None:
+    @contextmanager
+    def announced_training(self, experiment: str, **told: Any) -> Iterator[None]:
         self.announced.append({"experiment": experiment, **told})
-
-    def abandon_training(self, key: str, reason: str) -> None:
-        self.abandoned[key] = reason
+        try:
+            yield
+        except TrainingError as error:
+            self.failed.append(str(error))
+            raise
 
     def record_training(self, experiment: str, **told: Any) -> str:
         self.told.append({"experiment": experiment, **told})
@@ -98,30 +102,31 @@ class Notebook(NoTracker):
 
 def test_the_tracker_is_told_at_the_beginning_what_it_is_told_at_the_end(world: TrainingWorld) -> None:
     notebook = world.tracker = Notebook()
-    world.fit()
+    trained = world.fit()
+    assert notebook.told == []
+    assert world.shown(trained) == world.shown(trained) == "run 1"
     (begun,), (ended,) = notebook.announced, notebook.told
     assert begun.items() <= ended.items()
     assert begun.keys() == {"experiment", "name", "parameters", "tags", "dataset_digest", "signature_json"}
-    assert notebook.abandoned == {}
+    assert ended["seconds"] > 0
+    assert notebook.failed == []
 
 
 def test_the_tracker_is_told_why_a_training_failed(world: TrainingWorld) -> None:
     notebook = world.tracker = Notebook()
     with pytest.raises(TrainingError, match="did not converge"):
         world.fit(Estimator("hasty", LOGISTIC.factory, {"max_iter": 1}))
-    (begun,) = notebook.announced
-    (reason,) = notebook.abandoned.values()
-    assert begun["tags"]["keelway.key"] in notebook.abandoned
+    (reason,) = notebook.failed
     assert "did not converge" in reason
-    assert notebook.told == []
+    assert (len(notebook.announced), notebook.told) == (1, [])
 
 
 def test_the_tracker_is_told_what_the_training_was_given(world: TrainingWorld) -> None:
     notebook = world.tracker = Notebook()
     trained = world.fit()
+    world.shown(trained)
     world.fit()
     (told,) = notebook.told
-    assert trained.tracking_run == "run 1"
     assert told["parameters"].items() >= {"max_iter": 1000, "seed": 7, "impute": "median"}.items()
     assert told["dataset_digest"] == trained.feature_table
     assert told["artifacts"] == {"pipeline": trained.pipeline, "profile": trained.profile}

@@ -151,6 +151,10 @@ class RunIndex(Protocol):
         """Return the runs with that id, or whose id starts with it: at most ten, newest first."""
         ...
 
+    def of_record(self, record: Digest) -> RunEntry | None:
+        """Return the run whose line is that of a record, or None."""
+        ...
+
     def unmirrored(self, kinds: Sequence[str], *, limit: int) -> list[RunEntry]:
         """Return runs of some kinds that ended and are not mirrored yet, oldest first."""
         ...
@@ -174,6 +178,7 @@ class RunUpdate:
         metrics: Figures to add or to put in the place of earlier ones.
         status: How it ended, or empty for no change.
         becomes: The record of the line from now on, or None for no change.
+        seconds: How long it took, or None for no change.
     """
 
     run_id: RunId
@@ -182,3 +187,4 @@ class RunUpdate:
     status: str = ""
     ended_at: datetime | None = None
     becomes: Digest | None = None
+    seconds: float | None = None

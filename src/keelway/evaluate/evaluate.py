@@ -20,6 +20,7 @@ from keelway.features import FeatureTable, columns_for_scoring, rows_of
 from keelway.ledger import StateStore
 from keelway.project import Model
 from keelway.train import Tracker, TrainedModel, held_out_rows, predictions
+from keelway.train.tracking import show_training
 
 
 class Rival(Protocol):
@@ -67,7 +68,8 @@ def evaluate(
     with state.transaction() as tx:
         tx.insert(digest_of(card), card, parent=model.name, at=now)
     if tracker is not None:
-        tracker.log_metrics(trained.tracking_run, {f"test_{k}": each.value for k, each in card.metrics.items()})
+        figures = {name: each.value for name, each in card.metrics.items()}
+        show_training(card.trained, state=state, artifacts=artifacts, tracker=tracker, metrics=figures)
     return card
 
 

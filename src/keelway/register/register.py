@@ -32,6 +32,7 @@ from keelway.register.parity import check_parity
 from keelway.register.records import ModelVersion, Parity
 from keelway.register.semver import Candidate, Proposal, propose
 from keelway.train import Tracker, TrainedModel, held_out_rows, load_pipeline, member_pipelines
+from keelway.train.tracking import show_training
 
 BUILD_TYPE = "https://keelway.dev/build/training/v1"
 BUILDER = "https://keelway.dev/principal/"
@@ -154,7 +155,8 @@ def _published(
     """Sign a version, show it in the tracker, store its bill of materials and record it, in that order."""
     signed = replace(draft, statement=_signed(draft, trained, table, artifacts=artifacts, key=key))
     tags = {"keelway.key": signed.trained, "keelway.onnx": signed.onnx, "keelway.semver": signed.semver}
-    link = tracker.register_version(signed.model, signed.number, trained.tracking_run, tags)
+    run = show_training(signed.trained, state=state, artifacts=artifacts, tracker=tracker)
+    link = tracker.register_version(signed.model, signed.number, run, tags)
     final = replace(signed, registry_link=link)
     with state.snapshot() as tx:
         bill = draft_bill(final, card=model.card, artifacts=artifacts, tx=tx)

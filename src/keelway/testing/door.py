@@ -153,7 +153,7 @@ class DoorWorld:
             snapshot = _put(Snapshot("tx", 1, D, 1, 99, 99, D, _put(checked, tx), None, NOW, NOW, {}), tx)
             table = _put(FeatureTable(model, "training", D, D, "c", (NOW,), (), "y", 1, 9, {"tx": snapshot}, D), tx)
             trained = _put(
-                TrainedModel(model, "lr", "f", {}, pipeline, (), table, (NOW,), NOW, 9, 0, number, D, "", D, code), tx
+                TrainedModel(model, "lr", "f", {}, {}, pipeline, (), table, (NOW,), NOW, 9, 0, number, D, D, code), tx
             )
             card = _put(
                 Scorecard(model, "lr", trained, table, NOW, 9, 4, {"roc_auc": interval}, {}, better, None, "", 0, D), tx

@@ -81,7 +81,7 @@ class LightDoor:
             snapshot = _put(Snapshot("tx", 1, D, 1, 99, 99, D, _put(checked, tx), None, START, START, {}), tx)
             table = FeatureTable("churn", "training", D, D, "c", (START,), (), "y", 1, 9, {"tx": snapshot}, D)
             trained = TrainedModel(
-                "churn", "lr", "f", {}, pipeline, (), _put(table, tx), (START,), START, 9, 0, 1, D, "", D, code
+                "churn", "lr", "f", {}, {}, pipeline, (), _put(table, tx), (START,), START, 9, 0, 1, D, D, code
             )
             made = _put(trained, tx)
             card = Scorecard(

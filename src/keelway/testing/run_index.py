@@ -182,6 +182,12 @@ class RunIndexConformance:
             assert tx.runs.unmirrored(("trial",), limit=2) == []
             assert tx.runs.named(f"{1:032x}")[0].mirror == "link"
 
+    def test_a_run_is_found_by_its_record(self, filled: StateStore) -> None:
+        with filled.snapshot() as tx:
+            (entry,) = tx.runs.named(f"{1:032x}")
+            assert tx.runs.of_record(entry.record) == entry
+            assert tx.runs.of_record(digest_bytes(b"nobody's")) is None
+
     def test_a_plan_is_open_until_its_run_is_closed(self, state: StateStore) -> None:
         run_id = RunId("ab" * 16)
         opened = RunStarted(

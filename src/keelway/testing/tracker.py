@@ -7,10 +7,12 @@ class TestMyTracker(TrackerConformance):
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import pytest
 
 from keelway.core import digest_bytes
-from keelway.errors import MissingRecordError
+from keelway.errors import MissingRecordError, TrainingError
 from keelway.testing.run_index import tracked
 from keelway.train import Tracker
 from keelway.train.tracking import MetricPoint
@@ -44,9 +46,9 @@ class TrackerConformance:
         tracker.log_metrics(run, {"auc": 0.5})
         tracker.log_metrics("", {"auc": 0.5})
 
-    def announce(self, tracker: Tracker, key: str) -> None:
+    def announced(self, tracker: Tracker, key: str) -> AbstractContextManager[None]:
         """Announce a small training."""
-        tracker.announce_training(
+        return tracker.announced_training(
             "churn",
             name="a",
             parameters={"c": 1.0, "penalty": None},
@@ -56,13 +58,14 @@ class TrackerConformance:
         )
 
     def test_an_announced_training_is_one_run_however_it_goes_on(self, tracker: Tracker) -> None:
-        self.announce(tracker, "one")
+        with self.announced(tracker, "one"):
+            pass
         run = self.record(tracker, "one")
-        self.announce(tracker, "one")
+        with self.announced(tracker, "one"):
+            pass
         assert self.record(tracker, "one") == run
-        self.announce(tracker, "two")
-        tracker.abandon_training("two", "no rows")
-        tracker.abandon_training("never announced", "no rows")
+        with pytest.raises(TrainingError, match="no rows"), self.announced(tracker, "two"):
+            raise TrainingError("no rows")
         second = self.record(tracker, "two")
         assert second != run
         assert self.record(tracker, "two") == second

@@ -22,6 +22,7 @@ from keelway.ledger import SigningKey, StateStore
 from keelway.project import Cuts, Dataset, Estimator, FeatureSet, Label, Model
 from keelway.register import ModelVersion, register
 from keelway.train import Tracker, TrainedModel, fit
+from keelway.train.tracking import show_training
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -147,6 +148,10 @@ class TrainingWorld:
             now=NOW,
             code=code,
         )
+
+    def shown(self, trained: TrainedModel) -> str:
+        """Show a training in the tracker, and return its id there."""
+        return show_training(digest_of(trained), state=self.state, artifacts=self.artifacts, tracker=self.tracker)
 
     def card(self, trained: TrainedModel, champion: Rival | None = None) -> Scorecard:
         """Evaluate a trained model on the present feature table."""

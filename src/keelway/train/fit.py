@@ -8,9 +8,8 @@ under its own key, and then learns how their answers go together.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -23,12 +22,10 @@ from keelway.core import (
     Scalar,
     digest_of,
     plain,
-    time_text,
 )
-from keelway.errors import EngineError
 from keelway.features import FeatureTable, Profile, profile_of, rows_of
 from keelway.ledger import StateStore
-from keelway.project import Ensemble, Estimator, Model, Preprocessing
+from keelway.project import Ensemble, Estimator, Model
 from keelway.train.ensemble import fitted_ensemble
 from keelway.train.folds import folds
 from keelway.train.frame import encoded, frame_of
@@ -36,8 +33,8 @@ from keelway.train.lesson import Lesson, fitted_pipeline
 from keelway.train.manifest import ENSEMBLE_FACTORY, manifest_bytes
 from keelway.train.parts import Parts, parts_of
 from keelway.train.ports import Tracker
-from keelway.train.record import TrainedModel
-from keelway.train.shown import shown_beginning, shown_end
+from keelway.train.record import TrainedModel, TrainingFigures
+from keelway.train.shown import shown_beginning
 from keelway.train.stored import pipeline_bytes
 from keelway.train.suitable import check_features, class_warnings, level_warnings, suitable_labels
 from keelway.train.tracking.machine import system_meter
@@ -87,16 +84,15 @@ def fit(
     measured, begun = system_meter(), time.perf_counter()
     rows = _Rows.of(model, feature_table, artifacts)
     draft = _draft(rows, model, feature_table, estimator=estimator, seed=seed, code=code)
-    with _announced(draft, model.preprocessing, key=key, tracker=tracker) as shown:
+    with tracker.announced_training(draft.model, **shown_beginning(draft, key=key)):
         lesson = _lesson(rows, model=model, table=feature_table, estimator=estimator, seed=seed)
         trained, profile = _learnt(
             draft, lesson, rows, estimator=estimator, model=model, members=members, artifacts=artifacts
         )
-        run = tracker.record_training(
-            trained.model, **shown, **shown_end(trained, profile, artifacts=artifacts),
-            metrics={**_figures(rows.labels, model), **measured()}, seconds=time.perf_counter() - begun,
-        )  # fmt: skip
-    return _recorded(replace(trained, tracking_run=run, studies=studies), profile, key=key, state=state, now=now)
+    trained = replace(trained, studies=studies)
+    metrics = {**_figures(rows.labels, model), **measured()}
+    figures = TrainingFigures(digest_of(trained), time.perf_counter() - begun, metrics)
+    return _recorded(trained, profile, figures, key=key, state=state, now=now)
 
 
 def training_key(
@@ -187,6 +183,7 @@ def _draft(
         estimator=estimator.name,
         factory=ENSEMBLE_FACTORY if isinstance(estimator, Ensemble) else estimator.factory,
         parameters=_parameters(estimator),
+        preprocessing=model.preprocessing.flat(),
         pipeline=unknown,
         features=table.features,
         feature_table=digest_of(table),
@@ -196,7 +193,6 @@ def _draft(
         overlap_days=rows.parts.split.overlap_days,
         seed=seed,
         definition=model_definition(model, estimator, table),
-        tracking_run="",
         profile=unknown,
         code=code,
         task=model.task,
@@ -207,30 +203,6 @@ def _draft(
             *level_warnings(rows.learnt, table.features, model),
         ),
     )
-
-
-@contextmanager
-def _announced(
-    draft: TrainedModel, preprocessing: Preprocessing, *, key: Digest, tracker: Tracker
-) -> Iterator[dict[str, Any]]:
-    """Show a training while it lasts, and as failed where it fails; yields what was told of it."""
-    shown: dict[str, Any] = {
-        "name": f"{draft.estimator} {time_text(draft.test_as_of)[:10]}",
-        "parameters": {
-            "estimator": draft.factory,
-            "seed": draft.seed,
-            **draft.parameters,
-            **preprocessing.flat(),
-        },
-        **shown_beginning(draft, key=key),
-    }
-    tracker.announce_training(draft.model, **shown)
-    try:
-        yield shown
-    except BaseException as error:
-        with suppress(EngineError):  # that the training failed is what counts
-            tracker.abandon_training(key, str(error) or type(error).__name__)
-        raise
 
 
 def _learnt(
@@ -309,7 +281,7 @@ def _figures(labels: NDArray[Any], model: Model) -> dict[str, float]:
 
 
 def _recorded(
-    trained: TrainedModel, profile: Profile, *, key: Digest, state: StateStore, now: datetime
+    trained: TrainedModel, profile: Profile, figures: TrainingFigures, *, key: Digest, state: StateStore, now: datetime
 ) -> TrainedModel:
     """Store a training under its key, or return the one that was stored meanwhile."""
     with state.transaction() as tx:
@@ -317,4 +289,5 @@ def _recorded(
             return first
         tx.insert(trained.profile, profile, parent=trained.model, at=now)
         tx.insert(key, trained, parent=trained.model, at=now)
+        tx.insert(key, figures, parent=trained.model, at=now)
     return trained

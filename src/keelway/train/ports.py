@@ -6,6 +6,7 @@ The tracker is a mirror. Nothing Keelway decides is read from it, so `NoTracker`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +22,7 @@ class Tracker(Protocol):
     the run. A failure of the service raises `EngineError`, chained with the vendor's error. Safe to use from several threads.
     """
 
-    def announce_training(
+    def announced_training(
         self,
         experiment: str,
         *,
@@ -30,16 +31,13 @@ class Tracker(Protocol):
         tags: Mapping[str, str],
         dataset_digest: Digest,
         signature_json: str,
-    ) -> None:
-        """Show a training that begins, as far as it is known; `record_training` with its key then completes that run.
+    ) -> AbstractContextManager[None]:
+        """Show a training while it lasts: as running once it has lasted a while, as failed with the reason where it fails.
 
-        Returns at once: what the tracker has to do for it, it does beside the training. The arguments are those of
-        `record_training`. A failure is told by `record_training`.
+        `record_training` with its key then completes that run. A training that is over soon is not held up: what the
+        tracker has to do, it does beside the training, and that it fails is no failure of the training. The arguments
+        are those of `record_training`.
         """
-        ...
-
-    def abandon_training(self, key: str, reason: str) -> None:
-        """Show that an announced training failed; one that was never announced is ignored."""
         ...
 
     def record_training(

@@ -1,4 +1,4 @@
-"""TrainedModel: a fitted pipeline, and everything it was fitted from."""
+"""TrainedModel: a fitted pipeline, and everything it was fitted from; and what its training was measured to be."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class TrainedModel:
         estimator: The name of the estimator among the model's.
         factory: Its import path.
         parameters: What it was given.
+        preprocessing: Every choice of the preprocessing, under one name each.
         pipeline: The skops artifact that holds preprocessing and estimator, fitted.
         features: The columns it reads, in order.
         feature_table: The record of the feature table.
@@ -28,7 +29,6 @@ class TrainedModel:
         overlap_days: How far training labels reach beyond the test cut; 0 is clean.
         seed: The seed of everything random.
         definition: Digest over feature definitions, label, preprocessing, estimator and parameters.
-        tracking_run: The tracker's run id, or empty.
         profile: The `Profile` record of the training rows.
         code: What was executed.
         task: What is predicted: `binary`, `multiclass` or `regression`.
@@ -41,6 +41,7 @@ class TrainedModel:
     estimator: str
     factory: str
     parameters: dict[str, Scalar]
+    preprocessing: dict[str, Scalar]
     pipeline: Digest
     features: tuple[FeatureColumn, ...]
     feature_table: Digest
@@ -50,10 +51,24 @@ class TrainedModel:
     overlap_days: int
     seed: int
     definition: Digest
-    tracking_run: str
     profile: Digest
     code: CodeState
     task: Task = "binary"
     classes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     studies: dict[str, Digest] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingFigures:
+    """What was measured while a model was trained: beside its record, because the same training takes another time.
+
+    Attributes:
+        trained: The record of the trained model.
+        seconds: How long it took on the wall's clock.
+        metrics: Figures of the training rows, and of the machine under `system/`.
+    """
+
+    trained: Digest
+    seconds: float
+    metrics: dict[str, float]

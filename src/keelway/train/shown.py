@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from keelway.core import DIRTY, ArtifactStore, Digest, canonical_json
+from keelway.core import DIRTY, ArtifactStore, Digest, canonical_json, time_text
 from keelway.features import FeatureColumn, Profile
 from keelway.project import Task
 from keelway.train.manifest import ENSEMBLE_FACTORY
@@ -18,13 +18,20 @@ MOST_FILE_BYTES = 64 << 20
 
 
 def shown_beginning(trained: TrainedModel, *, key: Digest) -> dict[str, Any]:
-    """Return what `Tracker.announce_training` is told of a training besides its name and parameters.
+    """Return what `Tracker.announced_training` is told of a training.
 
     Args:
         trained: What is going to be learnt; its pipeline and profile are not looked at.
         key: What identifies the training.
     """
     return {
+        "name": f"{trained.estimator} {time_text(trained.test_as_of)[:10]}",
+        "parameters": {
+            "estimator": trained.factory,
+            "seed": trained.seed,
+            **trained.parameters,
+            **trained.preprocessing,
+        },
         "tags": _tags(trained, key),
         "dataset_digest": trained.feature_table,
         "signature_json": signature_of(trained),
@@ -32,22 +39,14 @@ def shown_beginning(trained: TrainedModel, *, key: Digest) -> dict[str, Any]:
 
 
 def shown_training(trained: TrainedModel, profile: Profile, *, key: Digest, artifacts: ArtifactStore) -> dict[str, Any]:
-    """Return what `Tracker.record_training` is told of a training besides its figures, name and parameters.
+    """Return what `Tracker.record_training` is told of a training besides its figures.
 
     Args:
         profile: That of the rows it learned from.
         key: What identifies the training.
     """
-    return {**shown_beginning(trained, key=key), **shown_end(trained, profile, artifacts=artifacts)}
-
-
-def shown_end(trained: TrainedModel, profile: Profile, *, artifacts: ArtifactStore) -> dict[str, Any]:
-    """Return what `Tracker.record_training` is told besides what `shown_beginning` gave, and figures.
-
-    Args:
-        profile: That of the rows it learned from.
-    """
     return {
+        **shown_beginning(trained, key=key),
         "example_json": typical_row(trained.features, profile),
         "artifacts": {"pipeline": trained.pipeline, "profile": trained.profile},
         "files": lambda: _files(trained, artifacts),

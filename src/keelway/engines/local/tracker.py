@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ _LOG = logging.getLogger("keelway.runs")
 class NoTracker:
     """Keeps nothing; every id and link is empty, and no alias is ever set."""
 
-    def announce_training(
+    def announced_training(
         self,
         experiment: str,
         *,
@@ -31,11 +32,9 @@ class NoTracker:
         tags: Mapping[str, str],
         dataset_digest: Digest,
         signature_json: str,
-    ) -> None:
+    ) -> AbstractContextManager[None]:
         """Keep nothing."""
-
-    def abandon_training(self, key: str, reason: str) -> None:
-        """Keep nothing."""
+        return nullcontext()
 
     def record_training(
         self,
@@ -93,19 +92,9 @@ class PatientTracker:
         """The tracker itself, which tells of its failures."""
         return self._inner
 
-    def announce_training(self, experiment: str, **told: Any) -> None:
-        """Announce a training; that a tracker fails is told when the training is recorded."""
-        try:
-            self._inner.announce_training(experiment, **told)
-        except EngineError as error:
-            _LOG.info("a training of %s is not announced: %s", experiment, error)
-
-    def abandon_training(self, key: str, reason: str) -> None:
-        """Show that a training failed, unless the tracker fails too."""
-        try:
-            self._inner.abandon_training(key, reason)
-        except EngineError as error:
-            _LOG.info("a failed training is not shown: %s", error)
+    def announced_training(self, experiment: str, **told: Any) -> AbstractContextManager[None]:
+        """Show a training while it lasts."""
+        return self._inner.announced_training(experiment, **told)
 
     def record_training(self, experiment: str, **told: Any) -> str:
         """Record a training, or return an empty id while the tracker fails."""

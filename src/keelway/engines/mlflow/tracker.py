@@ -14,7 +14,6 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,12 +40,20 @@ if TYPE_CHECKING:
 
 NUMBER_TAG = "keelway.version"
 SQLITE = "sqlite:///"
+ANNOUNCE_AFTER_S = 2.0
 _QUIET = ("alembic", "mlflow.store.db.utils", "mlflow.store.tracking.sqlalchemy_store", "mlflow.tracking")
 _turn = threading.RLock()
 """One thread of a process at a time: silencing warnings does not bear a second one beside it."""
-_beside = ThreadPoolExecutor(1, thread_name_prefix="keelway-mlflow")
-"""Shows trainings that begin, while they go on; its thread is started when it is first used."""
-_OFF = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+_LOG = logging.getLogger("keelway.runs")
+_USUAL = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+"""What MLflow is told unless the environment says otherwise: no telemetry, no links among a command's answer, and to give a
+server that is down up after seconds; by itself it tries for four minutes, at every call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +64,53 @@ class _Shown:
     whole: bool = False
 
 
+class Announcement:
+    """Shows a training as running in a thread beside it, unless it is over before.
+
+    Args:
+        begin: Shows it.
+        after_s: How long to wait with that, in seconds.
+    """
+
+    def __init__(self, begin: Callable[[], _Shown], *, after_s: float) -> None:
+        self._begin, self._after_s = begin, after_s
+        self._shown: _Shown | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._wait, name="keelway-announce", daemon=True)
+        self._thread.start()
+
+    def end(self) -> _Shown | None:
+        """Return the run of the training if it was shown; it is not, from now on."""
+        self._over.set()
+        self._thread.join()
+        return self._shown
+
+    def _wait(self) -> None:
+        if self._over.wait(self._after_s):
+            return
+        try:
+            self._shown = self._begin()
+        except EngineError as error:
+            _LOG.info("a training is not announced: %s", error)
+
+
 class MlflowTracker:
     """A tracker on an MLflow store or server.
 
     Args:
         uri: MLflow's tracking URI, such as `sqlite:////path/mlflow.db` or `https://host`; also its registry's.
         artifact_root: Where MLflow believes artifacts to be; beside a SQLite file by default.
+        announce_after_s: How long a training lasts before it is shown as running, in seconds.
     """
 
-    def __init__(self, uri: str, *, artifact_root: Path | None = None) -> None:
+    def __init__(
+        self, uri: str, *, artifact_root: Path | None = None, announce_after_s: float = ANNOUNCE_AFTER_S
+    ) -> None:
         self._uri = uri
         self._artifact_root = artifact_root
         self._opened: Any = None
-        self._announced: dict[str, Future[_Shown]] = {}
+        self._announce_after_s = announce_after_s
+        self._announced: dict[str, _Shown] = {}
 
     def record_training(
         self,
@@ -88,7 +129,7 @@ class MlflowTracker:
     ) -> str:
         """Record one finished training, or return the run that has its key."""
         key = tags.get(KEY_TAG, "")
-        begun = self._announced_run(key)
+        begun = self._announced.pop(key, None)
         with self._client() as client:
             run = begun or self._begun(
                 client, experiment, name=name, parameters=parameters, tags=tags, dataset_digest=dataset_digest,
@@ -109,7 +150,8 @@ class MlflowTracker:
             client.set_terminated(run.run_id, "FINISHED")
             return run.run_id
 
-    def announce_training(
+    @contextlib.contextmanager
+    def announced_training(
         self,
         experiment: str,
         *,
@@ -118,10 +160,8 @@ class MlflowTracker:
         tags: Mapping[str, str],
         dataset_digest: Digest,
         signature_json: str,
-    ) -> None:
-        """Show a training as running, in a thread beside it."""
-        with self._client():
-            pass  # opened here: a thread beside the training must neither import nor silence warnings
+    ) -> Iterator[None]:
+        """Show a training as running from its third second on, in a thread beside it, and as failed where it fails."""
 
         def begin() -> _Shown:
             with _turn, translated():
@@ -130,19 +170,31 @@ class MlflowTracker:
                     dataset_digest=dataset_digest, signature_json=signature_json,
                 )  # fmt: skip
 
-        self._announced[tags[KEY_TAG]] = _beside.submit(begin)
+        key = tags.get(KEY_TAG, "")
+        announcement = Announcement(begin, after_s=self._announce_after_s) if self._reached() else None
+        try:
+            yield
+        except BaseException as error:
+            with contextlib.suppress(EngineError):  # that the training failed is what counts
+                if announcement is not None and not (shown := announcement.end() or begin()).whole:
+                    self._failed(shown.run_id, str(error) or type(error).__name__)
+            raise
+        if announcement is not None and (running := announcement.end()) is not None:
+            self._announced[key] = running
 
-    def abandon_training(self, key: str, reason: str) -> None:
-        """Show a training as failed."""
-        run = self._announced_run(key)
-        if run is not None and not run.whole:
-            with self._client() as client:
-                client.set_tag(run.run_id, "keelway.error", reason[:MAX_TEXT])
-                client.set_terminated(run.run_id, "FAILED")
+    def _reached(self) -> bool:
+        """Open the store; say whether it could be. A thread beside a training must neither import nor silence warnings."""
+        try:
+            with self._client():
+                return True
+        except EngineError as error:
+            _LOG.info("trainings are not announced: %s", error)
+            return False
 
-    def _announced_run(self, key: str) -> _Shown | None:
-        begun = self._announced.pop(key, None)
-        return begun.result() if begun is not None else None
+    def _failed(self, run_id: str, reason: str) -> None:
+        with self._client() as client:
+            client.set_tag(run_id, "keelway.error", reason[:MAX_TEXT])
+            client.set_terminated(run_id, "FAILED")
 
     def _begun(
         self,
@@ -251,7 +303,7 @@ class MlflowTracker:
 
 def _open(uri: str) -> Any:
     """Return MLflow's client, and set write-ahead mode on a SQLite file."""
-    for name, value in _OFF.items():
+    for name, value in _USUAL.items():
         os.environ.setdefault(name, value)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -19,7 +19,7 @@ from keelway.engines.sql.run_filter import condition
 from keelway.engines.sql.stamps import moment_of, stamp
 from keelway.engines.sql.tables import records, run_metrics, run_parameters, runs
 
-INDEXED = frozenset({"Run", "RunStarted", "Scorecard", "TrackedRun", "TrainedModel"})
+INDEXED = frozenset({"Run", "RunStarted", "Scorecard", "TrackedRun", "TrainedModel", "TrainingFigures"})
 """The classes whose records are about runs; the store need not look at any other."""
 MOST_NAMED = 10
 MAX_NAME = 250
@@ -56,6 +56,10 @@ class SqlRunIndex:
         upper = name + "\x7f"  # ids are hexadecimal: this is after all that start with the name
         found = select(runs).where(runs.c.run_id >= name, runs.c.run_id < upper)
         return self._entries(found.order_by(runs.c.started_at.desc()).limit(MOST_NAMED))
+
+    def of_record(self, record: Digest) -> RunEntry | None:
+        """Return the run whose line is that of a record, or None."""
+        return next(iter(self._entries(select(runs).where(runs.c.record == record).limit(1))), None)
 
     def unmirrored(self, kinds: Sequence[str], *, limit: int) -> list[RunEntry]:
         """Return runs of some kinds that ended and are not mirrored yet, oldest first."""
@@ -103,6 +107,8 @@ class SqlRunIndex:
         if change.ended_at is not None:
             values["ended_at"] = stamp(change.ended_at)
             values["seconds"] = (stamp(change.ended_at) - runs.c.started_at) / 1e6
+        if change.seconds is not None:
+            values["seconds"] = change.seconds
         if change.becomes is not None:
             values["record"] = change.becomes
         if values:

@@ -4,7 +4,7 @@ from keelway.train.tracking.active import ActiveRun, current_run, parent_run
 from keelway.train.tracking.autolog import Autolog, autolog_off
 from keelway.train.tracking.described import typical_row
 from keelway.train.tracking.machine import machine, requirements
-from keelway.train.tracking.mirror import MIRRORED_KINDS, mirror_one, mirror_waiting
+from keelway.train.tracking.mirror import MIRRORED_KINDS, mirror_one, mirror_waiting, show_training
 from keelway.train.tracking.ports import RunJournal, RunJournals
 from keelway.train.tracking.projection import run_change, training_id
 from keelway.train.tracking.record import Machine, MetricPoint, RunOpening, TrackedKind, TrackedRun
@@ -36,6 +36,7 @@ __all__ = [
     "running_run",
     "settle",
     "settle_leftovers",
+    "show_training",
     "text_of",
     "training_id",
     "typical_row",

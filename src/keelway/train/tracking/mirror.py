@@ -5,6 +5,8 @@ What is to be shown is read from the records and the index alone, so nothing is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 TRACKED = ("autolog", "notebook", "script", "trial")
 MIRRORED_KINDS = (*TRACKED, "plan", "training")
 BATCH = 100
-_OF_TRAINING = "train_"
+_OF_TRAINING = ("train_", "system/")
 _UNKNOWN = Machine(system="", processor="", cpus=0, memory_bytes=0, python="")
 """A plan's steps may have been executed on several machines."""
 
@@ -70,6 +72,35 @@ def mirror_one(
     return link
 
 
+def show_training(
+    trained: Digest,
+    *,
+    state: StateStore,
+    artifacts: ArtifactStore,
+    tracker: Tracker,
+    metrics: Mapping[str, float] | None = None,
+) -> str:
+    """Show a training that is recorded, unless it is shown already, and return its id in the tracker.
+
+    Args:
+        trained: The record of the trained model.
+        metrics: Finite figures that were just stored, for the case that it is shown already.
+
+    Raises:
+        EngineError: The tracker failed.
+        MissingRecordError: No training has that record.
+    """
+    with state.snapshot() as tx:
+        entry = tx.runs.of_record(trained)
+    if entry is None:
+        raise MissingRecordError("There is no such training", expected="the record of a trained model", found=trained)
+    if not entry.mirror:
+        return mirror_one(entry, state=state, artifacts=artifacts, tracker=tracker)
+    if metrics:
+        tracker.log_metrics(entry.mirror, _shown_figures(metrics))
+    return entry.mirror
+
+
 def entry_of(run_id: RunId, state: StateStore) -> RunEntry:
     """Return the line of a run.
 
@@ -101,11 +132,19 @@ def _mirror_training(entry: RunEntry, *, state: StateStore, artifacts: ArtifactS
         profile = tx.by_digest(Profile, trained.profile)
     return tracker.record_training(
         trained.model,
-        name=f"{trained.estimator} {entry.started_at:%Y-%m-%d}",
-        parameters={"seed": trained.seed, **entry.parameters},
-        metrics={name if name.startswith(_OF_TRAINING) else f"test_{name}": v for name, v in entry.metrics.items()},
+        metrics=_shown_figures(entry.metrics),
+        seconds=entry.seconds or 0.0,
         **shown_training(trained, profile, key=Digest(f"sha256:{entry.run_id}"), artifacts=artifacts),
     )
+
+
+def _shown_figures(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the figures of a training that are finite, those of its test rows under a name that says so."""
+    return {
+        name if name.startswith(_OF_TRAINING) else f"test_{name}": value
+        for name, value in metrics.items()
+        if isfinite(value)
+    }
 
 
 def _mirror_plan(entry: RunEntry, experiment: str, *, state: StateStore, tracker: Tracker) -> str:

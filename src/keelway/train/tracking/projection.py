@@ -31,8 +31,10 @@ def run_change(
         return _plan_closed(record, digest)
     if kind == "TrainedModel":
         return _training(key, record, digest, at)
-    if kind == "Scorecard":
-        return RunUpdate(RunId(""), Digest(record["trained"]), _figures(record["metrics"]))
+    if kind in ("Scorecard", "TrainingFigures"):
+        return RunUpdate(
+            RunId(""), Digest(record["trained"]), _figures(record["metrics"]), seconds=record.get("seconds")
+        )
     return _tracked(record, digest) if kind == "TrackedRun" else None
 
 
@@ -92,7 +94,6 @@ def _training(key: str, record: Mapping[str, Any], digest: Digest, at: datetime)
         record=digest,
         parameters={"factory": record["factory"], **record["parameters"]},
         metrics={"train_rows": float(record["train_rows"])},
-        mirror=record["tracking_run"],
     )
 
 
