@@ -33,7 +33,7 @@ from keelway.register import (
     collect,
     was_collected,
 )
-from keelway.testing.crash import EXIT_CODE, CrashingState, CrashPoint
+from keelway.testing.crash import EXIT_CODE, CrashingState, CrashPoint, swept
 from keelway.testing.forks import forked, preload
 from keelway.testing.training import BOOSTED, LOGISTIC, TrainingWorld
 from keelway.train import load_pipeline
@@ -361,13 +361,14 @@ def sweep(folder: Path) -> dict[str, Any]:
     """Die at each instant in turn and collect again. Runs in its own process, which has no threads."""
     preload(lambda: (dying(folder / "warm", 0), looked_at(folder / "warm")))
     wrong = {}
-    for at in range(1, INSTANTS + 1):
+    for at in swept(INSTANTS):
         codes = forked(lambda: dying(folder / str(at), at)), forked(lambda: looked_at(folder / str(at)))  # noqa: B023
         if codes != (EXIT_CODE, 0):
             wrong[at] = codes
     return wrong
 
 
+@pytest.mark.crash
 def test_a_collection_that_dies_at_any_instant_does_no_harm(tmp_path: Path) -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
@@ -448,7 +449,8 @@ def test_a_retired_version_gives_its_bytes_back_when_its_time_is_over(estate: Es
     assert estate.collect(days=0).artifacts == (), "without a time they are kept for ever"
     estate.check(both)
     found = estate.collect(days=5)
-    assert set(found.artifacts) == {both.onnx, both.pipeline}
+    assert both.plan is not None
+    assert set(found.artifacts) == {both.onnx, both.plan, both.pipeline}
     assert (found.retired, found.unreferenced) == ((both.name,), 0)
     with pytest.raises(MissingRecordError):
         estate.check(both)
@@ -465,8 +467,10 @@ def test_a_pipeline_that_a_living_ensemble_is_made_of_stays(estate: Estate) -> N
     logistic, boosted, both = versions(estate)
     estate.retire(logistic)
     estate.retire(boosted)
-    assert set(estate.collect().artifacts) == {logistic.onnx, boosted.onnx}
+    assert set(estate.collect().artifacts) == {logistic.onnx, logistic.plan, boosted.onnx, boosted.plan}
     estate.check(both)
     load_pipeline(both.pipeline, artifacts=estate.world.artifacts)
     estate.retire(both)
-    assert set(estate.collect().artifacts) == {both.onnx, both.pipeline, logistic.pipeline, boosted.pipeline}
+    assert set(estate.collect().artifacts) == {
+        both.onnx, both.plan, both.pipeline, logistic.pipeline, boosted.pipeline,
+    }  # fmt: skip

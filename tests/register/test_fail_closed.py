@@ -24,7 +24,7 @@ from keelway.register import (
     check_if_registered,
     check_version,
     export_folder,
-    load_onnx,
+    load_scorer,
     verify_folder,
 )
 from keelway.testing.training import LOGISTIC, TrainingWorld
@@ -50,7 +50,8 @@ class Shelf:
     def digests(self, version: ModelVersion) -> list[Digest]:
         """Return everything that a version consists of."""
         members = member_pipelines(version.pipeline, artifacts=self.world.artifacts).values()
-        return [version.onnx, version.pipeline, version.statement, *members]
+        assert version.plan is not None, version.no_plan
+        return [version.onnx, version.plan, version.pipeline, version.statement, *members]
 
     @contextmanager
     def flipped(self, digest: Digest, bit: int) -> Any:
@@ -125,7 +126,7 @@ def load_all(shelf: Shelf, version: ModelVersion) -> dict[str, Callable[[], obje
             raise IntegrityError(found.reason)
 
     return {
-        "serve, score, deploy": lambda: load_onnx(version, **shelf.ports),
+        "serve, score, deploy": lambda: load_scorer(version, **shelf.ports),
         "champion, compare": lambda: champion_scorer(version, **shelf.ports),
         "promote": gate,
         "compare a run, reproduce": registered,
@@ -140,8 +141,8 @@ def test_no_way_in_takes_bytes_that_are_altered_or_gone(shelf: Shelf, way: str) 
     version = shelf.single
     load = load_all(shelf, version)[way]
     load()
-    pipeline = () if way in ("serve, score, deploy", "champion, compare") else (version.pipeline,)  # the others read it
-    for digest in (version.onnx, version.statement, *pipeline):
+    forms = {"serve, score, deploy": (version.served,), "champion, compare": (version.onnx,)}
+    for digest in (version.statement, *forms.get(way, (version.onnx, version.served, version.pipeline))):
         with shelf.flipped(digest, 77), pytest.raises(IntegrityError):
             load()
         with shelf.gone(digest), pytest.raises(KeelwayError):
@@ -175,8 +176,10 @@ def named(told: dict[str, Any], name: str) -> dict[str, Any]:
         (lambda told: told.pop("predicate"), "malformed"),
         (lambda told: told["subject"][0].update(name="churn:9"), "about something else"),
         (lambda told: told["subject"].append(told["subject"][0]), "about something else"),
+        (lambda told: told["subject"].pop(), "about something else"),
+        (lambda told: told["subject"][1]["digest"].update(sha256="0" * 64), "about something else"),
     ],
-    ids=["pipeline", "training", "member", "nothing", "no predicate", "subject", "two subjects"],
+    ids=["pipeline", "training", "member", "nothing", "no predicate", "subject", "three subjects", "no plan", "plan"],
 )  # fmt: skip
 def test_a_signed_statement_about_other_bytes_is_a_refusal(
     shelf: Shelf, change: Callable[[dict[str, Any]], object], message: str
@@ -195,6 +198,7 @@ def exported(shelf: Shelf, folder: Path, **changed: Any) -> Path:
     version, artifacts = shelf.single, shelf.world.artifacts
     parts: dict[str, Any] = {
         "onnx": artifacts.get(version.onnx),
+        "plan": artifacts.get(version.served),
         "statement": artifacts.get(version.statement),
         "card": "# A card\n",
         "bom": b"{}",
@@ -242,8 +246,8 @@ def test_an_export_never_writes_over_something(shelf: Shelf, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "changed",
-    [{"onnx": b"another model"}, {"statement": b"{}"}, {"statement": None}],
-    ids=["other model", "no statement", "other version's statement"],
+    [{"onnx": b"another model"}, {"plan": b"another plan"}, {"plan": None}, {"statement": b"{}"}, {"statement": None}],
+    ids=["other model", "other plan", "no plan", "no statement", "other version's statement"],
 )
 def test_a_well_signed_folder_of_parts_that_do_not_belong_together_is_refused(
     shelf: Shelf, tmp_path: Path, changed: dict[str, Any]

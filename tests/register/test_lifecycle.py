@@ -182,10 +182,12 @@ def test_a_successor_has_to_be_another_living_version(shop: Shop) -> None:
 
 @pytest.mark.parametrize("who", [ANA, EVE], ids=["data scientist", "auditor"])
 def test_only_those_with_the_role_retire(shop: Shop, who: Principal) -> None:
-    before = shop.last()
     with pytest.raises(IdentityError, match="approver or admin"):
         shop.retire(shop.first, who=who)
-    assert shop.last() == before
+    refused = shop.last()
+    assert (refused.action, refused.subject, refused.allowed) == (Action.RETIRE, "churn:1", False)
+    assert refused.principal == who.id
+    shop.deprecate(shop.first)  # its life goes on
     with pytest.raises(IdentityError):
         shop.deprecate(shop.first, who=EVE)
 

@@ -12,12 +12,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from keelway.ledger import decisions
 from keelway.register import ModelVersion, load_onnx
-from keelway.testing.crash import EXIT_CODE, CrashingArtifacts, CrashingState, CrashPoint
+from keelway.testing.crash import EXIT_CODE, CrashingArtifacts, CrashingState, CrashPoint, swept
 from keelway.testing.training import TrainingWorld
 
-INSTANTS = 9  # before and after each of three artifacts; before, inside and after one transaction
+INSTANTS = 11  # before and after each of four artifacts; before, inside and after one transaction
 LIBRARIES = ("skl2onnx", "skops.io", "sklearn.linear_model", "sklearn.feature_selection", "securesystemslib.dsse")
 
 
@@ -73,7 +75,7 @@ def sweep(folder: Path) -> dict[str, object]:
             importlib.import_module(name)  # once, for all children
     assert forked(lambda: prepare(folder / "ready")) == 0
     found, wrong = {}, []
-    for at in range(INSTANTS + 1):
+    for at in (0, *swept(INSTANTS)):
         root, result = folder / str(at), folder / f"{at}.json"
         shutil.copytree(folder / "ready", root)
         codes = [forked(lambda: enrol(root, CrashPoint(at))) if at else EXIT_CODE]  # noqa: B023  (called at once)
@@ -85,6 +87,7 @@ def sweep(folder: Path) -> dict[str, object]:
     return {"found": found, "wrong": wrong}
 
 
+@pytest.mark.crash
 def test_a_registration_that_dies_at_any_write_can_be_repeated(tmp_path: Path) -> None:
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"

@@ -61,7 +61,8 @@ def _graph(pipeline: Any, features: Sequence[FeatureColumn]) -> Any:
         raise TrainingError(
             f"{type(pipeline[-1]).__name__} cannot be exported to ONNX",
             found=(str(error).strip() or repr(error)).splitlines()[0][:200],
-            fix="Use an estimator that skl2onnx converts, such as LogisticRegression or HistGradientBoostingClassifier.",
+            fix="Use an estimator that skl2onnx converts, such as LogisticRegression or HistGradientBoostingClassifier, or declare "
+            'serve="python" in the model.',
         ) from error
     if texts:
         set_model_props(made, {TEXTS: canonical_json(texts).decode()})

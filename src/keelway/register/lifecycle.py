@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from keelway.core import Action, Decision, Digest, PrincipalId, VersionName, digest_of, parse_json, plain
 from keelway.errors import RefusedError, UsageError
-from keelway.identity import Principal, require_role
+from keelway.identity import Principal, on_record, require_role
 from keelway.ledger import StateStore, Transaction, record_decision
 from keelway.register.load import version_named
 from keelway.register.records import ModelVersion
@@ -73,7 +73,8 @@ def change_life(
         raise UsageError(
             "Nobody says why", expected="--reason TEXT", found="nothing", fix="Say why; it is kept for ever."
         )
-    require_role(principal, *ROLES[action])
+    with on_record(action, version.name, principal=principal, state=state, now=now):
+        require_role(principal, *ROLES[action])
     with state.transaction() as tx:
         follower = version_named(successor, tx=tx) if successor else None
         change = LifecycleChange(
@@ -94,7 +95,8 @@ def change_life(
         raise RefusedError(
             f"{version.name} may not be {change.state}",
             reasons=reasons,
-            fix="Take it out of use first: promote or deploy another version where it is live.",
+            fix="Name a successor that is not retired, and take the version out of use first: promote or deploy another "
+            "where it is live.",
         )
     return change
 

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from keelway.core import DIGEST_PREFIX, ArtifactStore, VersionName, digest_of, split_version
-from keelway.errors import IntegrityError, MissingRecordError
+from keelway.core import DIGEST_PREFIX, ArtifactStore, Digest, VersionName, digest_of, split_version
+from keelway.errors import IntegrityError, MissingRecordError, ServingError
 from keelway.ledger import PublicKey, Transaction, open_statement
 from keelway.register.onnx_model import OnnxModel
+from keelway.register.onnx_scorer import OnnxScorer
+from keelway.register.pipeline_model import PipelineModel
+from keelway.register.plan import PlanScorer, read_plan
 from keelway.register.records import ModelVersion
-from keelway.train import TrainedModel, member_pipelines
+from keelway.train import TrainedModel, load_pipeline, member_pipelines
 
 
 def version_named(name: str, *, tx: Transaction) -> ModelVersion:
@@ -47,6 +50,65 @@ def load_onnx(version: ModelVersion, *, artifacts: ArtifactStore, public_key: Pu
     return artifacts.get(version.onnx)
 
 
+def load_plan(version: ModelVersion, *, artifacts: ArtifactStore, public_key: PublicKey) -> bytes | None:
+    """Return the compiled plan of a version, or None where it has none.
+
+    Raises:
+        IntegrityError: The bytes are altered, or no statement that the key signed is about this version and them.
+        MissingRecordError: Bytes or statement are gone.
+    """
+    statement_about(version, artifacts.get(version.statement), key=public_key)
+    return None if version.plan is None else artifacts.get(version.plan)
+
+
+def load_served(version: ModelVersion, *, artifacts: ArtifactStore, public_key: PublicKey) -> bytes:
+    """Return the bytes that answer requests for a version: its plan, or else the exported model; raises as `load_plan`."""
+    statement_about(version, artifacts.get(version.statement), key=public_key)
+    return artifacts.get(version.served)
+
+
+def scorer_of(version: ModelVersion, data: bytes) -> PlanScorer | OnnxScorer:
+    """Return the scorer of a version from what `load_served` gave.
+
+    Raises:
+        IntegrityError: The bytes are of another kind, or of a model with other features, classes or task.
+    """
+    if version.served_form == "python":
+        raise ServingError(
+            f"{version.name} answers only in a process of its own",
+            expected="a plan or an exported model",
+            found="a model that is served as Python",
+        )
+    if version.plan is None:
+        return OnnxScorer(OnnxModel(data, version.features), task=version.task, classes=version.classes)
+    plan = read_plan(data)
+    told = (plan.head.features, plan.head.task, plan.head.classes)
+    if told != (version.features, version.task, version.classes):
+        raise IntegrityError(
+            f"The plan of {version.name} is of another model",
+            expected=f"{version.task}: {', '.join(each.name for each in version.features)}",
+            found=f"{plan.head.task}: {', '.join(each.name for each in plan.head.features)}",
+        )
+    return PlanScorer(plan)
+
+
+def load_scorer(version: ModelVersion, *, artifacts: ArtifactStore, public_key: PublicKey) -> PlanScorer | OnnxScorer:
+    """Return the scorer of a version, its bytes and signature checked; raises as `load_served` and `scorer_of`.
+
+    A version that is served as Python answers in this process, so a server does not load it so.
+    """
+    if version.served_form == "python":
+        statement_about(version, artifacts.get(version.statement), key=public_key)
+        model = _pipeline_model(version, artifacts)
+        return OnnxScorer(model, task=version.task, classes=version.classes)
+    return scorer_of(version, load_served(version, artifacts=artifacts, public_key=public_key))
+
+
+def plan_subject(version: ModelVersion) -> dict[str, Digest]:
+    """Return the plan of a version by the name it has in the signed statement; empty where there is none."""
+    return {} if version.plan is None else {f"{version.name}/plan": version.plan}
+
+
 def check_version(version: ModelVersion, *, artifacts: ArtifactStore, public_key: PublicKey) -> None:
     """Refuse a version unless every byte it consists of is what was signed: statement, exported model, pipelines.
 
@@ -55,7 +117,8 @@ def check_version(version: ModelVersion, *, artifacts: ArtifactStore, public_key
         MissingRecordError: Something is gone.
     """
     told = statement_about(version, artifacts.get(version.statement), key=public_key)
-    artifacts.path_of(version.onnx)
+    for digest in {version.onnx, version.served}:
+        artifacts.path_of(digest)
     members = member_pipelines(version.pipeline, artifacts=artifacts)
     named = {f"pipeline/{name}": digest for name, digest in members.items()}
     signed = _signed_digests(told)
@@ -87,13 +150,16 @@ def check_if_registered(
 
 
 def statement_about(version: ModelVersion, envelope: bytes, *, key: PublicKey) -> dict[str, Any]:
-    """Return the statement in an envelope, signed by the key and about a version and its exported model.
+    """Return the statement in an envelope, signed by the key and about a version, its exported model and its plan.
 
     Raises:
         IntegrityError: It is not.
     """
     told = open_statement(envelope, key=key)
-    expected = [{"name": version.name, "digest": {"sha256": version.onnx.removeprefix(DIGEST_PREFIX)}}]
+    subjects = {version.name: version.onnx, **plan_subject(version)}
+    expected = [
+        {"name": name, "digest": {"sha256": digest.removeprefix(DIGEST_PREFIX)}} for name, digest in subjects.items()
+    ]
     if told.get("subject") != expected:
         raise IntegrityError(
             f"The signed statement of {version.name} is about something else",
@@ -120,7 +186,7 @@ class ChampionScorer:
     """A checked version that scores columns of features, under its name."""
 
     name: VersionName
-    model: OnnxModel
+    model: OnnxModel | PipelineModel
 
     def __call__(self, columns: Mapping[str, Sequence[Any]]) -> list[Any]:
         """Return a prediction for each row: a probability, a number, or a probability for each class."""
@@ -131,4 +197,10 @@ class ChampionScorer:
 def champion_scorer(version: ModelVersion, *, artifacts: ArtifactStore, public_key: PublicKey) -> ChampionScorer:
     """Return a version as a rival to compare with, its bytes and signature checked."""
     data = load_onnx(version, artifacts=artifacts, public_key=public_key)
+    if version.served_form == "python":
+        return ChampionScorer(version.name, _pipeline_model(version, artifacts))
     return ChampionScorer(version.name, OnnxModel(data, version.features))
+
+
+def _pipeline_model(version: ModelVersion, artifacts: ArtifactStore) -> PipelineModel:
+    return PipelineModel(load_pipeline(version.pipeline, artifacts=artifacts), version.features, task=version.task)

@@ -1,14 +1,17 @@
-"""Check that the exported model answers as the trained one, also where data is missing, new or extreme."""
+"""Check that the exported forms of a model answer as the trained one, also where data is missing, new or extreme."""
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keelway.errors import RefusedError
 from keelway.features import FeatureColumn
 from keelway.register.onnx_model import OnnxModel
+from keelway.register.plan import PlanScorer, ScoringPlan
 from keelway.register.records import Parity
 from keelway.train import frame_of
 
@@ -20,6 +23,9 @@ UNSEEN = "never seen \u2603"
 STRANGE = (0.0, -1.0, 1e-30)
 EXTREMES = (-1e6, 1e6)
 MUTANTS = 200  # rows that are changed in each way
+ALONE = 300  # rows that are also answered alone
+EXACT = 1e-12
+"""How far two computations in 64 bits may be apart: they may add in another order."""
 SHOWN = 60  # characters of a value in a message
 
 
@@ -31,7 +37,7 @@ def check_parity(
     *,
     tolerance: float,
 ) -> Parity:
-    """Return how well both forms agree on given rows and on changed copies of them.
+    """Return how well the exported model agrees with the trained one, on given rows and on changed copies of them.
 
     Probabilities are compared as they are, of several classes the worst one. Two numbers of a regression are compared
     by their distance in units of the trained model's answer, or of the deviation of its answers where that is larger; where
@@ -41,21 +47,111 @@ def check_parity(
         RefusedError: They differ by more than the tolerance; the message names the worst row.
     """
     tested = _with_changes(columns, features)
-    differences = _differences(pipeline, tested, OnnxModel(data, features), count=len(_first(columns)))
-    worst = max(
-        range(len(differences)), key=lambda place: (differences[place] != differences[place], differences[place])
+    model = OnnxModel(data, features)
+    answers = _Answers(model.predictions(tested), is_number=model.gives_numbers)
+    differences = _differences(pipeline, tested, features, answers, count=len(_first(columns)))
+    _must_be_small(
+        differences, tested, tolerance=tolerance, what="The exported model",
+        fix="Choose another estimator, scale or bin the extreme feature, or declare a larger onnx_tolerance.",
+    )  # fmt: skip
+    return _parity(differences, tested, features, tolerance=tolerance)
+
+
+def check_answers(
+    pipeline: Any, features: Sequence[FeatureColumn], columns: Mapping[str, Sequence[Any]], *, is_number: bool
+) -> Parity:
+    """Return how well a model that is served as it was trained answers rows and changed copies of them: nothing differs.
+
+    Raises:
+        RefusedError: An answer is not finite, or the model fails on such rows.
+    """
+    import numpy as np
+
+    tested = _with_changes(columns, features)
+    frame = frame_of(tested, features)
+    try:
+        answers = pipeline.predict(frame) if is_number else pipeline.predict_proba(frame)
+        strange = int((~np.isfinite(np.asarray(answers, dtype=np.float64))).sum())
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise RefusedError(
+            "The model fails on rows with nulls, new categories or extremes",
+            reasons=(type(error).__name__,),
+            expected="an answer to each",
+            fix="Declare preprocessing that fills what the estimator cannot take.",
+        ) from error
+    if strange:
+        raise RefusedError(
+            "The model gives answers that are not finite", reasons=(f"{strange} of {len(frame)}",), expected="numbers"
+        )
+    return _parity([0.0] * len(frame), tested, features, tolerance=0.0)
+
+
+def check_plan(pipeline: Any, plan: ScoringPlan, columns: Mapping[str, Sequence[Any]], *, tolerance: float) -> Parity:
+    """Return how well a compiled plan agrees with the trained model, on rows as `check_parity` compares them.
+
+    Where both compute in 64 bits they may differ by `EXACT`; by the tolerance where the trained model rounds on its way.
+    Some rows are also answered alone, and have to have the same answer to the last bit.
+
+    Raises:
+        RefusedError: They differ by more; the message names the worst row.
+    """
+    import numpy as np
+
+    features, scorer = plan.head.features, PlanScorer(plan)
+    count = len(_first(columns))
+    tested = _with_changes(columns, features, mutants=max(MUTANTS, count // 10))
+    rows = list(zip(*(tested[each.name] for each in features), strict=True))
+    found = scorer.predictions(rows)
+    answers = _Answers(np.asarray(found, dtype=np.float64), is_number=plan.head.task == "regression")
+    differences = _differences(pipeline, tested, features, answers, count=count)
+    for place in range(0, len(rows), max(1, len(rows) // ALONE)):
+        if scorer.predictions([rows[place]]) != [found[place]]:
+            differences[place] = math.inf
+    allowed = EXACT if plan.head.bits == 64 else tolerance
+    _must_be_small(
+        differences, tested, tolerance=allowed, what="The plan", fix="The exported model answers in its place."
     )
+    return _parity(differences, tested, features, tolerance=allowed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What a form answered to the tested rows: numbers, probabilities of one outcome, or of each class."""
+
+    values: NDArray[np.float64]
+    is_number: bool
+
+
+def _must_be_small(
+    differences: Sequence[float], tested: Mapping[str, Sequence[Any]], *, tolerance: float, what: str, fix: str
+) -> None:
+    worst = _worst(differences)
     if not differences[worst] <= tolerance:  # NaN loses
         row = {name: _short(values[worst]) for name, values in tested.items()}
         raise RefusedError(
-            "The exported model differs from the trained one",
+            f"{what} differs from the trained one",
             reasons=(f"a difference of {differences[worst]:.3g} in row {worst}: {row}",),
             expected=f"at most {tolerance:g}",
-            fix="Choose another estimator, scale or bin the extreme feature, or declare a larger onnx_tolerance.",
+            fix=fix,
         )
+
+
+def _worst(differences: Sequence[float]) -> int:
+    return max(
+        range(len(differences)), key=lambda place: (differences[place] != differences[place], differences[place])
+    )
+
+
+def _parity(
+    differences: Sequence[float],
+    tested: Mapping[str, Sequence[Any]],
+    features: Sequence[FeatureColumn],
+    *,
+    tolerance: float,
+) -> Parity:
     return Parity(
         rows=len(differences),
-        max_difference=differences[worst],
+        max_difference=differences[_worst(differences)],
         tolerance=tolerance,
         nulls_tested=all(
             any(value in (None, "") for value in tested[each.name]) for each in features if each.kind != "array"
@@ -64,13 +160,20 @@ def check_parity(
     )
 
 
-def _differences(pipeline: Any, tested: Mapping[str, Sequence[Any]], model: OnnxModel, *, count: int) -> list[float]:
+def _differences(
+    pipeline: Any,
+    tested: Mapping[str, Sequence[Any]],
+    features: Sequence[FeatureColumn],
+    answers: _Answers,
+    *,
+    count: int,
+) -> list[float]:
     """Return how far the two forms are apart in each row; the first `count` rows are unchanged ones."""
     import numpy as np
 
-    found = model.predictions(tested)
-    frame = frame_of(tested, model.features)
-    if not model.gives_numbers:
+    found = answers.values
+    frame = frame_of(tested, features)
+    if not answers.is_number:
         trained = np.asarray(pipeline.predict_proba(frame), dtype=np.float64)
         apart = np.abs(trained - (np.column_stack([1 - found, found]) if found.ndim == 1 else found)).max(axis=1)
     else:
@@ -90,14 +193,16 @@ def _units(trained: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     return units
 
 
-def _with_changes(columns: Mapping[str, Sequence[Any]], features: Sequence[FeatureColumn]) -> dict[str, list[Any]]:
+def _with_changes(
+    columns: Mapping[str, Sequence[Any]], features: Sequence[FeatureColumn], *, mutants: int = MUTANTS
+) -> dict[str, list[Any]]:
     """Return rows, and copies with nulls, unseen categories and extremes; the same rows give the same copies."""
     count = len(_first(columns))
     names = [each.name for each in features]
     rows = [dict(zip(names, values, strict=True)) for values in zip(*(columns[name] for name in names), strict=True)]
     draw = random.Random(count)  # noqa: S311  (a choice of test rows, no secret)
     changed = []
-    for number in range(MUTANTS * 3):
+    for number in range(mutants * 3):
         row = dict(rows[draw.randrange(count)])
         for each in draw.sample(list(features), draw.randint(1, len(features))):
             row[each.name] = _changed(each, number % 3, draw, row[each.name])

@@ -22,16 +22,15 @@ from keelway.core import (
 )
 from keelway.errors import ConflictError, UsageError
 from keelway.evaluate import Scorecard
-from keelway.features import FeatureTable, columns_for_scoring, rows_of
+from keelway.features import FeatureTable
 from keelway.ledger import SigningKey, StateStore, Transaction, provenance, record_decision, sign_statement
 from keelway.project import Model
 from keelway.register.bom import BillDraft, draft_bill, record_bill
-from keelway.register.convert import to_onnx
-from keelway.register.load import newest_version
-from keelway.register.parity import check_parity
-from keelway.register.records import ModelVersion, Parity
+from keelway.register.export import ExportedForms, exported_forms
+from keelway.register.load import newest_version, plan_subject
+from keelway.register.records import ModelVersion
 from keelway.register.semver import Candidate, Proposal, propose
-from keelway.train import Tracker, TrainedModel, held_out_rows, load_pipeline, member_pipelines
+from keelway.train import Tracker, TrainedModel, member_pipelines
 from keelway.train.tracking import show_training
 
 BUILD_TYPE = "https://keelway.dev/build/training/v1"
@@ -56,7 +55,7 @@ def register(
 
     Raises:
         UsageError: The scorecard is of another trained model.
-        RefusedError: The exported model differs from the trained one.
+        RefusedError: The exported model differs from the trained one. A plan that does is left out, and the version says why.
         ConflictError: Somebody registered another version meanwhile; call again.
     """
     if scorecard.trained != digest_of(trained):
@@ -67,7 +66,7 @@ def register(
         place = _next(trained, table, tx)
     if known is not None:
         return known
-    exported = _exported(trained, table, model=model, artifacts=artifacts)
+    exported = exported_forms(trained, table, model=model, artifacts=artifacts)
     draft = _draft(scorecard, trained, table, place=place, exported=exported, run_id=run_id, actor=actor, now=now)
     return _published(draft, trained, table, model, artifacts=artifacts, state=state, tracker=tracker, key=key)
 
@@ -93,42 +92,29 @@ def _next(trained: TrainedModel, table: FeatureTable, tx: Transaction) -> tuple[
     return (newest.number if newest else 0) + 1, propose(newest, before, candidate).semver
 
 
-def _exported(
-    trained: TrainedModel, table: FeatureTable, *, model: Model, artifacts: ArtifactStore
-) -> tuple[Digest, Parity]:
-    """Return the exported model's digest and its parity on the held-out rows."""
-    pipeline = load_pipeline(trained.pipeline, artifacts=artifacts)
-    data = to_onnx(pipeline, trained.features)
-    rows = held_out_rows(rows_of(table, artifacts), model, table)
-    columns = columns_for_scoring(rows, trained.features)
-    parity = check_parity(pipeline, data, trained.features, columns, tolerance=model.onnx_tolerance)
-    return artifacts.put(data, kind=ArtifactKind.MODEL, name=f"{trained.model}.onnx").digest, parity
-
-
 def _draft(
     scorecard: Scorecard,
     trained: TrainedModel,
     table: FeatureTable,
     *,
     place: tuple[int, str],
-    exported: tuple[Digest, Parity],
+    exported: ExportedForms,
     run_id: RunId,
     actor: PrincipalId,
     now: datetime,
 ) -> ModelVersion:
     """Return the version before it is signed and shown anywhere."""
     number, semver = place
-    onnx, parity = exported
     return ModelVersion(
         name=version_name(trained.model, number),
         model=trained.model,
         number=number,
         semver=semver,
-        onnx=onnx,
+        onnx=exported.onnx,
         pipeline=trained.pipeline,
         features=trained.features,
         entity=table.entity,
-        parity=parity,
+        parity=exported.parity,
         trained=digest_of(trained),
         scorecard=digest_of(scorecard),
         feature_table=trained.feature_table,
@@ -136,8 +122,13 @@ def _draft(
         run_id=run_id,
         author=actor,
         created_at=now,
-        statement=onnx,  # until it is signed
+        statement=exported.onnx,  # until it is signed
         registry_link="",
+        task=trained.task,
+        classes=trained.classes,
+        plan=exported.plan,
+        plan_parity=exported.plan_parity,
+        no_plan=exported.no_plan,
     )
 
 
@@ -192,6 +183,7 @@ def _signed(
         builder=f"{BUILDER}{version.author}",
         started=version.created_at,
         finished=version.created_at,
+        also=plan_subject(version),
     )
     return artifacts.put(sign_statement(told, key=key), kind=ArtifactKind.RECORD, name=f"{version.name}.dsse").digest
 

@@ -148,6 +148,7 @@ def _properties(version: ModelVersion, trained: TrainedModel, table: FeatureTabl
     told = {
         "version": version.name,
         "record": digest_of(version),
+        "plan": version.plan or "",
         "pipeline": version.pipeline,
         "statement": version.statement,
         "trained": version.trained,

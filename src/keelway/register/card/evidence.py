@@ -71,4 +71,6 @@ class CardEvidence:
             "project": self.trained.code.project_digest,
             "environment": self.trained.code.environment_digest,
         }
+        if version.plan is not None:
+            found["compiled plan"] = version.plan
         return found | {f"member {name}": digest for name, digest in (self.members or {}).items()}

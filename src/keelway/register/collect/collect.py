@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from keelway.core import Action, Decision, Digest, HeldArtifacts
-from keelway.identity import Principal, require_role
+from keelway.identity import Principal, on_record, require_role
 from keelway.ledger import StateStore, Transaction, record_decision
 from keelway.register.collect.needed import Look, Spare
 from keelway.register.collect.records import Collection, RetentionRules
@@ -45,7 +45,8 @@ def collect(
         IntegrityError: Something in the store is damaged: nothing is removed before that is mended.
     """
     if not dry_run:
-        require_role(principal, "admin")
+        with on_record(Action.COLLECT, "collection", principal=principal, state=state, now=now):
+            require_role(principal, "admin")
     look = Look(store, rules, now, tuple(running))
     with state.snapshot() as tx:
         plan = _plan(look.spare(tx), principal, now)

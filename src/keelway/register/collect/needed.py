@@ -81,7 +81,7 @@ class Look:
         young = {digest for digest, each in held.items() if self.now - each.stored_at < self.rules.unreferenced}
         candidates = held.keys() - young
         ended = self._ended(tx)
-        released = {each for version in ended for each in (version.onnx, version.pipeline)} & candidates
+        released = {each for version in ended for each in (version.onnx, version.pipeline, version.served)} & candidates
         named, old = self._named(candidates, released, ended, tx)
         needed = named | young | (self._running() & candidates)
         self._follow(needed, candidates - needed, held, released)
@@ -90,7 +90,7 @@ class Look:
             unreferenced={each: held[each].size_bytes for each in going - released - old},
             retired={each: held[each].size_bytes for each in going & released},
             evidence={each: held[each].size_bytes for each in going & old - released},
-            versions=tuple(each.name for each in ended if {each.onnx, each.pipeline} & going),
+            versions=tuple(each.name for each in ended if {each.onnx, each.pipeline, each.served} & going),
             kept=len(held) - len(going),
         )
 

@@ -64,4 +64,4 @@ class Collection:
 
 def was_collected(version: ModelVersion, *, tx: Transaction) -> bool:
     """Say whether a decision let a version's bytes go."""
-    return any({version.onnx, version.pipeline} & set(each.artifacts) for each in tx.newest(Collection))
+    return any({version.onnx, version.pipeline, version.served} & set(each.artifacts) for each in tx.newest(Collection))

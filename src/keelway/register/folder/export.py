@@ -3,6 +3,7 @@
 | file | what it is |
 |---|---|
 | `model.onnx` | the exported model |
+| `model.plan` | the compiled plan, where the model has one |
 | `features.json` | the columns it reads, in order, and what its answers are |
 | `version.json` | the version's record; its SHA-256 is the digest that the ledger names |
 | `card.md` | the model card |
@@ -32,6 +33,7 @@ from keelway.register.load import statement_about
 from keelway.register.records import ModelVersion
 
 MODEL, FEATURES, VERSION, CARD, BOM = "model.onnx", "features.json", "version.json", "card.md", "bom.cdx.json"
+PLAN = "model.plan"
 STATEMENT, MODEL_KEY = "provenance.dsse.json", "model-key.dsse.json"
 
 
@@ -68,6 +70,7 @@ def export_folder(
     task: str,
     classes: tuple[str, ...],
     key: SigningKey,
+    plan: bytes | None = None,
 ) -> ModelFolder:
     """Write and sign the folder of a version.
 
@@ -78,6 +81,7 @@ def export_folder(
     model_key = ModelKey.of(key)
     files = {
         MODEL: onnx,
+        **({} if plan is None else {PLAN: plan}),
         FEATURES: canonical_json(_features(version, task, classes)),
         VERSION: canonical_json(version),
         CARD: card.encode(),
@@ -137,8 +141,10 @@ def _version_in(folder: Path, files: Mapping[str, str], *, key: PublicKey) -> Mo
         raise IntegrityError(f"{VERSION} cannot be read", expected="JSON", found=str(error)) from error
     version: ModelVersion = revive(told, ModelVersion)
     statement_about(version, _signed(folder, STATEMENT, files), key=key)
-    if version.onnx != f"sha256:{files[MODEL]}":
-        raise IntegrityError("This is not the version's model", expected=version.onnx, found=f"sha256:{files[MODEL]}")
+    for name, digest in ((MODEL, version.onnx), (PLAN, version.plan)):
+        found = f"sha256:{files[name]}" if name in files else None
+        if found != digest:
+            raise IntegrityError(f"This is not the version's {name}", expected=digest or "none", found=found or "none")
     return version
 
 

@@ -1,0 +1,95 @@
+"""Rows as columns, read once however many members of an ensemble ask for them."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from keelway.errors import ServingError
+from keelway.register.plan.records import NOWHERE, PlanMember, ScoringPlan
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LARGEST = 3.4028234663852886e38
+"""The largest number of 32 bits."""
+NAN = float("nan")
+
+
+class RowColumns:
+    """The columns of some rows.
+
+    Args:
+        rows: At least one; each holds a value for each feature.
+
+    Raises:
+        ValueError: They differ in length.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[Any]]) -> None:
+        self.count = len(rows)
+        self._columns = list(zip(*rows, strict=True))
+        self._numbers: dict[int, NDArray[np.float64]] = {}
+
+    def numbers(self, place: int) -> NDArray[np.float64]:
+        """Return a column of numbers, those that are missing as NaN.
+
+        Raises:
+            TypeError: Something is no number.
+            ServingError: A number does not fit 32 bits.
+        """
+        import numpy as np
+
+        if place not in self._numbers:
+            values = array("d", [NAN if value is None else value for value in self._columns[place]])
+            found = np.frombuffer(values, dtype=np.float64)
+            if (np.abs(found) > LARGEST).any():
+                raise beyond(place)
+            self._numbers[place] = found
+        return self._numbers[place]
+
+    def rounded(self, place: int) -> NDArray[np.float64]:
+        """Return a column of numbers as those with 32 bits that are nearest."""
+        import numpy as np
+
+        return self.numbers(place).astype(np.float32).astype(np.float64)
+
+    def categories(self, place: int) -> tuple[Any, ...]:
+        """Return a column of categories; a missing one is None or ''."""
+        return self._columns[place]
+
+
+def matrix_of(rows: RowColumns, member: PlanMember, plan: ScoringPlan) -> NDArray[np.float64]:
+    """Return the columns that the estimators of a member see, one row per row."""
+    import numpy as np
+
+    made = np.zeros((rows.count, member.width))
+    for number in member.numbers:
+        given = rows.rounded(number.feature)
+        if number.column != NOWHERE:
+            made[:, number.column] = np.where(np.isnan(given), number.missing, number.slope * given + number.shift)
+        if number.indicator != NOWHERE:
+            made[:, number.indicator] = np.isnan(given)
+    for each in member.levels:
+        places = places_of_levels(each.levels)
+        other = len(each.levels)
+        told = [places.get(value, other) for value in rows.categories(each.feature)]
+        made[:, each.columns] = plan.arrays[each.table][told]
+    return made
+
+
+def places_of_levels(levels: Sequence[str]) -> dict[str | None, int]:
+    """Return the place of each level; a missing category has that of the empty one, where it is a level."""
+    places: dict[str | None, int] = {level: place for place, level in enumerate(levels)}
+    if "" in places:
+        places[None] = places[""]
+    return places
+
+
+def beyond(place: int) -> ServingError:
+    """Return the error about a number that is too large."""
+    return ServingError(
+        "A number does not fit 32 bits", expected=f"at most {LARGEST:.7e}", found=f"another at place {place} of a row"
+    )
