@@ -29,6 +29,7 @@ from keelway.core import (
     digest_bytes,
     digest_of,
 )
+from keelway.deploy import SmokeResult
 from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.local.journal import FileJournals
 from keelway.engines.local.tracker import NoTracker
@@ -65,12 +66,12 @@ class ScoringProject:
 
     def load(self, name: VersionName, digest: Digest) -> Any:
         """Return a version's scorer; record, signature and bytes are checked."""
-        from keelway.register import ModelVersion, OnnxModel, load_onnx
+        from keelway.register import ModelVersion, load_scorer
 
         with self.state.snapshot() as tx:
             version = tx.by_digest(ModelVersion, digest)
         key = PublicKey.load(self.folder / "key.pub")
-        return OnnxModel(load_onnx(version, artifacts=self.artifacts, public_key=key), version.features)
+        return load_scorer(version, artifacts=self.artifacts, public_key=key)
 
 
 def make_project(folder: Path) -> None:
@@ -81,7 +82,8 @@ def make_project(folder: Path) -> None:
 
     project = ScoringProject(folder)
     version, table = _registered(project)
-    _deployed(project, version)
+    _admitted(project, version)
+    move_traffic(folder, version.name)
     rows = rows_of(table, project.artifacts).slice(0, BODIES)
     columns = columns_for_scoring(rows, FEATURES)
     records = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
@@ -96,14 +98,38 @@ def make_project(folder: Path) -> None:
     project.state.close()
 
 
-def _registered(project: ScoringProject) -> tuple[ModelVersion, FeatureTable]:
+def second_version(folder: Path) -> None:
+    """Register and admit another version of the model in the folder, with other answers; it gets no traffic."""
+    project = ScoringProject(folder)
+    version, _ = _registered(project, strength=0.01)
+    _admitted(project, version)
+    project.state.close()
+
+
+def move_traffic(folder: Path, version: str) -> None:
+    """Give all traffic to a version."""
+    from keelway.deploy import deploy
+
+    project = ScoringProject(folder)
+    deploy(
+        MODEL,
+        environment=ENVIRONMENT,
+        stable=VersionName(version),
+        smoke=lambda tried: SmokeResult(tried.name, digest_of(tried), passed=True, answers=0),
+        state=project.state,
+        principal=PRINCIPAL,
+        now=datetime.now(UTC),
+    )
+    project.state.close()
+
+
+def _registered(project: ScoringProject, strength: float = 1.0) -> tuple[ModelVersion, FeatureTable]:
     from keelway.evaluate import evaluate
     from keelway.register import register
     from keelway.train import fit
 
-    key = SigningKey.generate("bench")
-    (project.folder / "key.pub").write_text(key.public.pem())
-    model = _declared()
+    key = _key(project.folder)
+    model = declared(strength)
     table = _feature_table(project)
     ports: dict[str, Any] = {"artifacts": project.artifacts, "state": project.state}
     trained = fit(
@@ -131,13 +157,25 @@ def _registered(project: ScoringProject) -> tuple[ModelVersion, FeatureTable]:
     return version, table
 
 
-def _declared() -> Model:
+def _key(folder: Path) -> SigningKey:
+    """Return the key that all versions of a folder are signed with."""
+    private = folder / "key.pem"
+    if not private.exists():
+        key = SigningKey.generate("bench")
+        key.save(private)
+        (folder / "key.pub").write_text(key.public.pem())
+    return SigningKey.load(private)
+
+
+def declared(strength: float = 1.0) -> Model:
     source = Dataset("rows", contract="c.yaml", source="*.csv", event_time="at")
     return Model(
         MODEL,
         features=(FeatureSet("all", entity="entity", sources=(source,), function=_nothing),),
         label=Label("label", entity="entity", source=source, horizon=timedelta(days=30), function=_nothing, absent=0),
-        estimators=(Estimator("logistic", "sklearn.linear_model.LogisticRegression", {"max_iter": 1000}),),
+        estimators=(
+            Estimator("logistic", "sklearn.linear_model.LogisticRegression", {"max_iter": 1000, "C": strength}),
+        ),
         cuts=Cuts(CUTS[0]),
         trivial_rule="number_0",
     )
@@ -198,8 +236,7 @@ def _rows() -> pa.Table:
     )
 
 
-def _deployed(project: ScoringProject, version: ModelVersion) -> None:
-    from keelway.deploy import SmokeResult, deploy
+def _admitted(project: ScoringProject, version: ModelVersion) -> None:
     from keelway.promote import Admission
 
     digest = digest_of(version)
@@ -208,15 +245,6 @@ def _deployed(project: ScoringProject, version: ModelVersion) -> None:
     with project.state.transaction() as tx:
         parent = f"{ENVIRONMENT}/{version.name}"
         tx.insert(f"{parent}/1", admission, parent=parent, at=NOW)
-    deploy(
-        MODEL,
-        environment=ENVIRONMENT,
-        stable=version.name,
-        smoke=lambda tried: SmokeResult(tried.name, digest, passed=True, answers=0),
-        state=project.state,
-        principal=PRINCIPAL,
-        now=NOW,
-    )
 
 
 def told_ready(address: str) -> None:
@@ -227,7 +255,7 @@ def told_ready(address: str) -> None:
 def serve_keelway(folder: Path) -> None:
     """Serve the model as `keelway serve` does, until SIGTERM."""
     from keelway.serve import JournalLog, Router
-    from keelway.surfaces.scoring import ScoringApp, serve
+    from keelway.surfaces.scoring import ModelRoute, ScoringApp, serve
     from keelway.surfaces.scoring.metrics import ScoringMetrics
 
     project = ScoringProject(folder)
@@ -243,7 +271,7 @@ def serve_keelway(folder: Path) -> None:
         on_unlogged=metrics.unlogged,
     )
     router = Router(MODEL, ENVIRONMENT, state=project.state, load=project.load)
-    app = ScoringApp(router, log=log, clock=SystemClock(), metrics=metrics)
+    app = ScoringApp({MODEL: ModelRoute(router, log=log, metrics=metrics)}, clock=SystemClock())
     serve(app, host="127.0.0.1", port=0, on_ready=told_ready)
     project.state.close()
 

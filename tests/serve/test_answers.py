@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -66,18 +68,22 @@ def test_a_canary_gets_its_share_and_answers_keep_their_order(traffic: ServedTra
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -0.1, 1.5])
 def test_what_is_no_probability_is_never_given_and_never_logged(traffic: ServedTraffic, wrong: float) -> None:
     traffic.send(churn_1=100)
-    log = MemoryLog()
+    log, scorer = MemoryLog(), FixedScorer(0.5)
+    ready = loaded(traffic, ScorerShelf(churn_1=scorer))
+    scorer.answer = wrong
     with pytest.raises(ServingError, match="no probability"):
-        answer_rows(rows_of(3), loaded(traffic, ScorerShelf(churn_1=FixedScorer(wrong))), log=log, at=AT)
+        answer_rows(rows_of(3), ready, log=log, at=AT)
     assert log.lines == []
 
 
 def test_a_canary_without_a_probability_keeps_the_whole_request_out_of_the_log(traffic: ServedTraffic) -> None:
     traffic.send(churn_1=80, churn_2=20)
     log = MemoryLog()
-    shelf = ScorerShelf(churn_1=FixedScorer(0.1), churn_2=FixedScorer(math.nan))
+    shelf = ScorerShelf(churn_1=FixedScorer(0.1), churn_2=FixedScorer(0.9))
+    ready = loaded(traffic, shelf)
+    shelf.scorers[TWO].answer = math.nan
     with pytest.raises(ServingError, match="churn:2"):
-        answer_rows(rows_of(200), loaded(traffic, shelf), log=log, at=AT)
+        answer_rows(rows_of(200), ready, log=log, at=AT)
     assert log.lines == []
 
 
@@ -155,3 +161,75 @@ def test_an_empty_batch_is_a_report_of_nothing(traffic: ServedTraffic) -> None:
     traffic.send(churn_1=100)
     report = score([], loaded(traffic, ScorerShelf(churn_1=FixedScorer(0.5))), as_of=NOW, log=MemoryLog(), now=NOW)
     assert (report.rows, report.mean_probability) == (0, 0.0)
+
+
+def test_a_batch_tells_how_far_it_is_and_takes_rows_as_they_come(
+    traffic: ServedTraffic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keelway.serve.batch.TOLD_EVERY", 2)
+    traffic.send(churn_1=100)
+    log = MemoryLog()
+    told: list[str] = []
+    taken = 0
+
+    def coming() -> Iterator[Any]:
+        nonlocal taken
+        for row in rows_of(1) * 4_500:
+            taken += 1
+            assert taken - len(log.lines) <= 1_000, "no more than one chunk waits"
+            yield row
+
+    scorer = FixedScorer(0.25)
+    ready = loaded(traffic, ScorerShelf(churn_1=scorer))
+    report = score(coming(), ready, as_of=NOW, log=log, now=NOW, progress=told.append)
+    assert (report.rows, report.mean_probability, told) == (4_500, 0.25, ["2,000 rows scored", "4,000 rows scored"])
+
+
+class FixedTask(FixedScorer):
+    """Answers for another task than a binary one."""
+
+    def __init__(self, answer: Any, task: Any, classes: tuple[str, ...] = ()) -> None:
+        super().__init__(answer)
+        self.task, self.classes = task, classes
+
+
+@pytest.mark.parametrize(
+    ("scorer", "text"),
+    [
+        (FixedTask(-12.5, "regression"), "-12.5"),
+        (FixedTask(1e21, "regression"), "1e+21"),
+        (FixedTask([0.25, 0.75], "multiclass", ("a", "b")), "[0.25,0.75]"),
+    ],
+    ids=["number", "large", "classes"],
+)
+def test_a_scorer_of_any_task_is_answered_for(traffic: ServedTraffic, scorer: FixedTask, text: str) -> None:
+    traffic.send(churn_1=100)
+    (answer,) = answer_rows(rows_of(1), loaded(traffic, ScorerShelf(churn_1=scorer)), log=MemoryLog(), at=AT)
+    assert answer.probability == text
+
+
+@pytest.mark.parametrize("wrong", [[0.5, math.nan], [0.5, 1.5]])
+def test_a_class_without_a_probability_is_never_given(traffic: ServedTraffic, wrong: list[float]) -> None:
+    traffic.send(churn_1=100)
+    scorer = FixedTask([0.5, 0.5], "multiclass", ("a", "b"))
+    ready = loaded(traffic, ScorerShelf(churn_1=scorer))
+    scorer.answer = wrong  # type: ignore[assignment]
+    with pytest.raises(ServingError, match="no probability"):
+        answer_rows(rows_of(1), ready, log=MemoryLog(), at=AT)
+
+
+def test_what_cannot_answer_is_answered_for_by_its_first_backup_that_can(traffic: ServedTraffic) -> None:
+    traffic.send(churn_1=100)
+    ready = loaded(traffic, ScorerShelf(churn_1=FixedScorer(0.5)))
+    failing, constant = FixedScorer(math.nan), FixedScorer(0.05)
+    stable = ready.stable
+    backups = tuple(replace(stable, scorer=each, fallback=mark) for each, mark in ((failing, "one"), (constant, "two")))
+    broken = replace(stable, scorer=FixedScorer(math.nan), backups=backups)
+    log = MemoryLog()
+    answers = answer_rows(rows_of(2), replace(ready, versions={ONE: broken}), log=log, at=AT)
+    assert [(answer.probability, answer.version.fallback) for answer in answers] == [("0.05", "two")] * 2
+    assert [line["probability"] for line in log.lines] == [0.05, 0.05]
+    alone = replace(broken, backups=backups[:1])
+    with pytest.raises(ServingError, match="no probability"):
+        answer_rows(rows_of(2), replace(ready, versions={ONE: alone}), log=log, at=AT)
+    assert len(log.lines) == 2

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,65 +9,12 @@ from typing import Any
 import pytest
 
 from keelway.core import SimulatedClock
-from keelway.serve import Router
+from keelway.serve.wire import WireLimits
 from keelway.surfaces.scoring import ScoringApp
-from keelway.surfaces.scoring.app import MAX_BODY_BYTES
-from keelway.surfaces.scoring.metrics import ScoringMetrics
-from keelway.testing.serving import NOW, PROD, FixedScorer, MemoryLog, ScorerShelf, ServedTraffic
+from keelway.testing.asgi import AsgiAnswer, AsgiClient, ReadyLog, route_of
+from keelway.testing.serving import NOW, FixedScorer, ScorerShelf, ServedTraffic
 
 GOOD = {"entity": "00042", "as_of": "2026-02-01T00:00:00Z", "features": {"recency_d": 12.5, "plan": "gold"}}
-
-
-class Answered:
-    """One answer of the app."""
-
-    def __init__(self, messages: list[dict[str, Any]]) -> None:
-        self.status = messages[0]["status"]
-        self.headers = dict(messages[0]["headers"])
-        self.body = b"".join(message.get("body", b"") for message in messages[1:])
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class Client:
-    """Calls an ASGI app as a server would, in one or several pieces."""
-
-    def __init__(self, app: ScoringApp) -> None:
-        self.app = app
-
-    def ask(self, method: str, path: str, body: bytes = b"", pieces: int = 1) -> Answered:
-        size = max(1, -(-len(body) // pieces))
-        parts = [body[start : start + size] for start in range(0, len(body), size)] or [b""]
-        waiting = [
-            {"type": "http.request", "body": part, "more_body": number < len(parts) - 1}
-            for number, part in enumerate(parts)
-        ]
-        sent: list[dict[str, Any]] = []
-
-        async def receive() -> dict[str, Any]:
-            return waiting.pop(0)
-
-        async def send(message: Any) -> None:
-            sent.append(dict(message))
-
-        asyncio.run(self.app({"type": "http", "method": method, "path": path}, receive, send))
-        return Answered(sent)
-
-    def predict(self, body: Any, pieces: int = 1) -> Answered:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.ask("POST", "/predict", data, pieces)
-
-
-class ReadyLog(MemoryLog):
-    """A log with the state that readiness looks at."""
-
-    seal_error = ""
-
-    @property
-    def healthy(self) -> bool:
-        return not self.full
 
 
 @pytest.fixture
@@ -79,17 +24,22 @@ def traffic(tmp_path: Path) -> ServedTraffic:
     return served
 
 
-def client_of(traffic: ServedTraffic, answer: float = 0.25) -> tuple[Client, ReadyLog]:
-    shelf = ScorerShelf(churn_1=FixedScorer(answer), churn_2=FixedScorer(0.75))
+def client_of(traffic: ServedTraffic) -> tuple[AsgiClient, ReadyLog]:
+    shelf = ScorerShelf(churn_1=FixedScorer(0.25), churn_2=FixedScorer(0.75))
     log = ReadyLog()
-    router = Router("churn", PROD, state=traffic.state, load=shelf.load)
-    app = ScoringApp(router, log=log, clock=SimulatedClock(NOW), metrics=ScoringMetrics("churn", "prod"))
-    return Client(app), log
+    app = ScoringApp({"churn": route_of(traffic, shelf, log=log)}, clock=SimulatedClock(NOW))
+    return AsgiClient(app), log
+
+
+def predict(client: AsgiClient, body: Any, pieces: int = 1) -> AsgiAnswer:
+    answer = client.ask("POST", "/predict", body, pieces=pieces)
+    assert answer is not None
+    return answer
 
 
 def test_one_row_in_one_answer_out(traffic: ServedTraffic) -> None:
     client, log = client_of(traffic)
-    answer = client.predict(GOOD)
+    answer = predict(client, GOOD)
     assert answer.status == 200
     assert answer.json | {"prediction_id": ""} == {
         "entity": "00042", "prediction_id": "", "probability": 0.25, "model": "churn", "version": "churn:1",
@@ -102,7 +52,7 @@ def test_one_row_in_one_answer_out(traffic: ServedTraffic) -> None:
 
 def test_many_rows_are_answered_in_order(traffic: ServedTraffic) -> None:
     client, log = client_of(traffic)
-    answer = client.predict({"instances": [GOOD | {"entity": f"{number}"} for number in range(50)]}, pieces=7)
+    answer = predict(client, {"instances": [GOOD | {"entity": f"{number}"} for number in range(50)]}, pieces=7)
     assert [one["entity"] for one in answer.json["predictions"]] == [f"{number}" for number in range(50)]
     assert len(log.lines) == 50
 
@@ -127,7 +77,7 @@ def test_many_rows_are_answered_in_order(traffic: ServedTraffic) -> None:
 )
 def test_a_wrong_request_is_told_what_was_expected(traffic: ServedTraffic, body: Any, field: str) -> None:
     client, log = client_of(traffic)
-    answer = client.predict(body)
+    answer = predict(client, body)
     assert 400 <= answer.status < 500
     assert answer.json["error"]
     if field:
@@ -137,12 +87,16 @@ def test_a_wrong_request_is_told_what_was_expected(traffic: ServedTraffic, body:
 
 def test_a_body_that_is_too_large_is_refused(traffic: ServedTraffic) -> None:
     client, _ = client_of(traffic)
-    assert client.predict(b" " * (MAX_BODY_BYTES + 1), pieces=5).status == 413
+    assert predict(client, b" " * (WireLimits().body_bytes + 1), pieces=5).status == 413
 
 
 def test_a_model_without_a_probability_is_a_bad_gateway(traffic: ServedTraffic) -> None:
-    client, log = client_of(traffic, answer=float("nan"))
-    answer = client.predict(GOOD)
+    scorer = FixedScorer(0.25)
+    log = ReadyLog()
+    models = {"churn": route_of(traffic, ScorerShelf(churn_1=scorer), log=log)}
+    client = AsgiClient(ScoringApp(models, clock=SimulatedClock(NOW)))
+    scorer.answer = float("nan")  # it was loaded and warmed with a number
+    answer = predict(client, GOOD)
     assert answer.status == 502
     assert b"NaN" not in answer.body
     assert log.lines == []
@@ -152,7 +106,7 @@ def test_health_and_readiness_are_two_things(traffic: ServedTraffic) -> None:
     client, log = client_of(traffic)
     assert (client.ask("GET", "/healthz").status, client.ask("GET", "/readyz").status) == (200, 200)
     log.full = True
-    assert client.predict(GOOD).json["logged"] is False
+    assert predict(client, GOOD).json["logged"] is False
     ready = client.ask("GET", "/readyz")
     assert (ready.status, ready.json["problems"]) == (503, ["predictions cannot be logged"])
     assert client.ask("GET", "/healthz").status == 200
@@ -167,8 +121,8 @@ def test_the_index_tells_the_schema(traffic: ServedTraffic) -> None:
 
 def test_metrics_count_by_version_arm_and_status(traffic: ServedTraffic) -> None:
     client, _ = client_of(traffic)
-    client.predict(GOOD)
-    client.predict(b"not json")
+    predict(client, GOOD)
+    predict(client, b"not json")
     text = client.ask("GET", "/metrics").body.decode()
     counted = 'keelway_predictions_total{arm="stable",environment="prod",model="churn",version="churn:1"} 1.0'
     assert counted in text
@@ -179,11 +133,11 @@ def test_metrics_count_by_version_arm_and_status(traffic: ServedTraffic) -> None
 def test_a_promoted_canary_counts_as_stable_from_then_on(traffic: ServedTraffic) -> None:
     client, _ = client_of(traffic)
     traffic.send(churn_1=1, churn_2=99)
-    client.app.router.refresh()
-    client.predict({"instances": [GOOD | {"entity": f"{number}"} for number in range(200)]})
+    client.app.refresh()
+    predict(client, {"instances": [GOOD | {"entity": f"{number}"} for number in range(200)]})
     traffic.send(churn_2=100)
-    client.app.router.refresh()
-    client.predict(GOOD)
+    client.app.refresh()
+    predict(client, GOOD)
     text = client.ask("GET", "/metrics").body.decode()
     assert 'arm="stable",environment="prod",model="churn",version="churn:2"' in text
 
@@ -205,11 +159,11 @@ def test_a_head_request_has_no_body(traffic: ServedTraffic) -> None:
 
 def test_no_request_fails_or_mixes_while_traffic_moves(traffic: ServedTraffic) -> None:
     client, log = client_of(traffic)
-    done, answers = threading.Event(), list[Answered]()
+    done, answers = threading.Event(), list[AsgiAnswer]()
 
     def ask() -> None:
         while not done.is_set():
-            answers.append(client.predict({"instances": [GOOD, GOOD | {"entity": "7"}]}))
+            answers.append(predict(client, {"instances": [GOOD, GOOD | {"entity": "7"}]}))
 
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
@@ -217,7 +171,7 @@ def test_no_request_fails_or_mixes_while_traffic_moves(traffic: ServedTraffic) -
     try:
         for number in range(20):
             traffic.send(**({"churn_2": 100} if number % 2 == 0 else {"churn_1": 100}))
-            assert client.app.router.refresh()
+            assert client.app.models["churn"].router.refresh()
     finally:
         done.set()
         for thread in threads:

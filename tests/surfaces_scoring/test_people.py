@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +11,9 @@ import pytest
 
 from keelway.core import SimulatedClock
 from keelway.errors import StorageError
-from keelway.serve import Router
 from keelway.surfaces.scoring import ScoringApp
-from keelway.surfaces.scoring.metrics import ScoringMetrics
-from keelway.testing.serving import NOW, PROD, FixedScorer, MemoryLog, ScorerShelf, ServedTraffic
+from keelway.testing.asgi import AsgiClient, ReadyLog, route_of
+from keelway.testing.serving import NOW, FixedScorer, ScorerShelf, ServedTraffic
 
 ROW = {"as_of": "2026-02-01T00:00:00Z", "features": {"recency_d": 12.5, "plan": "gold"}}
 
@@ -35,22 +33,13 @@ class PeopleApp:
         traffic = ServedTraffic(folder)
         traffic.send(**percent)
         shelf = ScorerShelf(churn_1=FixedScorer(0.25), churn_2=FixedScorer(0.75))
-        router = Router("churn", PROD, state=traffic.state, load=shelf.load)
-        self.log: Any = MemoryLog()
-        metrics = ScoringMetrics("churn", "prod")
-        self.app = ScoringApp(router, log=self.log, clock=SimulatedClock(NOW), metrics=metrics, names=names)
+        self.log = ReadyLog()
+        self.route = route_of(traffic, shelf, log=self.log, names=names)
+        self.client = AsgiClient(ScoringApp({"churn": self.route}, clock=SimulatedClock(NOW)))
 
-    def ask(self, body: Any) -> tuple[int, Any]:
-        sent: list[Any] = []
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        asyncio.run(self.app({"type": "http", "method": "POST", "path": "/predict"}, receive, send))
-        return sent[0]["status"], json.loads(sent[1]["body"])
+    def ask(self, body: Any, path: str = "/predict") -> tuple[int, Any]:
+        answer = self.client.post(path, body)
+        return answer.status, answer.json
 
 
 def test_a_person_is_logged_by_token_and_answered_by_name(tmp_path: Path) -> None:
@@ -73,7 +62,7 @@ def test_many_people_keep_their_order(tmp_path: Path) -> None:
 def test_a_person_stays_in_the_arm_of_their_token(tmp_path: Path) -> None:
     people = PeopleApp(tmp_path, tokens, churn_1=50, churn_2=50)
     plain = PeopleApp(tmp_path / "plain", None, churn_1=50, churn_2=50)
-    plain.app.router = people.app.router  # the same deployment, and so the same salt
+    plain.route.router = people.route.router  # the same deployment, and so the same salt
     names = [f"p{number}" for number in range(40)]
     _, by_name = people.ask({"instances": [{"entity": name, **ROW} for name in names]})
     _, by_token = plain.ask({"instances": [{"entity": token, **ROW} for token in tokens(names)]})
@@ -95,3 +84,19 @@ def test_a_wrong_request_is_refused_either_way(tmp_path: Path, names: Any) -> No
     people = PeopleApp(tmp_path, names, churn_1=100)
     assert people.ask({"entity": "ana"})[0] == 422
     assert people.log.lines == []
+
+
+def test_a_row_that_names_nobody_asks_for_no_token(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def counted(entities: Sequence[str]) -> list[str]:
+        asked.extend(entities)
+        return tokens(entities)
+
+    people = PeopleApp(tmp_path, counted, churn_1=100)
+    records = [{"recency_d": 1.0, "plan": "gold"}]
+    assert people.ask({"dataframe_records": records}, "/invocations") == (200, {"predictions": [0.25]})
+    assert people.ask({"dataframe_records": [records[0] | {"entity": "ana"}]}, "/invocations")[0] == 200
+    assert asked == ["ana"]
+    assert people.log.lines[0]["entity"].startswith("anonymous:")
+    assert people.log.lines[1]["entity"] == "tok_ana"

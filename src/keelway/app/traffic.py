@@ -8,19 +8,31 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from keelway.app.persons import Names, entity_names, log_store
+from keelway.app.persons import Names, entity_names
+from keelway.app.score_rows import stream_rows
 from keelway.app.scoring_table import scoring_table
+from keelway.app.serving import breaker_of, keeper_for, log_for, pin_rollback, router_for, shed_rule
 from keelway.app.way_back import RollbackAnswer, gone_back, must_be_mover, traffic_back
 from keelway.app.wire import Workspace
-from keelway.core import Environment, VersionName, split_version, time_text
-from keelway.errors import IntegrityError, KeelwayError, MissingRecordError, UsageError
+from keelway.core import Action, Environment, VersionName, split_version, time_text
+from keelway.errors import KeelwayError, MissingRecordError, UsageError
 
 if TYPE_CHECKING:
-    from keelway.core import Digest, Prediction
+    from keelway.core import Prediction
     from keelway.deploy import Deployment, SmokeResult
     from keelway.register import ModelVersion
     from keelway.retrain import ArmEvidence
-    from keelway.serve import JournalLog, Router, Scorer, ScoreReport
+    from keelway.serve import (
+        Breaker,
+        BreakerState,
+        JournalLog,
+        Pin,
+        RequestTally,
+        Router,
+        ScoreReport,
+        ShedRule,
+        TallyKeeper,
+    )
 
 SMOKE_ROWS = 50
 
@@ -38,6 +50,10 @@ class RolloutAnswer:
 
 def _ignore(_count: int) -> None:
     """Take a number and do nothing."""
+
+
+def _unheard(_upstream: str, _state: BreakerState) -> None:
+    """Take a breaker's state and do nothing."""
 
 
 class Traffic:
@@ -59,7 +75,7 @@ class Traffic:
 
         at = self._at
         at.environment(environment)
-        must_be_mover(environment, at=self._at)
+        must_be_mover(environment, at=self._at, subject=version)
         chosen = self._version(version, environment)
         with at.state.snapshot() as tx:
             before = current(chosen.model, Environment(environment), tx)
@@ -109,7 +125,7 @@ class Traffic:
         verdict = challenger_verdict(stable, canary)
         after = before
         if not dry and verdict.verdict != "wait":
-            must_be_mover(environment, at=self._at)
+            must_be_mover(environment, at=self._at, subject=model)
             told = comment or "; ".join(verdict.reasons)
             if verdict.verdict == "advance":
                 after = self._advanced(model, environment, comment=told)
@@ -124,8 +140,16 @@ class Traffic:
             UsageError: There is nothing to go back to.
             RefusedError: The version may not come back, or the principal may not move the environment; recorded.
         """
-        must_be_mover(environment, at=self._at)
+        must_be_mover(environment, at=self._at, action=Action.ROLLBACK, subject=model)
         return gone_back(model, environment, to=to, comment=comment, at=self._at)
+
+    def pin_rollback(self, model: str, environment: str, *, to: str = "", comment: str = "") -> Pin:
+        """Ask the servers of this machine to go back, while the state is down; recorded when it is back.
+
+        Raises:
+            MissingRecordError: Nothing to go back to is kept on this machine.
+        """
+        return pin_rollback(model, environment, to=to, comment=comment, at=self._at)
 
     def requests(self, model: str, *, as_of: datetime | None = None, limit: int = 0) -> list[dict[str, Any]]:
         """Return request bodies for `/predict`, one an entity, with its features at a moment (None: now)."""
@@ -148,68 +172,61 @@ class Traffic:
         ]
 
     def router_and_log(
-        self, model: str, environment: str, *, on_unlogged: Callable[[int], None] = _ignore
+        self,
+        model: str,
+        environment: str,
+        *,
+        on_unlogged: Callable[[int], None] = _ignore,
+        on_breaker: Callable[[str, BreakerState], None] = _unheard,
+        records_pins: bool = True,
     ) -> tuple[Router, JournalLog]:
         """Load what is deployed, verified, with a prediction log beside it; the caller starts and closes both.
+
+        Where state or store are down, it is the last known good that is kept on this machine.
+
+        Args:
+            on_breaker: Told whenever the breaker of a process that runs a Python model changes.
+            records_pins: Whether this process records rollbacks asked for on this machine; of several, one does.
 
         Raises:
             IntegrityError: A version's bytes or signature are not as promised; nothing is served.
         """
-        from keelway.serve import JournalLog, Router
+        router = router_for(model, environment, at=self._at, records_pins=records_pins, on_breaker=on_breaker)
+        return router, log_for(model, environment, at=self._at, on_unlogged=on_unlogged)
 
-        at = self._at
-        at.environment(environment)
-        router = Router(model, Environment(environment), state=at.state, load=self._load)
-        log = JournalLog(
-            model,
-            environment=environment,
-            journals=at.journals,
-            state=at.state,
-            artifacts=log_store(at.project.model(model), at=at),
-            principal=at.principal.id,
-            clock=at.clock,
-            on_unlogged=on_unlogged,
-        )
-        return router, log
+    def tally_keeper(self, model: str, environment: str, *, tally: RequestTally) -> TallyKeeper:
+        """Return what keeps the requests that a server counts, as observations."""
+        return keeper_for(model, environment, tally=tally, at=self._at)
+
+    def shed_rule(self) -> ShedRule:
+        """Return when a server refuses requests because of too much work."""
+        return shed_rule(self._at)
+
+    def breaker(self, names: tuple[str, ...], *, on_state: Callable[[str, BreakerState], None] = _unheard) -> Breaker:
+        """Return a breaker around upstreams of a server, as the settings say."""
+        return breaker_of(names, at=self._at, on_state=on_state)
 
     def entity_names(self, model: str) -> Names | None:
         """Return what gives the people that a model speaks of their tokens; None where its entities are no people."""
         return entity_names(self._at.project.model(model), at=self._at)
 
     def score(self, model: str, environment: str, *, as_of: datetime, limit: int = 0) -> ScoreReport:
-        """Score every entity at one moment, by the arms that would answer its requests; log every prediction."""
-        from keelway.features import columns_for_scoring, rows_of
+        """Score every entity at one moment, by the arms that would answer its requests; log every prediction.
+
+        Rows are read, scored and logged a part at a time, so memory does not grow with them.
+        """
         from keelway.serve import score
 
-        declared = self._at.project.model(model)
+        at = self._at
         router, log = self.router_and_log(model, environment)
-        table = scoring_table(declared, as_of=as_of, at=self._at)
-        rows = rows_of(table, self._at.artifacts)
-        rows = rows.slice(0, limit) if limit else rows
-        names = router.loaded.stable.schema.names
-        columns = columns_for_scoring(rows, router.loaded.stable.scorer.features)
-        values = zip(*(columns[name] for name in names), strict=True)
-        entities = rows["entity"].to_pylist()
-        given = ((entity, as_of, list(row)) for entity, row in zip(entities, values, strict=True))
+        table = scoring_table(at.project.model(model), as_of=as_of, at=at)
+        features = router.loaded.stable.scorer.features
+        rows = stream_rows(table, features, as_of=as_of, artifacts=at.artifacts, limit=limit)
         log.start()
         try:
-            return score(given, router.loaded, as_of=as_of, log=log, now=self._at.now())
+            return score(rows, router.loaded, as_of=as_of, log=log, now=at.now(), progress=at.progress)
         finally:
             log.close()
-
-    def _load(self, name: VersionName, digest: Digest) -> Scorer:
-        """Load a version for serving: its record, signature and bytes checked."""
-        from keelway.core import digest_of
-        from keelway.register import OnnxModel, load_onnx, version_named
-
-        with self._at.state.snapshot() as tx:
-            version = version_named(name, tx=tx)
-        if digest_of(version) != digest:
-            raise IntegrityError(
-                f"{name} is not the version that was deployed", expected=digest, found=digest_of(version)
-            )
-        data = load_onnx(version, artifacts=self._at.artifacts, public_key=self._at.signing.public_key)
-        return OnnxModel(data, version.features)
 
     def was_deployed(self, version: str, environment: str) -> bool:
         """Say whether a version ever got traffic in an environment."""
@@ -252,20 +269,21 @@ class Traffic:
         from keelway.core import digest_of
         from keelway.deploy import SmokeResult
         from keelway.features import FeatureTable, columns_for_scoring, rows_of
-        from keelway.register import OnnxModel, load_onnx
+        from keelway.register import load_scorer
 
         at = self._at
         answers: list[float] = []
         reasons: tuple[str, ...] = ()
         try:
-            data = load_onnx(version, artifacts=at.artifacts, public_key=at.signing.public_key)
+            scorer = load_scorer(version, artifacts=at.artifacts, public_key=at.signing.public_key)
             with at.state.snapshot() as tx:
                 table = tx.by_digest(FeatureTable, version.feature_table)
             rows = rows_of(table, at.artifacts).slice(0, SMOKE_ROWS)
             columns = columns_for_scoring(rows, version.features)
             for feature in version.features:
                 columns[feature.name].append(None if feature.kind == "numeric" else "")
-            answers = OnnxModel(data, version.features).probabilities(columns)
+            values = zip(*(columns[each.name] for each in version.features), strict=True)
+            answers = scorer.predictions([list(row) for row in values])
         except KeelwayError as error:
             reasons = (str(error),)
         strange = sum(not (math.isfinite(answer) and 0 <= answer <= 1) for answer in answers)

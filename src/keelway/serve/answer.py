@@ -2,20 +2,23 @@
 
     answers = answer_rows(rows, loaded, log=log, at="1998-01-02T00:00:00Z")
 
-An answer that is no probability is never given: the whole request is refused.
+A number that is not finite, or a probability outside [0, 1], is never given: the whole request is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from keelway.core import sortable_id
 from keelway.errors import ServingError
 from keelway.serve.line import number_text
+from keelway.serve.loaded import LoadedDeployment, LoadedVersion
 from keelway.serve.ports import PredictionLog
-from keelway.serve.router import LoadedDeployment, LoadedVersion
-from keelway.serve.schema import Row
+from keelway.serve.wire.columns import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,8 @@ class Answer:
     """One answer as it goes back.
 
     Attributes:
-        probability: The number as text, as the log holds it.
+        probability: What was answered as text, as the log holds it: a number, or a list with one for each class.
+        version: Who answered; a backup where the version that should have could not.
         logged: Whether the prediction log took it.
     """
 
@@ -34,45 +38,95 @@ class Answer:
     logged: bool
 
 
-def answer_rows(rows: Sequence[Row], loaded: LoadedDeployment, *, log: PredictionLog, at: str) -> list[Answer]:
+def answer_rows(
+    rows: Sequence[Row],
+    loaded: LoadedDeployment,
+    *,
+    log: PredictionLog,
+    at: str,
+    on_failure: Callable[[LoadedVersion], None] = lambda _version: None,
+) -> list[Answer]:
     """Answer rows of one request, in their order; each version scores its rows in one call.
 
+    Where a version cannot answer, its backups are asked in their order, and the answer names the one that did.
+
+    Args:
+        on_failure: Told of a version that could not answer, whether or not a backup did.
+
     Raises:
-        ServingError: A version gave something that is no probability; nothing is logged.
+        ServingError: A version and its backups gave nothing that is an answer; nothing is logged.
     """
     if len(loaded.versions) == 1:
-        versions = [loaded.stable] * len(rows)
+        texts, versions = _scored(rows, loaded.stable, on_failure)
     else:
-        versions = [loaded.version_for(row[0]) for row in rows]
-    texts = _probabilities(rows, versions)
+        texts, versions = _scored_apart(rows, [loaded.version_for(row[0]) for row in rows], on_failure)
     ids = [sortable_id() for _ in rows]
     lines = [
-        version.writer.line(
-            prediction_id=ids[i], entity=row[0], as_of=row[1], values=row[2], probability=texts[i], at=at
-        )
-        for i, (row, version) in enumerate(zip(rows, versions, strict=True))
+        version.writer.line(prediction_id=one, entity=row[0], as_of=row[1], values=row[2], probability=text, at=at)
+        for one, row, text, version in zip(ids, rows, texts, versions, strict=True)
     ]
     logged = log.append("".join(lines).encode())
-    return [Answer(row[0], ids[i], texts[i], versions[i], logged) for i, row in enumerate(rows)]
+    return [
+        Answer(row[0], one, text, version, logged)
+        for row, one, text, version in zip(rows, ids, texts, versions, strict=True)
+    ]
 
 
-def _probabilities(rows: Sequence[Row], versions: Sequence[LoadedVersion]) -> list[str]:
-    """Return the probability of each row by its version, as text; nothing is logged before all of them are known."""
+def _scored_apart(
+    rows: Sequence[Row], versions: list[LoadedVersion], on_failure: Callable[[LoadedVersion], None]
+) -> tuple[list[str], list[LoadedVersion]]:
+    """Return the answer to each row by its own version, and who gave it; nothing is logged before all are known."""
     places: dict[str, list[int]] = {}
     for place, version in enumerate(versions):
         places.setdefault(version.version, []).append(place)
-    texts = [""] * len(rows)
+    texts, answered = [""] * len(rows), list(versions)
     for mine in places.values():
-        version = versions[mine[0]]
-        names = version.schema.names
-        columns = dict(zip(names, zip(*[rows[place][2] for place in mine], strict=True), strict=True))
-        for place, probability in zip(mine, version.scorer.probabilities(columns), strict=True):
-            if not 0.0 <= probability <= 1.0:
-                raise ServingError(
-                    f"{version.version} gave something that is no probability",
-                    expected="a number in [0, 1]",
-                    found=str(probability),
-                    fix="Roll back: keelway rollback MODEL.",
-                )
-            texts[place] = number_text(probability)
-    return texts
+        found = _scored([rows[place] for place in mine], versions[mine[0]], on_failure)
+        for place, text, version in zip(mine, *found, strict=True):
+            texts[place], answered[place] = text, version
+    return texts, answered
+
+
+def _scored(
+    rows: Sequence[Row], version: LoadedVersion, on_failure: Callable[[LoadedVersion], None]
+) -> tuple[list[str], list[LoadedVersion]]:
+    """Return the answers of a version, or of the first of its backups that has any, and who gave them."""
+    values = [row[2] for row in rows]
+    try:
+        texts = _texts(version, values)
+    except ServingError:
+        on_failure(version)
+        for backup in version.backups:
+            with contextlib.suppress(ServingError):
+                return _texts(backup, values), [backup] * len(rows)
+        raise
+    return texts, [version] * len(rows)
+
+
+def _texts(version: LoadedVersion, values: Sequence[Sequence[Any]]) -> list[str]:
+    """Return the answers of one version as text: a number, or a list of numbers where there are several classes."""
+    answers = version.scorer.predictions(values)
+    task = version.scorer.task
+    if len(answers) != len(values):
+        raise _no_answer(version, f"{len(values)} answers", str(len(answers)))
+    if task == "multiclass":
+        return [f"[{','.join([_text(each, version, is_share=True) for each in answer])}]" for answer in answers]
+    is_share = task == "binary"
+    return [_text(answer, version, is_share=is_share) for answer in answers]
+
+
+def _text(number: float, version: LoadedVersion, *, is_share: bool) -> str:
+    """Return a number as the log writes it, unless it is no probability where one is wanted, or not finite."""
+    if not (0.0 <= number <= 1.0 if is_share else math.isfinite(number)):
+        raise _no_answer(version, "a number in [0, 1]" if is_share else "a finite number", str(number))
+    return number_text(number)
+
+
+def _no_answer(version: LoadedVersion, expected: str, found: str) -> ServingError:
+    is_share = expected == "a number in [0, 1]"
+    return ServingError(
+        f"{version.version} gave something that is no {'probability' if is_share else 'answer'}",
+        expected=expected,
+        found=found,
+        fix="Roll back: keelway rollback MODEL.",
+    )

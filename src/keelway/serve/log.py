@@ -46,6 +46,7 @@ class JournalLog:
         self._guard = threading.Lock()  # held for one write, or for swapping the journal
         self._sealing = threading.Lock()  # one thread seals at a time
         self._wake = threading.Event()
+        self._leftovers = False  # whether what dead processes left is still to be sealed
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="keelway-seal", daemon=True)
         self.unlogged = 0
@@ -53,14 +54,9 @@ class JournalLog:
         self.seal_error = ""
 
     def start(self) -> None:
-        """Seal what dead processes left, and begin to seal in the background."""
-        seal_journals(
-            self._journals,
-            state=self._state,
-            artifacts=self._artifacts,
-            principal=self._principal,
-            now=self._clock.now(),
-        )
+        """Seal what dead processes left, now or when the state can be written, and begin to seal in the background."""
+        self._leftovers = True
+        self._try_to_seal()
         self._thread.start()
 
     def append(self, lines: bytes) -> bool:
@@ -131,12 +127,24 @@ class JournalLog:
 
     def _try_to_seal(self) -> None:
         try:
+            if self._leftovers:
+                self._seal_leftovers()
             self.seal()
         except KeelwayError as error:
             self.seal_error = str(error)
             _log.error("Predictions wait to be sealed: %s", error)
         else:
             self.seal_error = ""
+
+    def _seal_leftovers(self) -> None:
+        seal_journals(
+            self._journals,
+            state=self._state,
+            artifacts=self._artifacts,
+            principal=self._principal,
+            now=self._clock.now(),
+        )
+        self._leftovers = False
 
     def _count_unlogged(self, count: int, error: StorageError) -> None:
         if self.healthy:

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from keelway.core import Digest, VersionName
 from keelway.features import FeatureColumn
+from keelway.project import Task
 
 
 class Scorer(Protocol):
-    """A model that is loaded and checked. Pure: same columns, same answers; may be called from several threads."""
+    """A model that is loaded and checked. Pure: same rows, same answers; may be called from several threads."""
 
     @property
     def features(self) -> Sequence[FeatureColumn]:
         """The columns it wants, in order."""
         ...
 
-    def probabilities(self, columns: Mapping[str, Sequence[Any]]) -> list[float]:
-        """Return the probability of the positive class for each row."""
+    @property
+    def task(self) -> Task:
+        """What it predicts."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of a multiclass label in the order of the probabilities; empty otherwise."""
+        ...
+
+    def predictions(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        """Return the answer to each row: the probability of the outcome, a number, or one probability a class.
+
+        Args:
+            rows: A value for each feature, in order: a number or None, a text or None, a list of numbers.
+
+        Raises:
+            ServingError: A row has another length, or a value the wrong type; or there is no answer to be had.
+        """
         ...
 
 

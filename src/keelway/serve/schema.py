@@ -4,139 +4,95 @@
     {"instances": [{...}, {...}]}
 
 Nothing is guessed: an unknown, missing, repeated or wrongly typed field is refused, and so is a number that a
-32-bit model cannot hold.
+32-bit model cannot hold. An instance without `features` asks for those that an online store holds of the entity.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 
-from keelway.errors import BadRequestError
 from keelway.features import FeatureColumn
+from keelway.serve.wire.columns import (
+    TEXT_KINDS,
+    EntityText,
+    Moment,
+    Row,
+    WireLimits,
+    checked_entity,
+    in_utc_or,
+    value_type,
+)
+from keelway.serve.wire.refusal import decoded, refuse_repeats
 
-MAX_ROWS = 1_000
-MAX_TEXT = 1_000  # characters of a category
-MAX_ENTITY = 200  # characters
-LARGEST = 3.4028234e38  # of a 32-bit float
+__all__ = ["RequestSchema", "Row"]
 
-_PLACE = re.compile(r" - at `(?P<path>[^`]*)`$")
-_GOT = re.compile(r"^Expected (?P<expected>.*), got `?(?P<found>[^`]*)`?$")
-
-Row = tuple[str, datetime, list[Any]]
-"""Entity, as-of time in UTC, and the features in the model's order."""
+_MANY = re.compile(rb'\s*\{\s*"instances"')
 
 
 class RequestSchema:
-    """Reads the requests for one list of features."""
+    """Reads the requests for one list of features.
 
-    def __init__(self, features: Sequence[FeatureColumn]) -> None:
-        number = Annotated[float, msgspec.Meta(ge=-LARGEST, le=LARGEST)] | None
-        category = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] | None
-        kinds: dict[str, Any] = {"numeric": number, "categorical": category}
+    Args:
+        limits: How many rows a request may have.
+        from_store: Whether an instance may leave its features to the online store; its row then has no values.
+    """
+
+    def __init__(
+        self, features: Sequence[FeatureColumn], *, limits: WireLimits | None = None, from_store: bool = False
+    ) -> None:
         # Feature names may be any text, so the attributes are numbered and renamed.
-        names = {f"f{index}": feature.name for index, feature in enumerate(features)}
         row = msgspec.defstruct(
             "FeatureValues",
-            [(f"f{index}", kinds[feature.kind]) for index, feature in enumerate(features)],
-            rename=names,
+            [(f"f{index}", value_type(feature)) for index, feature in enumerate(features)],
+            rename={f"f{index}": feature.name for index, feature in enumerate(features)},
             forbid_unknown_fields=True,
         )
         instance = msgspec.defstruct(
             "Instance",
             [
-                ("entity", Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ENTITY)]),
-                ("features", row),
-                ("as_of", Annotated[datetime, msgspec.Meta(tz=True)] | None | msgspec.UnsetType, msgspec.UNSET),
+                ("entity", EntityText),
+                ("features", row | msgspec.UnsetType, msgspec.UNSET) if from_store else ("features", row),
+                ("as_of", Moment | None | msgspec.UnsetType, msgspec.UNSET),
             ],
             forbid_unknown_fields=True,
         )
-        rows = Annotated[list[instance], msgspec.Meta(min_length=1, max_length=MAX_ROWS)]  # type: ignore[valid-type]
+        most = (limits or WireLimits()).rows
+        rows = Annotated[list[instance], msgspec.Meta(min_length=1, max_length=most)]  # type: ignore[valid-type]
         many = msgspec.defstruct("Instances", [("instances", rows)], forbid_unknown_fields=True)
         self._one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(instance)
         self._many: msgspec.json.Decoder[Any] = msgspec.json.Decoder(many)
         self.names = tuple(feature.name for feature in features)
         self._astuple = msgspec.structs.astuple
+        self._text_places = [at for at, each in enumerate(features) if each.kind in TEXT_KINDS]
+        self._most_texts = 1 + len(self.names) + len(self._text_places)
 
     def read(self, body: bytes, *, now: datetime) -> tuple[list[Row], bool]:
-        """Return the rows of a request, and whether it asked for many.
+        """Return the rows of a request, and whether it asked for many; a row to be looked up has no values.
 
         Raises:
             BadRequestError: The body is refused.
         """
-        many = body.lstrip()[:40].replace(b" ", b"").startswith(b'{"instances"')
-        try:
-            found = self._many.decode(body).instances if many else [self._one.decode(body)]
-        except msgspec.ValidationError as error:
-            raise _refusal(str(error)) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise BadRequestError(
-                "The body is not JSON", expected="one JSON object in UTF-8", found=str(error)[:200], status=400
-            ) from error
+        many = _MANY.match(body) is not None
+        found = decoded(self._many, body).instances if many else (decoded(self._one, body),)
         rows = [self._row(instance, now) for instance in found]
-        self._refuse_repeats(body, found, rows, many)
+        refuse_repeats(body, sum(map(self._texts, found, rows)) + many)
         return rows, many
 
     def _row(self, instance: Any, now: datetime) -> Row:
-        as_of = instance.as_of or now
-        try:
-            as_of = as_of.astimezone(UTC)
-        except OverflowError as error:
-            raise BadRequestError(
-                "This time does not exist in UTC", expected="a year from 1 to 9999", found=str(as_of), field="$.as_of"
-            ) from error
-        return instance.entity, as_of, list(self._astuple(instance.features))
+        values = [] if instance.features is msgspec.UNSET else list(self._astuple(instance.features))
+        return checked_entity(instance.entity), in_utc_or(instance.as_of, now), values
 
-    def _refuse_repeats(self, body: bytes, found: list[Any], rows: list[Row], many: bool) -> None:
-        """Refuse a key that is given twice, which a decoder would pass over.
-
-        All keys are known by now, so the quotes of the body can be counted; only a body with escapes is read again.
-        """
-        if b"\\" in body:
-            json.loads(body, object_pairs_hook=_unique)
-            return
-        texts = 1 if many else 0
-        for instance, (_, _, values) in zip(found, rows, strict=True):
-            texts += 3 + len(values) + sum(1 for value in values if value.__class__ is str)
-            if instance.as_of is not msgspec.UNSET:
-                texts += 1 if instance.as_of is None else 2
-        if body.count(b'"') != 2 * texts:
-            json.loads(body, object_pairs_hook=_unique)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise BadRequestError("A field is given twice", expected="each field once", found=repr(twice), field=twice)
-    return found
-
-
-def _refusal(message: str) -> BadRequestError:
-    """Return what a decoder's message means, with the field it is about."""
-    place = _PLACE.search(message)
-    field = place["path"] if place else "$"
-    text = message[: place.start()] if place else message
-    named = re.search(r"field `(?P<name>.*)`$", text)
-    if named:
-        missing = "missing" in text
-        return BadRequestError(
-            "A field is missing" if missing else "A field is not known",
-            expected=f"field {named['name']}" if missing else "only the fields of the schema",
-            found="nothing" if missing else named["name"][:100],
-            field=f"{field}.{named['name'][:100]}",
-        )
-    got = _GOT.match(text)
-    expected = got["expected"] if got else text.removeprefix("Expected ")
-    return BadRequestError(
-        "A field has a wrong value",
-        expected=expected.replace("`", ""),
-        found=got["found"] if got else "another value",
-        field=field,
-    )
+    def _texts(self, instance: Any, row: Row) -> int:
+        """Count the keys and texts of an instance."""
+        values = row[2]
+        texts = 2 + (self._most_texts if values else 0)
+        if None in values:
+            texts -= sum(values[place] is None for place in self._text_places)
+        if instance.as_of is not msgspec.UNSET:
+            texts += 1 if instance.as_of is None else 2
+        return texts

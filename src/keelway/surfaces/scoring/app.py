@@ -1,198 +1,183 @@
-"""The ASGI app: `/predict`, `/healthz`, `/readyz`, `/metrics`, and `/` with the schema.
+"""The ASGI app: predictions in three protocols, health, metrics and the document that describes them.
 
-    POST /predict   {"entity": "00042", "as_of": "1998-01-01T00:00:00Z", "features": {"recency_d": 12.5, ...}}
-    200             {"entity": "00042", "prediction_id": "...", "probability": 0.81, "version": "churn:1", ...}
+    POST /predict                      {"entity": "00042", "features": {"recency_d": 12.5, ...}}
+    POST /models/{model}/predict       the same, where several models are served
+    POST /v2/models/{model}/infer      Open Inference Protocol, also /v2/models/{model}/versions/{number}/infer
+    POST /invocations                  what MLflow's scoring server takes
+    GET  /, /healthz, /readyz, /metrics, /openapi.json, /v2..., /ping, /health, /version
 
-`{"instances": [...]}` asks for up to 1,000 rows at once. A wrong request is answered with 4xx and the field, what was
-expected and what was found; a model that gives no probability is answered with 502, never with its number.
+A wrong request is answered with 4xx and the field, what was expected and what was found; a model that gives no
+probability is answered with 502, never with its number. docs/serving.md tells every route, header, limit and error.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from http import HTTPStatus
-from json.encoder import encode_basestring
-from typing import Any
 
-from keelway.core import Clock, plain, time_text
-from keelway.errors import BadRequestError, KeelwayError, ServingError
-from keelway.serve import Answer, JournalLog, LoadedDeployment, Router, Row, answer_rows
-from keelway.surfaces.scoring.metrics import ScoringMetrics
+from keelway.core import Clock
+from keelway.errors import BadRequestError, KeelwayError, ServingError, UnavailableError
+from keelway.serve import LoadedDeployment, Shedder
+from keelway.serve.wire import WireLimits
+from keelway.surfaces.scoring.asks import AskedRows, ask_inference, ask_invocations, ask_named
+from keelway.surfaces.scoring.exchange import CallerGoneError, HttpCall, Receive, Reply, Scope, Send, late
+from keelway.surfaces.scoring.gate import CallerGate
+from keelway.surfaces.scoring.pages import Pages
+from keelway.surfaces.scoring.problem import NotAllowedError, printable, problem, protocol_of, unknown_model
+from keelway.surfaces.scoring.route import ModelRoute
 
-MAX_BODY_BYTES = 2_000_000
+OPEN = frozenset({"/healthz", "/readyz"})
+"""What is answered without a key; everything else asks for one where keys are declared."""
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Ask = Callable[[HttpCall, ModelRoute, LoadedDeployment, datetime], AskedRows]
 
-_JSON = (b"content-type", b"application/json")
-_TEXT = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+_log = logging.getLogger(__name__)
 
 
 class ScoringApp:
-    """Answers requests for one model in one environment.
+    """Answers requests for some models in one environment.
 
     Args:
-        router: Knows what is loaded.
-        log: Takes every prediction.
+        models: Models by name; `/predict` and `/invocations` answer where there is exactly one.
         clock: Tells the time of an answer.
-        names: Gives entities that are people their tokens, before anything is routed or logged; answers go back under
-            the entity that was asked for. None where entities are no people.
+        limits: How large and how slow a request may be.
+        gate: Lets callers in; None lets everybody in.
+        shedder: Refuses what would come too late anyway.
     """
 
     def __init__(
         self,
-        router: Router,
+        models: Mapping[str, ModelRoute],
         *,
-        log: JournalLog,
         clock: Clock,
-        metrics: ScoringMetrics,
-        names: Callable[[Sequence[str]], list[str]] | None = None,
+        limits: WireLimits | None = None,
+        gate: CallerGate | None = None,
+        shedder: Shedder | None = None,
     ) -> None:
-        self._names = names
-        self.router = router
-        self.log = log
-        self.metrics = metrics
+        self.models = dict(models)
+        self.limits = limits or WireLimits()
+        self.shedder = shedder or Shedder()
+        self._gate = gate
         self._clock = clock
-        self._pages: dict[tuple[str, str], Callable[[], tuple[int, bytes, tuple[bytes, bytes]]]] = {
-            ("GET", "/"): self._index,
-            ("GET", "/healthz"): lambda: (HTTPStatus.OK, b'{"status":"alive"}', _JSON),
-            ("GET", "/readyz"): self._ready,
-            ("GET", "/metrics"): lambda: (HTTPStatus.OK, self.metrics.text(), _TEXT),
-        }
+        self._pages = Pages(self.models, limits=self.limits, is_gated=gate is not None)
+
+    def start(self) -> None:
+        """Begin to seal logs and to look for other deployments."""
+        for route in self.models.values():
+            route.start()
+
+    def close(self) -> None:
+        """Stop looking, and seal the logs."""
+        for route in self.models.values():
+            route.close()
+
+    def refresh(self) -> None:
+        """Look for other deployments now."""
+        for route in self.models.values():
+            route.router.refresh()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI scope."""
         if scope["type"] != "http":
             raise NotImplementedError("Only HTTP is answered here; start the server without lifespan and websockets.")
-        path, method = scope["path"], scope["method"]
-        if path == "/predict" and method == "POST":
-            await self._predict(receive, send)
-            return
-        page = self._pages.get(("GET" if method == "HEAD" else method, path))
-        if page is None:
-            known = [verb for verb, name in [*self._pages, ("POST", "/predict")] if name == path]
-            status = HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND
-            body = _problem(
-                "Nothing is here", "POST /predict, GET /, /healthz, /readyz or /metrics", f"{method} {path}"
-            )
-            allow = ((b"allow", ", ".join(known).encode()),) if known else ()
-            await _send(send, status, body, _JSON, *allow)
-            return
-        status_code, body, kind = page()
-        await _send(send, status_code, b"" if method == "HEAD" else body, kind)
-
-    async def _predict(self, receive: Receive, send: Send) -> None:
-        body = await _body(receive)
-        begun = time.perf_counter()
-        status: int = HTTPStatus.OK
+        call = HttpCall(scope, self.limits)
         try:
-            answer = self._answer(body)
-        except BadRequestError as error:
-            status = error.status
-            answer = _problem(error.what, error.expected, error.found, error.field)
-        except ServingError as error:
-            status = HTTPStatus.BAD_GATEWAY
-            answer = _problem(error.what, error.expected, error.found)
-        seconds = time.perf_counter() - begun
-        self.metrics.requested(status, seconds)
-        await _send(send, status, answer, _JSON, (b"server-timing", f"app;dur={seconds * 1000:.3f}".encode()))
+            reply = await self._reply(call, receive)
+        except KeelwayError as error:
+            reply = problem(error, protocol_of(call.path))
+        except CallerGoneError:
+            return
+        except Exception:  # noqa: BLE001  (the edge of the process: the next request must find it standing)
+            _log.exception("A request to %s failed", printable(call.path))
+            failure = ServingError("The server failed", expected="an answer", found="an error, which is in its log")
+            reply = replace(problem(failure, protocol_of(call.path)), status=HTTPStatus.INTERNAL_SERVER_ERROR)
+        await call.send(reply, send)
 
-    def _answer(self, body: bytes | None) -> bytes:
-        if body is None:
-            raise BadRequestError(
-                "The body is too large",
-                expected=f"at most {MAX_BODY_BYTES} bytes",
-                status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            )
-        loaded = self.router.loaded
-        now = self._clock.now()
-        rows, many = loaded.stable.schema.read(body, now=now)
-        if self._names is None:
-            answers = answer_rows(rows, loaded, log=self.log, at=time_text(now))
-        else:
-            answers = self._answers_about_people(rows, loaded, at=time_text(now))
-        if not many:
-            self.metrics.answered(answers[0].version, 1)
-            return _answer_text(answers[0], loaded).encode()
-        for answer in answers:
-            self.metrics.answered(answer.version, 1)
-        return ('{"predictions":[' + ",".join([_answer_text(answer, loaded) for answer in answers]) + "]}").encode()
+    async def _reply(self, call: HttpCall, receive: Receive) -> Reply:
+        if self._gate is not None and call.path not in OPEN:
+            authorization, api_key = (call.headers.get(name, b"") for name in (b"authorization", b"x-api-key"))
+            self._gate.caller(authorization, api_key, now=self._clock.now())
+        ask, model, number = self._asked_of(call.path)
+        if ask is None:
+            return self._pages.reply(call)
+        if call.method != "POST":
+            raise NotAllowedError(call, "POST")
+        route = self._route(model, call)
+        return await self._predicted(call, receive, ask, route, number)
 
-    def _answers_about_people(self, rows: list[Row], loaded: LoadedDeployment, *, at: str) -> list[Answer]:
-        assert self._names is not None
+    async def _predicted(self, call: HttpCall, receive: Receive, ask: Ask, route: ModelRoute, number: str) -> Reply:
+        """Answer a request for predictions, and count it whatever comes of it."""
+        begun = call.began
         try:
-            names = self._names([row[0] for row in rows])
-        except KeelwayError as error:  # never with the message: it may tell of the person
-            raise ServingError(
-                "People cannot be named", expected="the key vault", found=type(error).__name__
-            ) from error
-        named = [(name, *row[1:]) for name, row in zip(names, rows, strict=True)]
-        answers = answer_rows(named, loaded, log=self.log, at=at)
-        return [replace(answer, entity=row[0]) for answer, row in zip(answers, rows, strict=True)]
+            call.take_deadline()
+            await call.read_body(receive)
+            begun = time.perf_counter()
+            self.shedder.enter(begun)
+            try:
+                reply = await self._scored(call, ask, route, number)
+            finally:
+                self.shedder.leave()
+        except KeelwayError as error:
+            reply = problem(error, protocol_of(call.path))
+            if isinstance(error, UnavailableError):
+                route.metrics.shed()
+        route.metrics.requested(reply.status, time.perf_counter() - begun)
+        return reply
 
-    def _index(self) -> tuple[int, bytes, tuple[bytes, bytes]]:
-        loaded = self.router.loaded
-        deployment = loaded.deployment
-        index = {
-            "model": deployment.model,
-            "environment": deployment.environment,
-            "traffic": deployment.traffic,
-            "features": [plain(feature) for feature in loaded.stable.scorer.features],
-            "problem": self.router.problem,
-        }
-        return HTTPStatus.OK, _dumped(index), _JSON
+    async def _scored(self, call: HttpCall, ask: Ask, route: ModelRoute, number: str) -> Reply:
+        loaded = route.router.loaded
+        if number:
+            loaded = route.only(loaded, number)
+        asked = ask(call, route, loaded, self._clock.now())
+        if call.is_late:  # nothing was scored or logged yet
+            raise late(call)
+        reply = await self._elsewhere(call, asked) if route.waits(asked.rows, loaded) else asked.reply()
+        if call.is_late:
+            raise late(call)
+        return reply
 
-    def _ready(self) -> tuple[int, bytes, tuple[bytes, bytes]]:
-        problems = [] if self.log.healthy else ["predictions cannot be logged"]
-        status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
-        ready = {"ready": not problems, "problems": problems, "serving": self.router.loaded.deployment.traffic}
-        return (
-            status,
-            _dumped(ready | {"waiting": [text for text in (self.router.problem, self.log.seal_error) if text]}),
-            _JSON,
+    @staticmethod
+    async def _elsewhere(call: HttpCall, asked: AskedRows) -> Reply:
+        """Answer in a thread, because it waits for another process; a caller who cannot wait so long is told."""
+        left_s = call.timeout_ms / 1000 - (time.perf_counter() - call.began) if call.timeout_ms else None
+        try:
+            async with asyncio.timeout(left_s):
+                return await asyncio.to_thread(asked.reply)
+        except TimeoutError as error:
+            raise late(call) from error
+
+    def _asked_of(self, path: str) -> tuple[Ask | None, str, str]:
+        """Return how a path asks for predictions, of which model and version; None where it is a page."""
+        if path == "/predict":
+            return ask_named, "", ""
+        if path == "/invocations":
+            return ask_invocations, "", ""
+        match path.split("/"):
+            case ["", "models", model, "predict"]:
+                return ask_named, model, ""
+            case ["", "v2", "models", model, "infer"]:
+                return ask_inference, model, ""
+            case ["", "v2", "models", model, "versions", number, "infer"]:
+                return ask_inference, model, number or "none"
+        return None, "", ""
+
+    def _route(self, model: str, call: HttpCall) -> ModelRoute:
+        """Return the route of a model; of the only one where none is named."""
+        if model or "/models/" in call.path:
+            found = self.models.get(model)
+            if found is None:
+                raise unknown_model(self.models, model)
+            return found
+        if len(self.models) == 1:
+            return next(iter(self.models.values()))
+        raise BadRequestError(
+            "Several models are served here",
+            expected=" or ".join(f"/models/{name}/predict" for name in sorted(self.models)),
+            found=printable(call.path),
+            status=HTTPStatus.NOT_FOUND,
         )
-
-
-def _answer_text(answer: Answer, loaded: LoadedDeployment) -> str:
-    version = answer.version
-    return (
-        f'{{"entity":{encode_basestring(answer.entity)},"prediction_id":"{answer.prediction_id}",'
-        f'"probability":{answer.probability},"model":"{loaded.deployment.model}","version":"{version.version}",'
-        f'"arm":"{version.arm}","logged":{"true" if answer.logged else "false"}}}'
-    )
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """Return the whole body, or None where it is too large; the rest is read and dropped."""
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return b"".join(parts)
-        part = message.get("body", b"")
-        size += len(part)
-        if size <= MAX_BODY_BYTES:
-            parts.append(part)
-        if not message.get("more_body"):
-            return b"".join(parts) if size <= MAX_BODY_BYTES else None
-
-
-async def _send(send: Send, status: int, body: bytes, *headers: tuple[bytes, bytes]) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": int(status), "headers": [*headers, length]})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _problem(what: str, expected: str, found: str, field: str = "") -> bytes:
-    told = {"error": what, "expected": expected, "found": found}
-    return _dumped(told | ({"field": field} if field else {}))
-
-
-def _dumped(value: object) -> bytes:
-    import msgspec
-
-    return msgspec.json.encode(value)

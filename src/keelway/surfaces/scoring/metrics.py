@@ -1,63 +1,173 @@
-"""What a scoring server counts, for Prometheus: bound once for each version, so that counting costs a microsecond."""
+"""What a scoring server counts, for Prometheus: bound once for each version, so that counting costs a microsecond.
+
+Several processes that share one port count together: their supervisor names a folder in PROMETHEUS_MULTIPROC_DIR, each
+keeps its numbers there, and whichever is asked adds them up.
+"""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+import collections
+import os
+from collections.abc import Sequence
+from operator import attrgetter
 
-from keelway.serve import LoadedVersion
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from keelway.serve import Answer, LoadedVersion, RequestTally
 
 BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+BREAKER_STATES = {"closed": 0, "half-open": 1, "open": 2}
+_PLACE = ("model", "environment")
+_ARM = (*_PLACE, "version", "arm")
+_NAME = attrgetter("version.version", "version.arm")
+
+
+class MetricFamilies:
+    """The counters and histograms that all models of a process share, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        into = self.registry
+        self.answers = Counter("keelway_predictions", "Predictions that were answered.", _ARM, registry=into)
+        self.answer_seconds = Histogram(
+            "keelway_answer_seconds", "Time from the rows of a request to its logged answers, by who gave them.", _ARM, registry=into,
+            buckets=BUCKETS_S,
+        )  # fmt: skip
+        self.seconds = Histogram(
+            "keelway_request_seconds",
+            "Time from the whole request to the answer.",
+            _PLACE,
+            registry=into,
+            buckets=BUCKETS_S,
+        )
+        self.requests = Counter("keelway_requests", "Requests by status.", (*_PLACE, "status"), registry=into)
+        self.unlogged = Counter(
+            "keelway_unlogged_predictions", "Answers that the log could not take.", _PLACE, registry=into
+        )
+        self.shed = Counter(
+            "keelway_shed_requests", "Requests refused because of too much work.", _PLACE, registry=into
+        )
+        self.fallbacks = Counter(
+            "keelway_fallback_predictions",
+            "Answers given in another version's place.",
+            (*_PLACE, "fallback"),
+            registry=into,
+        )
+        self.breakers = Gauge(
+            "keelway_breaker_state", "0 closed, 1 half-open, 2 open.", (*_PLACE, "upstream"), registry=into,
+            multiprocess_mode="livemax",
+        )  # fmt: skip
+
+    def text(self) -> bytes:
+        """Return everything in the Prometheus text format, over all processes that share a folder."""
+        if not os.environ.get(SHARED_FOLDER):
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]  # it has half its types
+        return generate_latest(together)
 
 
 class ScoringMetrics:
-    """Counters and histograms in a registry of their own."""
+    """What one model in one environment counts.
 
-    def __init__(self, model: str, environment: str) -> None:
-        self.registry = CollectorRegistry()
-        labels = ("model", "environment", "version", "arm")
+    Args:
+        families: Shared with the other models of the process; None makes new ones.
+        tally: Counts the same for error budgets and guardrails; None where nobody keeps that.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        environment: str,
+        families: MetricFamilies | None = None,
+        *,
+        tally: RequestTally | None = None,
+    ) -> None:
+        self.families = families or MetricFamilies()
+        self._tally = tally
         self._named = (model, environment)
-        self._answers = Counter(
-            "keelway_predictions", "Predictions that were answered.", labels, registry=self.registry
-        )
-        self._seconds = Histogram(
-            "keelway_request_seconds",
-            "Time from the whole request to the answer.",
-            ("model", "environment"),
-            registry=self.registry,
-            buckets=BUCKETS_S,
-        ).labels(*self._named)
-        self._requests = Counter(
-            "keelway_requests", "Requests by status.", ("model", "environment", "status"), registry=self.registry
-        )
-        self._unlogged = Counter(
-            "keelway_predictions_unlogged",
-            "Predictions that were answered but could not be logged.",
-            ("model", "environment"),
-            registry=self.registry,
-        ).labels(*self._named)
-        self._bound: dict[tuple[str, str], Counter] = {}
+        self._seconds = self.families.seconds.labels(*self._named)
+        self._unlogged = self.families.unlogged.labels(*self._named)
+        self._shed = self.families.shed.labels(*self._named)
         self._statuses: dict[int, Counter] = {}
+        self._versions: dict[tuple[str, str], _BoundVersion] = {}
 
-    def answered(self, version: LoadedVersion, count: int) -> None:
-        """Count predictions of a version."""
+    @property
+    def registry(self) -> CollectorRegistry:
+        """The registry that holds everything."""
+        return self.families.registry
+
+    def scored(self, answers: Sequence[Answer], seconds: float) -> None:
+        """Count the answers of one request by who gave them, and how long they took together."""
+        if len(answers) == 1:
+            self._scored(answers[0].version, 1, seconds)
+            return
+        counts = collections.Counter(map(_NAME, answers))
+        for answer in answers:
+            if count := counts.pop(_NAME(answer), 0):
+                self._scored(answer.version, count, seconds)
+
+    def _scored(self, version: LoadedVersion, count: int, seconds: float) -> None:
+        self._bound(version).scored(count, seconds)
+        if self._tally is not None:
+            self._tally.answered(version, count, seconds)
+
+    def failed(self, version: LoadedVersion) -> None:
+        """Count a request that a version could not answer, whether or not another one did in its place."""
+        if self._tally is not None:
+            self._tally.failed(version)
+
+    def _bound(self, version: LoadedVersion) -> _BoundVersion:
+        """Return the counters of a version in the arm that it has now."""
         name = (version.version, version.arm)
-        bound = self._bound.get(name)
+        bound = self._versions.get(name)
         if bound is None:
-            bound = self._bound[name] = self._answers.labels(*self._named, *name)
-        bound.inc(count)
+            bound = self._versions[name] = _BoundVersion(self.families, (*self._named, *name), version.fallback)
+        return bound
 
     def requested(self, status: int, seconds: float) -> None:
         """Count a request and how long it took."""
         bound = self._statuses.get(status)
         if bound is None:
-            bound = self._statuses[status] = self._requests.labels(*self._named, str(status))
+            bound = self._statuses[status] = self.families.requests.labels(*self._named, str(status))
         bound.inc()
         self._seconds.observe(seconds)
+        if self._tally is not None:
+            self._tally.requested(status)
 
     def unlogged(self, count: int) -> None:
         """Count predictions that the log did not take."""
         self._unlogged.inc(count)
 
+    def shed(self) -> None:
+        """Count a request that was refused because of too much work."""
+        self._shed.inc()
+        if self._tally is not None:
+            self._tally.shed()
+
+    def breaker(self, upstream: str, state: str) -> None:
+        """Tell the state of a breaker."""
+        self.families.breakers.labels(*self._named, upstream).set(BREAKER_STATES[state])
+
     def text(self) -> bytes:
         """Return everything in the Prometheus text format."""
-        return generate_latest(self.registry)
+        return self.families.text()
+
+
+class _BoundVersion:
+    """The children of one version in one arm."""
+
+    __slots__ = ("_answers", "_fallback", "_seconds")
+
+    def __init__(self, families: MetricFamilies, name: tuple[str, str, str, str], fallback: str) -> None:
+        self._answers = families.answers.labels(*name)
+        self._seconds = families.answer_seconds.labels(*name)
+        self._fallback = families.fallbacks.labels(*name[:2], fallback) if fallback else None
+
+    def scored(self, count: int, seconds: float) -> None:
+        self._answers.inc(count)
+        self._seconds.observe(seconds)
+        if self._fallback is not None:
+            self._fallback.inc(count)

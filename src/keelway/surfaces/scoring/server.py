@@ -2,36 +2,73 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
+import resource
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
 
 from keelway.errors import ServingError
 from keelway.privacy import scrub_logs
+from keelway.serve import Shedder
 from keelway.surfaces.scoring.app import ScoringApp
+from keelway.surfaces.scoring.workers import Inherited
 
-BACKLOG = 2048
+BACKLOG = 4096
 GRACEFUL_SHUTDOWN_S = 10
+KEEP_ALIVE_S = 75
+LAG_EVERY_S = 0.01
+MOST_WAITING = 128
+"""So many requests wait for other processes at once, each in a thread; more wait for those."""
 
 
-def serve(app: ScoringApp, *, host: str, port: int, on_ready: Callable[[str], None]) -> None:
+def serve(
+    app: ScoringApp,
+    *,
+    host: str,
+    port: int,
+    on_ready: Callable[[str], None],
+    worker: Inherited | None = None,
+    keep_alive_s: int = KEEP_ALIVE_S,
+) -> None:
     """Answer requests until SIGTERM or SIGINT; then answer what was begun, seal the log and return.
+
+    SIGHUP looks at once for another deployment.
 
     Args:
         port: 0 takes a free one.
         on_ready: Called once with the address, when requests are answered.
+        worker: What this process inherited from its supervisor; None where it listens by itself.
+        keep_alive_s: How long a connection may stay open without a request.
 
     Raises:
         ServingError: The port is taken, or may not be used.
     """
-    bound = bind(host, port)
-    address = f"http://{host}:{bound.getsockname()[1]}"
-    config = uvicorn.Config(
+    raise_file_limit()
+    bound = bind(host, worker.port if worker else port, shared=worker is not None)
+    address = address_of(host, bound)
+    config = _configured(app, keep_alive_s)
+    scrub_logs("uvicorn", "uvicorn.error")  # the configuration has just made their handlers
+    server = _Server(config, shedder=app.shedder, ready=lambda: on_ready(address))
+    app.start()
+    try:
+        with _signals_end_quietly(on_hangup=app.refresh):
+            if worker is not None:
+                worker.end_with_supervisor()
+            server.run(sockets=[bound])
+    finally:
+        app.close()
+        bound.close()
+
+
+def _configured(app: ScoringApp, keep_alive_s: int) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         lifespan="off",
         ws="none",
@@ -39,23 +76,18 @@ def serve(app: ScoringApp, *, host: str, port: int, on_ready: Callable[[str], No
         log_level="warning",
         server_header=False,
         date_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=keep_alive_s,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S,
     )
-    scrub_logs("uvicorn", "uvicorn.error")  # the configuration has just made their handlers
-    server = _Server(config, ready=lambda: on_ready(address))
-    app.log.start()
-    app.router.start()
-    try:
-        with _signals_end_quietly():
-            server.run(sockets=[bound])
-    finally:
-        app.router.close()
-        app.log.close()
-        bound.close()
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
+def bind(host: str, port: int, *, shared: bool = False, listens: bool = True) -> socket.socket:
+    """Return a socket that has a port.
+
+    Args:
+        shared: Whether other processes of this user may have the port too, if they also share it.
+        listens: Whether connections come to it; one that does not only holds the port.
 
     Raises:
         ServingError: The port is taken, or may not be used.
@@ -63,8 +95,11 @@ def bind(host: str, port: int) -> socket.socket:
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind((host, port))
-        bound.listen(BACKLOG)
+        if listens:
+            bound.listen(BACKLOG)
     except OSError as error:
         bound.close()
         taken = error.errno == errno.EADDRINUSE
@@ -78,26 +113,62 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-class _Server(uvicorn.Server):
-    """Tells when it is ready."""
+def address_of(host: str, bound: socket.socket) -> str:
+    """Return the URL of a listening socket."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
 
-    def __init__(self, config: uvicorn.Config, *, ready: Callable[[], None]) -> None:
+
+def raise_file_limit() -> None:
+    """Let this process open as many connections as the system lets it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+class _Server(uvicorn.Server):
+    """Tells when it is ready, and how late its loop is."""
+
+    def __init__(self, config: uvicorn.Config, *, shedder: Shedder, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
+        self._shedder = shedder
+        self._watch: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell."""
         await super().startup(sockets=sockets)
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(MOST_WAITING, thread_name_prefix="keelway-wait"))
+        self._watch = loop.create_task(self._watch_lag())
         self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop watching, then answer what was begun."""
+        if self._watch is not None:
+            self._watch.cancel()
+        await super().shutdown(sockets=sockets)
+
+    async def _watch_lag(self) -> None:
+        """Measure how long the loop takes to come around: so long waits what it reads now."""
+        loop = asyncio.get_running_loop()
+        while True:
+            asked = loop.time()
+            await asyncio.sleep(LAG_EVERY_S)
+            self._shedder.lag_s = max(0.0, loop.time() - asked - LAG_EVERY_S)
 
 
 @contextlib.contextmanager
-def _signals_end_quietly() -> Iterator[None]:
+def _signals_end_quietly(*, on_hangup: Callable[[], object]) -> Iterator[None]:
     """Let uvicorn's second raising of the signal that ended it pass, so that the log can be sealed after it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+
+    def hang_up(*_: object) -> None:
+        threading.Thread(target=on_hangup, name="keelway-refresh", daemon=True).start()
+
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    before[signal.SIGHUP] = signal.signal(signal.SIGHUP, hang_up)
     try:
         yield
     finally:

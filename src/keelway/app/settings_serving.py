@@ -1,0 +1,79 @@
+"""`[serving]`: how many processes answer, what they may take, and what they do when something is down."""
+
+from __future__ import annotations
+
+import msgspec
+
+from keelway.core import checked_name
+from keelway.errors import SettingsError
+
+
+class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[serving]`: how many processes answer, what they may take, and what they do when something is down.
+
+    Attributes:
+        workers: How many processes share the port.
+        memory_mb: The most that one of them may take, in megabytes; a version that does not fit is not loaded. 0 for no limit.
+        last_good: The folder where a machine keeps what it serves; empty keeps nothing.
+        keep_alive_s: How long a connection may stay open without a request.
+        shed_wait_ms: Requests are refused with 503 when waits stay above this; see `ShedRule`.
+        most_requests: How many requests a process takes at once; 0 for any number.
+        fallback: By model, what answers when its version cannot: `previous`, `baseline:MODEL:NUMBER`, `constant:NUMBER`.
+        breaker_failures: After so many failures in a row an upstream is left alone.
+        breaker_ejection_s: For how long the first time; the n-th time n times that.
+        python_workers: How many processes run a model that is served as Python, in each serving process.
+        python_batch: The most rows that such a process is asked for at once.
+        python_wait_ms: How long a row waits for others to come along.
+        python_memory_mb: The most memory such a process may take; 0 for no limit.
+        python_timeout_s: How long it may take for one answer before it is ended.
+    """
+
+    workers: int = 1
+    memory_mb: int = 0
+    last_good: str = ".keelway/last-good"
+    keep_alive_s: int = 75
+    shed_wait_ms: int = 250
+    most_requests: int = 0
+    fallback: dict[str, list[str]] = {}
+    breaker_failures: int = 5
+    breaker_ejection_s: float = 30.0
+    python_workers: int = 1
+    python_batch: int = 64
+    python_wait_ms: float = 2.0
+    python_memory_mb: int = 0
+    python_timeout_s: float = 10.0
+
+
+_LEAST = {
+    "workers": 1,
+    "memory_mb": 0,
+    "keep_alive_s": 1,
+    "shed_wait_ms": 1,
+    "most_requests": 0,
+    "breaker_failures": 1,
+    "breaker_ejection_s": 0.001,
+    "python_workers": 1,
+    "python_batch": 1,
+    "python_wait_ms": 0,
+    "python_memory_mb": 0,
+    "python_timeout_s": 0.001,
+}
+
+
+def check_serving(serving: ServingSettings) -> None:
+    """Refuse numbers that are too small, and fallbacks that are none.
+
+    Raises:
+        SettingsError: One is.
+    """
+    for name, least in _LEAST.items():
+        if not (found := getattr(serving, name)) >= least:
+            raise SettingsError(f"serving.{name} is too small", expected=f"{least} or more", found=str(found))
+    if not serving.fallback:
+        return
+    from keelway.serve import parse_fallback
+
+    for model, chain in serving.fallback.items():
+        checked_name(model, what="model")
+        for link in chain:
+            parse_fallback(link)

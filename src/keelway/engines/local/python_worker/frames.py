@@ -1,0 +1,84 @@
+"""What a server and a model's process say to each other: frames of MessagePack behind their length in four bytes."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+from keelway.core import Digest
+from keelway.errors import EngineError
+from keelway.features import FeatureColumn
+from keelway.project import Task
+
+MOST_BYTES = 1 << 31
+_LENGTH = struct.Struct("<I")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerModel:
+    """What a process is told first: the model it is to answer for.
+
+    Attributes:
+        pipeline: The artifact that holds the fitted pipeline, or the list of an ensemble's members.
+        artifacts: The bytes of that artifact and of those that it names.
+        folders: Put on the import path, for a project with classes of its own.
+        module: The project's module, which trusts those classes; empty imports nothing.
+        memory_mb: The most memory that it may take; 0 for no limit.
+    """
+
+    pipeline: Digest
+    artifacts: dict[Digest, bytes]
+    features: tuple[FeatureColumn, ...]
+    task: Task
+    classes: tuple[str, ...]
+    folders: tuple[str, ...] = ()
+    module: str = ""
+    memory_mb: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerAnswer:
+    """What comes back for a batch of rows: an answer for each, or why there is none."""
+
+    answers: list[Any]
+    error: str = ""
+
+
+def send_frame(to: socket.socket, value: object) -> None:
+    """Send one frame.
+
+    Raises:
+        OSError: The other side is gone, or takes nothing in time.
+    """
+    data = msgspec.msgpack.encode(value)
+    to.sendall(_LENGTH.pack(len(data)) + data)
+
+
+def read_frame(source: socket.socket, kind: type[T]) -> T:
+    """Read one frame.
+
+    Raises:
+        EngineError: The other side is gone, or sent something else.
+        TimeoutError: Nothing comes in time.
+    """
+    (length,) = _LENGTH.unpack(_exactly(source, _LENGTH.size))
+    try:
+        return msgspec.msgpack.decode(_exactly(source, length), type=kind)
+    except msgspec.DecodeError as error:
+        raise EngineError("A model's process sent something strange", found=str(error)) from error
+
+
+def _exactly(source: socket.socket, length: int) -> bytearray:
+    data = bytearray(length)
+    view, place = memoryview(data), 0
+    while place < length:
+        count = source.recv_into(view[place:])
+        if not count:
+            raise EngineError("A model's process ended", expected="an answer", found="its end of the line closed")
+        place += count
+    return data

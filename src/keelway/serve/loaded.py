@@ -1,0 +1,152 @@
+"""Versions that are loaded and answer, and what answers in the place of one that cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from keelway.core import Digest, VersionName, digest_of
+from keelway.deploy import CANARY, STABLE, Deployment, assign
+from keelway.errors import ServingError
+from keelway.serve.fallback import ARM, ConstantScorer, Fallback
+from keelway.serve.line import LineWriter
+from keelway.serve.ports import Scorer
+from keelway.serve.schema import RequestSchema
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedVersion:
+    """One version, verified and ready to answer.
+
+    Attributes:
+        schema: Reads the requests for its features.
+        writer: Writes its lines of the prediction log.
+        fallback: The mark of its answers where it answers in another's place; else empty.
+        backups: What answers in its place when it cannot, in their order.
+    """
+
+    version: VersionName
+    digest: Digest
+    arm: str
+    scorer: Scorer
+    schema: RequestSchema
+    writer: LineWriter
+    fallback: str = ""
+    backups: tuple[LoadedVersion, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedDeployment:
+    """A deployment with every version it needs.
+
+    Attributes:
+        waits: Whether answering waits for another process, so that it must not be done in an event loop.
+    """
+
+    deployment: Deployment
+    versions: dict[VersionName, LoadedVersion]
+    waits: bool = False
+
+    @property
+    def stable(self) -> LoadedVersion:
+        """The version that answers what no canary takes."""
+        return self.versions[self.deployment.stable]
+
+    def version_for(self, entity: str) -> LoadedVersion:
+        """Return the version that answers for an entity."""
+        return self.versions[assign(entity, self.deployment)[0]]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionAtHand:
+    """A version's scorer, before it has a part in a deployment."""
+
+    version: VersionName
+    digest: Digest
+    scorer: Scorer
+
+
+Find = Callable[[VersionName], VersionAtHand | None]
+"""Returns a version that a fallback may use, or None where it cannot be had."""
+
+
+def assembled(
+    deployment: Deployment,
+    at_hand: Mapping[VersionName, VersionAtHand],
+    *,
+    chain: Sequence[Fallback] = (),
+    previous: VersionAtHand | None = None,
+    baseline: Find = lambda _version: None,
+) -> LoadedDeployment:
+    """Return a deployment whose versions all know their part, and what answers in their place.
+
+    Args:
+        previous: What was stable before; None where that is not known or not at hand.
+        baseline: Finds a baseline by name.
+
+    Raises:
+        ServingError: A canary takes other requests than the stable version.
+    """
+    schema = RequestSchema(at_hand[deployment.stable].scorer.features)
+    versions = {}
+    for name in deployment.traffic:
+        hand = at_hand[name]
+        _must_take_the_same_requests(hand, at_hand[deployment.stable])
+        part = _part(hand, deployment, arm=CANARY if name == deployment.canary else STABLE, schema=schema)
+        before = at_hand[deployment.stable] if name == deployment.canary else previous
+        backups = tuple(_backups(part, deployment, chain, before, baseline))
+        versions[name] = replace(part, backups=backups)
+    parts = [part for each in versions.values() for part in (each, *each.backups)]
+    return LoadedDeployment(deployment, versions, any(getattr(part.scorer, "waits", False) for part in parts))
+
+
+def _part(
+    hand: VersionAtHand, deployment: Deployment, *, arm: str, schema: RequestSchema, fallback: str = ""
+) -> LoadedVersion:
+    writer = LineWriter(
+        model=deployment.model,
+        version=hand.version,
+        version_digest=hand.digest,
+        deployment=digest_of(deployment),
+        environment=deployment.environment,
+        arm=arm,
+        features=schema.names,
+    )
+    return LoadedVersion(hand.version, hand.digest, arm, hand.scorer, schema, writer, fallback)
+
+
+def _backups(
+    part: LoadedVersion,
+    deployment: Deployment,
+    chain: Sequence[Fallback],
+    before: VersionAtHand | None,
+    baseline: Find,
+) -> list[LoadedVersion]:
+    """Return what answers in the place of a version; a link that cannot be had, or takes other rows, is left out."""
+    found = []
+    for link in chain:
+        if link.kind == "constant":
+            hand: VersionAtHand | None = VersionAtHand(
+                part.version, part.digest, ConstantScorer(link.value, like=part.scorer)
+            )
+        else:
+            hand = before if link.kind == "previous" else baseline(link.version or part.version)
+        if hand is None or tuple(hand.scorer.features) != tuple(part.scorer.features):
+            continue
+        if hand.version == part.version and link.kind != "constant":
+            continue
+        mark = link.mark(hand.version)
+        found.append(_part(hand, deployment, arm=ARM + mark, schema=part.schema, fallback=mark))
+    return found
+
+
+def _must_take_the_same_requests(version: VersionAtHand, stable: VersionAtHand) -> None:
+    """Refuse a canary that asks for other features: a caller does not know which arm will answer."""
+    expected = tuple(stable.scorer.features)
+    if tuple(version.scorer.features) != expected:
+        raise ServingError(
+            f"{version.version} takes other requests than {stable.version}",
+            expected=", ".join(feature.name for feature in expected),
+            found=", ".join(feature.name for feature in version.scorer.features),
+            fix="Deploy it to all traffic at once, after the callers send what it needs.",
+        )

@@ -1,0 +1,236 @@
+"""How requests went, counted by arm and kept as observations: what error budgets and canary guardrails are judged by.
+
+    tally = RequestTally(clock)
+    tally.answered(version, 0.0021)
+    tally.requested(502, 0.0008)
+    keeper = TallyKeeper("churn", environment, tally=tally, state=state, clock=clock)
+
+Counting costs a microsecond and no memory that grows. The prediction log holds answers; this holds the requests that had
+none as well. What is counted since the last keeping is lost with a process that is killed: figures, not evidence of a
+single request.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from keelway.core import Clock, Environment, VersionName, sortable_id
+from keelway.errors import KeelwayError
+from keelway.ledger import StateStore, Transaction
+from keelway.serve.loaded import LoadedVersion
+
+KEEP_EVERY_S = 300.0
+KEEP_TRIAL_EVERY_S = 60.0
+"""While several arms answer: a rollout that goes wrong has to be seen soon."""
+SHORTEST_S = 1e-5
+GROWTH = 1.1
+"""A latency is known to a tenth of itself."""
+LARGEST_BIN = 200
+SERVER_FAULT = 500
+
+_log = logging.getLogger(__name__)
+
+
+def latency_bin(seconds: float) -> int:
+    """Return the bin of a latency: bin n ends at 10 microseconds times 1.1 to the n.
+
+    >>> latency_bin(0.00001), latency_bin(0.001), latency_bin(1e9)
+    (0, 49, 200)
+    """
+    if seconds <= SHORTEST_S:
+        return 0
+    return min(math.ceil(math.log(seconds / SHORTEST_S) / math.log(GROWTH)), LARGEST_BIN)
+
+
+def latency_of(place: int) -> float:
+    """Return the longest latency of a bin, in seconds."""
+    return SHORTEST_S * GROWTH**place
+
+
+@dataclass(frozen=True, slots=True)
+class ArmRequests:
+    """How one arm answered in a span of time.
+
+    Attributes:
+        answers: Rows that it answered.
+        failed: Requests that it could not answer.
+        bins: Latency bins that hold anything, rising; see `latency_bin`.
+        counts: How many requests each of them holds.
+    """
+
+    version: VersionName
+    arm: str
+    answers: int
+    failed: int
+    bins: tuple[int, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFigures:
+    """How the requests for a model went in a span of time, as one process counted them.
+
+    Attributes:
+        since: When counting began.
+        until: When it was kept.
+        requests: All that came in and were let in.
+        failed: Those that the server owed an answer to: status 500 and above, refused ones among them.
+        shed: Those that were refused because of too much work.
+        arms: By version and arm, for what reached one.
+    """
+
+    model: str
+    environment: Environment
+    since: datetime
+    until: datetime
+    requests: int
+    failed: int
+    shed: int
+    arms: tuple[ArmRequests, ...]
+
+
+@dataclass(slots=True)
+class _Arm:
+    answers: int = 0
+    failed: int = 0
+    latencies: Counter[int] = field(default_factory=Counter)
+
+
+class RequestTally:
+    """Counts requests of one model since the last taking; safe to use from several threads."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._since = clock.now()
+        self._requests = self._failed = self._shed = 0
+        self._arms: dict[tuple[VersionName, str], _Arm] = {}
+
+    @property
+    def arms(self) -> int:
+        """How many arms answered since the last taking."""
+        return len(self._arms)
+
+    def answered(self, version: LoadedVersion, count: int, seconds: float | None = None) -> None:
+        """Count rows that a version answered, and how long the request took."""
+        with self._guard:
+            arm = self._arm(version)
+            arm.answers += count
+            if seconds is not None:
+                arm.latencies[latency_bin(seconds)] += 1
+
+    def failed(self, version: LoadedVersion) -> None:
+        """Count a request that a version could not answer; it is counted as requested too."""
+        with self._guard:
+            self._arm(version).failed += 1
+
+    def requested(self, status: int) -> None:
+        """Count a request by the status of its reply."""
+        with self._guard:
+            self._requests += 1
+            self._failed += status >= SERVER_FAULT
+
+    def shed(self) -> None:
+        """Count a request that was refused because of too much work; it is counted as requested too."""
+        with self._guard:
+            self._shed += 1
+
+    def take(self, model: str, environment: Environment) -> RequestFigures | None:
+        """Return what was counted and begin anew; None where nothing was."""
+        with self._guard:
+            since, now, arms, requests = self._since, self._clock.now(), self._arms, self._requests
+            failed, shed = self._failed, self._shed
+            self._since, self._arms = now, {}
+            self._requests = self._failed = self._shed = 0
+        if not requests and not arms:
+            return None
+        told = tuple(_arm_record(*key, arm) for key, arm in sorted(arms.items()))
+        return RequestFigures(model, environment, since, now, requests, failed, shed, told)
+
+    def _arm(self, version: LoadedVersion) -> _Arm:
+        return self._arms.setdefault((version.version, version.arm), _Arm())
+
+
+class TallyKeeper:
+    """Keeps what a tally counted, every five minutes, or every minute while several arms answer.
+
+    While the state cannot be written the figures wait, and are kept when it can.
+    """
+
+    def __init__(
+        self, model: str, environment: Environment, *, tally: RequestTally, state: StateStore, clock: Clock
+    ) -> None:
+        self._model, self._environment = model, environment
+        self._tally, self._state, self._clock = tally, state, clock
+        self._waiting: list[RequestFigures] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="keelway-tally", daemon=True)
+
+    def start(self) -> None:
+        """Begin to keep in the background."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Keep the rest and stop."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.keep()
+
+    def keep(self) -> None:
+        """Keep what was counted until now, unless the state cannot be written."""
+        taken = self._tally.take(self._model, self._environment)
+        if taken is not None:
+            self._waiting.append(taken)
+        try:
+            while self._waiting:
+                keep_figures(self._waiting[0], state=self._state)
+                self._waiting.pop(0)
+        except KeelwayError as error:
+            _log.warning("Figures of requests wait to be kept: %s", error)
+
+    def _run(self) -> None:
+        waited = 0.0
+        while not self._stop.wait(KEEP_TRIAL_EVERY_S):
+            waited += KEEP_TRIAL_EVERY_S
+            if self._tally.arms > 1 or waited >= KEEP_EVERY_S:
+                waited = 0.0
+                self.keep()
+
+
+def keep_figures(figures: RequestFigures, *, state: StateStore) -> None:
+    """Store figures of requests as an observation."""
+    place = f"{figures.environment}/{figures.model}"
+    with state.transaction() as tx:
+        tx.insert(f"{place}/{sortable_id()}", figures, parent=place, at=figures.until)
+
+
+def request_figures(model: str, environment: str, *, since: datetime, tx: Transaction) -> list[RequestFigures]:
+    """Return the figures of a model's requests that were counted from a moment on, newest first."""
+    found = tx.newest(RequestFigures, parent=f"{environment}/{model}")
+    return [figures for figures in found if figures.since >= since]
+
+
+def together(figures: Iterable[RequestFigures]) -> dict[tuple[VersionName, str], ArmRequests]:
+    """Return what arms did over several spans and processes, by version and arm."""
+    sums: dict[tuple[VersionName, str], _Arm] = {}
+    for each in figures:
+        for arm in each.arms:
+            known = sums.setdefault((arm.version, arm.arm), _Arm())
+            known.answers += arm.answers
+            known.failed += arm.failed
+            known.latencies.update(dict(zip(arm.bins, arm.counts, strict=True)))
+    return {key: _arm_record(*key, arm) for key, arm in sums.items()}
+
+
+def _arm_record(version: VersionName, arm: str, counted: _Arm) -> ArmRequests:
+    bins = tuple(sorted(counted.latencies))
+    return ArmRequests(
+        version, arm, counted.answers, counted.failed, bins, tuple(counted.latencies[each] for each in bins)
+    )

@@ -1,0 +1,48 @@
+"""What the settings say of requests and callers, as the parts of a scoring app."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keelway.identity import is_reference, resolve_secret
+from keelway.serve import OnlineLookup
+from keelway.serve.wire import WireLimits
+from keelway.surfaces.scoring.gate import CallerGate, token_rule
+
+if TYPE_CHECKING:
+    from keelway.app import App
+    from keelway.app.settings_requests import CallerSettings, RequestSettings
+
+
+def limits_of(requests: RequestSettings) -> WireLimits:
+    """Return how large and how slow a request may be."""
+    return WireLimits(body_bytes=requests.max_bytes, rows=requests.max_rows, timeout_ms=requests.timeout_ms)
+
+
+def gate_of(callers: CallerSettings, *, root: Path) -> CallerGate | None:
+    """Return what lets declared callers in, with every secret resolved once; None where none are declared.
+
+    Raises:
+        SettingsError: A secret or the key set cannot be read.
+    """
+    if not callers.is_gated:
+        return None
+    hashes = {name: _hash(key, root) for name, key in callers.keys.items()}
+    tokens = None
+    if callers.jwt_keys:
+        tokens = token_rule(root / callers.jwt_keys, issuer=callers.jwt_issuer, audience=callers.jwt_audience)
+    return CallerGate(key_hashes=hashes, tokens=tokens)
+
+
+def lookup_of(app: App, model: str) -> OnlineLookup | None:
+    """Return what finds the features of an entity that a request names without any; None where that is not declared."""
+    requests = app.workspace.settings.requests
+    if not requests.online:
+        return None
+    return OnlineLookup(app.online.store, model, max_age_s=requests.online_max_age_s, unknown=requests.online_unknown)
+
+
+def _hash(key: str, root: Path) -> str:
+    return hashlib.sha256(resolve_secret(key, root=root).encode()).hexdigest() if is_reference(key) else key

@@ -1,0 +1,209 @@
+"""One HTTP request as it comes in, and the reply that goes out; nothing here knows of models.
+
+A body is held only up to its limit, packed or not. A request id comes from `X-Request-Id` or is made; a caller that
+cannot wait says so in `X-Request-Timeout-Ms`. A caller that is gone gets no reply, and half a body is never answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from keelway.core import sortable_id
+from keelway.errors import BadRequestError
+from keelway.serve.wire import WireLimits, packed, unpacked
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+JSON: Header = (b"content-type", b"application/json")
+PACK_FROM = 1_000  # bytes; a smaller answer is not worth packing
+
+_WANTED = frozenset(
+    {
+        b"accept-encoding", b"authorization", b"content-encoding", b"content-type", b"inference-header-content-length",
+        b"x-api-key", b"x-request-id", b"x-request-timeout-ms",
+    }
+)  # fmt: skip
+_PROCESS = sortable_id()[:20].encode()
+_NUMBERS = itertools.count()
+"""A request id is made of both: unlike an id of its own it costs nothing."""
+_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_COUNT = re.compile(rb"[1-9][0-9]{0,11}")
+_NO_GZIP = re.compile(r"gzip\s*;\s*q=0(\.0*)?\s*(,|$)")
+
+
+class CallerGoneError(Exception):
+    """The caller left before the request was whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What goes back."""
+
+    status: int
+    body: bytes
+    headers: tuple[Header, ...] = (JSON,)
+
+
+class HttpCall:
+    """One request.
+
+    Attributes:
+        began: When its first byte was read, in seconds of `time.perf_counter`.
+        body: Empty until it is read.
+    """
+
+    __slots__ = ("began", "body", "headers", "limits", "method", "path", "query", "request_id", "timeout_ms")
+
+    def __init__(self, scope: Scope, limits: WireLimits) -> None:
+        self.began = time.perf_counter()
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.query: bytes = scope.get("query_string", b"")
+        self.headers: dict[bytes, bytes] = {name: value for name, value in scope.get("headers", ()) if name in _WANTED}
+        self.limits = limits
+        self.body = b""
+        given = self.headers.get(b"x-request-id", b"")
+        self.request_id: bytes = given if _ID.fullmatch(given) else b"%b%012x" % (_PROCESS, next(_NUMBERS))
+        self.timeout_ms: float = limits.timeout_ms
+
+    def take_deadline(self) -> None:
+        """Shorten the time that there is to what the caller asks for.
+
+        Raises:
+            BadRequestError: The header is no number of milliseconds.
+        """
+        asked = self.number_in(b"x-request-timeout-ms")
+        if asked is not None:
+            self.timeout_ms = min(asked, self.limits.timeout_ms or asked)
+
+    def number_in(self, name: bytes) -> int | None:
+        """Return the number that a header holds, or None where it is not there.
+
+        Raises:
+            BadRequestError: It is no whole number.
+        """
+        given = self.headers.get(name)
+        if given is None:
+            return None
+        if not _COUNT.fullmatch(given):
+            raise BadRequestError(
+                "A header has a wrong value", expected="a whole number from 1", found=repr(given[:40])[1:],
+                field=name.decode().title(), status=HTTPStatus.BAD_REQUEST,
+            )  # fmt: skip
+        return int(given)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether an answer would come too late now."""
+        return bool(self.timeout_ms) and (time.perf_counter() - self.began) * 1000 > self.timeout_ms
+
+    def content_type(self, *known: str) -> str:
+        """Return the type of the body, one of some; the first of them where none is given.
+
+        Raises:
+            BadRequestError: It is another, or not in UTF-8 (415).
+        """
+        given = self.headers.get(b"content-type")
+        if given is None:
+            return known[0]
+        kind, _, rest = given.decode("latin-1").partition(";")
+        name, _, charset = rest.partition("=")
+        kind = kind.strip().lower()
+        plain = not rest.strip() or (name.strip().lower(), charset.strip().lower().strip('"')) == ("charset", "utf-8")
+        if kind not in known or not plain:
+            raise BadRequestError(
+                "The content type is not taken", expected=" or ".join(known) + " in UTF-8",
+                found=given[:100].decode("latin-1").encode("unicode_escape").decode(), field="Content-Type",
+                status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            )  # fmt: skip
+        return kind
+
+    async def read_body(self, receive: Receive) -> None:
+        """Read the whole body and unpack it.
+
+        Raises:
+            BadRequestError: It is too large, damaged, or does not come in time.
+            CallerGoneError: The caller left.
+        """
+        body = await self._in_time(receive)
+        if body is None:
+            raise BadRequestError(
+                "The body is too large", expected=f"at most {self.limits.body_bytes} bytes", found="more",
+                status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            )  # fmt: skip
+        coding = self.headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
+        self.body = body if coding == "identity" else unpacked(body, coding, most=self.limits.body_bytes)
+
+    async def _in_time(self, receive: Receive) -> bytes | None:
+        """Return the whole body, or None where it is too large; does what `asyncio.timeout` does at a quarter of its cost."""
+        if not self.timeout_ms:
+            return await _whole_body(receive, self.limits.body_bytes)
+        task = asyncio.current_task()
+        assert task is not None
+        given_up: list[bool] = []
+
+        def give_up() -> None:
+            given_up.append(task.cancel())
+
+        timer = asyncio.get_running_loop().call_later(self.timeout_ms / 1000, give_up)
+        try:
+            return await _whole_body(receive, self.limits.body_bytes)
+        except asyncio.CancelledError as error:
+            if not given_up or task.uncancel() > 0:
+                raise
+            raise BadRequestError(
+                "The body did not come in time", expected=f"all of it within {self.timeout_ms:g} ms",
+                status=HTTPStatus.REQUEST_TIMEOUT,
+            ) from error  # fmt: skip
+        finally:
+            timer.cancel()
+
+    async def send(self, reply: Reply, send: Send) -> None:
+        """Send a reply; a large one packed, where the caller takes that."""
+        body, headers = reply.body, [*reply.headers, (b"x-request-id", self.request_id)]
+        took_ms = (time.perf_counter() - self.began) * 1000
+        headers.append((b"server-timing", f"app;dur={took_ms:.3f}".encode()))
+        if len(body) >= PACK_FROM:
+            headers.append((b"vary", b"accept-encoding"))
+            accepted = self.headers.get(b"accept-encoding", b"").decode("latin-1").lower()
+            if "gzip" in accepted and not _NO_GZIP.search(accepted):
+                body = packed(body)
+                headers.append((b"content-encoding", b"gzip"))
+        headers.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": int(reply.status), "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
+
+
+def late(call: HttpCall) -> BadRequestError:
+    """Return the refusal of an answer that would come too late."""
+    took_ms = (time.perf_counter() - call.began) * 1000
+    return BadRequestError(
+        "The answer would be late", expected=f"an answer within {call.timeout_ms:g} ms", found=f"{took_ms:.0f} ms",
+        status=HTTPStatus.GATEWAY_TIMEOUT,
+    )  # fmt: skip
+
+
+async def _whole_body(receive: Receive, most: int) -> bytes | None:
+    """Return the whole body, or None where it is too large; the rest is read and dropped."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise CallerGoneError
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= most:
+            parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts) if size <= most else None

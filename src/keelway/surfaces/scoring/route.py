@@ -1,0 +1,174 @@
+"""One model as the server knows it: what is loaded, how its requests are read, where its predictions are logged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from keelway.core import VersionName, sortable_id, split_version, time_text
+from keelway.errors import BadRequestError, KeelwayError, ServingError, UnavailableError
+from keelway.features import FeatureColumn
+from keelway.serve import Answer, JournalLog, LoadedDeployment, RequestSchema, Router, Row, TallyKeeper, answer_rows
+from keelway.serve.wire import AnswerShape, CsvReader, InferenceReader, InvocationReader, WireLimits
+from keelway.surfaces.scoring.metrics import ScoringMetrics
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+Names = Callable[[Sequence[str]], list[str]]
+Lookup = Callable[[Sequence[str], Sequence[str], "datetime"], list[Row]]
+"""Returns the rows of some entities: what an online store holds of these features."""
+
+ANONYMOUS = "anonymous:"
+"""The log knows a row that names no entity by this and an id of its own; no label will ever meet it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReaders:
+    """The readers of all protocols for one list of features, and the shape of the answers."""
+
+    features: tuple[FeatureColumn, ...]
+    named: RequestSchema
+    inference: InferenceReader
+    invocations: InvocationReader
+    csv: CsvReader
+    shape: AnswerShape
+
+
+class ModelRoute:
+    """Answers for one model in one environment.
+
+    Args:
+        router: Knows what is loaded.
+        log: Takes every prediction.
+        names: Gives entities that are people their tokens, before anything is routed or logged; answers go back under
+            the entity that was asked for. None where entities are no people.
+        lookup: Finds features of entities that are named without any; None where there is no online store.
+        keeper: Keeps what the metrics' tally counts; None where nobody wants it.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        *,
+        log: JournalLog,
+        metrics: ScoringMetrics,
+        names: Names | None = None,
+        lookup: Lookup | None = None,
+        keeper: TallyKeeper | None = None,
+    ) -> None:
+        self.router, self.log, self.metrics = router, log, metrics
+        self._keeper = keeper
+        self._names, self._lookup = names, lookup
+        self._readers: ModelReaders | None = None
+
+    @property
+    def looks_up(self) -> bool:
+        """Whether rows may leave their features to an online store."""
+        return self._lookup is not None
+
+    def start(self) -> None:
+        """Begin to seal the log and to look for other deployments."""
+        self.log.start()
+        self.router.start()
+        if self._keeper is not None:
+            self._keeper.start()
+
+    def close(self) -> None:
+        """Stop looking, and seal the log."""
+        self.router.close()
+        self.log.close()
+        if self._keeper is not None:
+            self._keeper.close()
+
+    def readers(self, loaded: LoadedDeployment, limits: WireLimits) -> ModelReaders:
+        """Return what reads requests for the features that are loaded; made anew only when these change."""
+        scorer = loaded.stable.scorer
+        known = self._readers
+        if known is not None and known.features == tuple(scorer.features) and known.shape.task == scorer.task:
+            return known
+        features = tuple(scorer.features)
+        invocations = InvocationReader(features, limits=limits)
+        self._readers = ModelReaders(
+            features,
+            RequestSchema(features, limits=limits, from_store=self._lookup is not None),
+            InferenceReader(features, limits=limits),
+            invocations,
+            CsvReader(features, invocations, limits=limits),
+            AnswerShape(scorer.task, tuple(scorer.classes)),
+        )
+        return self._readers
+
+    def only(self, loaded: LoadedDeployment, number: str) -> LoadedDeployment:
+        """Return a deployment in which one of the loaded versions answers everything.
+
+        Raises:
+            BadRequestError: No version of that number is loaded (404).
+        """
+        for name, version in loaded.versions.items():
+            if str(split_version(name)[1]) == number:
+                deployment = replace(loaded.deployment, stable=name, traffic={name: 100})
+                return LoadedDeployment(deployment, {name: version}, loaded.waits)
+        raise BadRequestError(
+            "No such version answers here",
+            expected=" or ".join(sorted(str(split_version(name)[1]) for name in loaded.versions)),
+            found=number[:40].encode("unicode_escape").decode(),
+            status=HTTPStatus.NOT_FOUND,
+        )
+
+    def answers(self, rows: list[Row], loaded: LoadedDeployment, *, now: datetime) -> list[Answer]:
+        """Answer rows in their order: look up what they lack, give people their tokens, score and log.
+
+        Raises:
+            ServingError: They cannot be answered; nothing was logged.
+        """
+        begun = time.perf_counter()
+        named = self._named(rows)
+        if self._lookup is not None and any(not row[2] for row in rows):
+            named = self._looked_up(named, loaded, now)
+        answered = answer_rows(named, loaded, log=self.log, at=time_text(now), on_failure=self.metrics.failed)
+        self.metrics.scored(answered, time.perf_counter() - begun)
+        if self._names is None:
+            return answered
+        return [replace(answer, entity=row[0]) for answer, row in zip(answered, rows, strict=True)]
+
+    def waits(self, rows: Sequence[Row], loaded: LoadedDeployment) -> bool:
+        """Say whether answering waits for another process, so that it must not be done in the event loop."""
+        return loaded.waits or (self._lookup is not None and any(not row[2] for row in rows))
+
+    def _named(self, rows: list[Row]) -> list[Row]:
+        """Return rows under the entities that the log knows."""
+        if self._names is None:
+            if rows[0][0]:
+                return rows
+            return [(ANONYMOUS + sortable_id(), *row[1:]) for row in rows]
+        people = [row[0] for row in rows if row[0]]
+        try:
+            tokens = dict(zip(people, self._names(people), strict=True)) if people else {}
+        except KeelwayError as error:  # never with the message: it may tell of the person
+            raise ServingError(
+                "People cannot be named", expected="the key vault", found=type(error).__name__
+            ) from error
+        return [(tokens[row[0]] if row[0] else ANONYMOUS + sortable_id(), *row[1:]) for row in rows]
+
+    def _looked_up(self, rows: list[Row], loaded: LoadedDeployment, now: datetime) -> list[Row]:
+        assert self._lookup is not None
+        names = [feature.name for feature in loaded.stable.scorer.features]
+        asked = [row[0] for row in rows if not row[2]]
+        try:
+            found = iter(self._lookup(asked, names, now))
+        except (ServingError, UnavailableError):
+            raise
+        except KeelwayError as error:
+            raise UnavailableError(
+                "The online store cannot be read", expected="its features", found=type(error).__name__
+            ) from error
+        return [row if row[2] else next(found) for row in rows]
+
+
+def version_numbers(loaded: LoadedDeployment) -> list[str]:
+    """Return the numbers of the versions that answer, least first."""
+    return [str(number) for number in sorted(split_version(VersionName(name))[1] for name in loaded.versions)]

@@ -1,0 +1,175 @@
+"""Requests are counted by arm, kept as observations, and nothing counted is lost while the state is down."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keelway.core import SimulatedClock, VersionName, digest_bytes
+from keelway.engines.sql import SqlState
+from keelway.errors import StorageError
+from keelway.ledger import Transaction
+from keelway.serve import LineWriter, LoadedVersion, RequestSchema, RequestTally, TallyKeeper, request_figures, together
+from keelway.serve.tally import GROWTH, LARGEST_BIN, SHORTEST_S, latency_bin, latency_of
+from keelway.testing.serving import FEATURES, NOW, ONE, PROD, TWO, FixedScorer
+
+MINUTE = timedelta(minutes=1)
+
+
+def loaded(name: VersionName, arm: str) -> LoadedVersion:
+    digest = digest_bytes(name.encode())
+    schema = RequestSchema(FEATURES)
+    writer = LineWriter(
+        model="churn", version=name, version_digest=digest, deployment=digest, environment=PROD, arm=arm, features=schema.names
+    )  # fmt: skip
+    return LoadedVersion(name, digest, arm, FixedScorer(0.5), schema, writer)
+
+
+STABLE, CANARY = loaded(ONE, "stable"), loaded(TWO, "canary")
+
+
+class Shaky:
+    """A state that is down while `down` is set."""
+
+    def __init__(self, inner: SqlState) -> None:
+        self.inner, self.down = inner, False
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        if self.down:
+            raise StorageError("The state is down")
+        return self.inner.transaction()
+
+    def snapshot(self) -> AbstractContextManager[Transaction]:
+        return self.inner.snapshot()
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Shaky]:
+    made = Shaky(SqlState(f"sqlite:///{tmp_path / 'state.db'}"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def clock() -> SimulatedClock:
+    return SimulatedClock(NOW)
+
+
+def keeper_of(state: Shaky, tally: RequestTally, clock: SimulatedClock) -> TallyKeeper:
+    return TallyKeeper("churn", PROD, tally=tally, state=state, clock=clock)
+
+
+@given(st.floats(min_value=SHORTEST_S, max_value=1000))
+def test_a_latency_is_known_to_a_tenth_of_itself(seconds: float) -> None:
+    upper = latency_of(latency_bin(seconds))
+    assert seconds <= upper * (1 + 1e-9)
+    assert upper <= seconds * GROWTH * (1 + 1e-9)
+
+
+@given(st.lists(st.floats(min_value=0, max_value=1e12, allow_nan=False), min_size=2, max_size=2))
+def test_longer_is_never_in_an_earlier_bin(pair: list[float]) -> None:
+    short, long = sorted(pair)
+    assert 0 <= latency_bin(short) <= latency_bin(long) <= LARGEST_BIN
+
+
+def test_what_is_kept_says_how_each_arm_answered(state: Shaky, clock: SimulatedClock) -> None:
+    tally = RequestTally(clock)
+    for seconds in (0.001, 0.001, 0.1):
+        tally.answered(STABLE, 2, seconds)
+        tally.requested(200)
+    tally.answered(CANARY, 1, 0.002)
+    tally.requested(200)
+    tally.failed(CANARY)
+    tally.requested(502)
+    tally.requested(422)
+    tally.shed()
+    tally.requested(503)
+    clock.advance(MINUTE)
+    keeper_of(state, tally, clock).keep()
+
+    with state.snapshot() as tx:
+        (figures,) = request_figures("churn", PROD, since=NOW, tx=tx)
+        assert request_figures("churn", "dev", since=NOW, tx=tx) == []
+    assert (figures.since, figures.until) == (NOW, NOW + MINUTE)
+    assert (figures.requests, figures.failed, figures.shed) == (7, 2, 1)
+    stable, canary = figures.arms
+    assert (stable.version, stable.arm, stable.answers, stable.failed) == (ONE, "stable", 6, 0)
+    assert (stable.bins, stable.counts) == ((latency_bin(0.001), latency_bin(0.1)), (2, 1))
+    assert (canary.answers, canary.failed, canary.counts) == (1, 1, (1,))
+
+
+def test_a_span_without_requests_keeps_nothing_and_counting_begins_anew(state: Shaky, clock: SimulatedClock) -> None:
+    tally = RequestTally(clock)
+    keeper = keeper_of(state, tally, clock)
+    clock.advance(MINUTE)
+    keeper.keep()
+    tally.requested(200)
+    clock.advance(MINUTE)
+    keeper.keep()
+    keeper.keep()
+    with state.snapshot() as tx:
+        (figures,) = request_figures("churn", PROD, since=NOW, tx=tx)
+        assert request_figures("churn", PROD, since=NOW + MINUTE + MINUTE, tx=tx) == []
+    assert (figures.since, figures.requests) == (NOW + MINUTE, 1)
+
+
+def test_figures_wait_while_the_state_is_down(
+    state: Shaky, clock: SimulatedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    tally = RequestTally(clock)
+    keeper = keeper_of(state, tally, clock)
+    state.down = True
+    for _ in range(2):
+        tally.requested(200)
+        keeper.keep()
+        clock.advance(MINUTE)
+    assert "wait to be kept" in caplog.text
+    state.down = False
+    keeper.start()
+    keeper.close()
+    with state.snapshot() as tx:
+        assert [figures.requests for figures in request_figures("churn", PROD, since=NOW, tx=tx)] == [1, 1]
+
+
+def test_spans_and_processes_add_up(state: Shaky, clock: SimulatedClock) -> None:
+    for seconds in (0.001, 0.5):
+        tally = RequestTally(clock)
+        tally.answered(STABLE, 1, seconds)
+        tally.answered(STABLE, 1, 0.001)
+        tally.failed(STABLE)
+        tally.requested(200)
+        keeper_of(state, tally, clock).keep()
+    with state.snapshot() as tx:
+        found = together(request_figures("churn", PROD, since=NOW, tx=tx))
+    arm = found[ONE, "stable"]
+    assert (arm.answers, arm.failed) == (4, 2)
+    assert dict(zip(arm.bins, arm.counts, strict=True)) == {latency_bin(0.001): 3, latency_bin(0.5): 1}
+    assert together([]) == {}
+
+
+def test_threads_lose_no_request(clock: SimulatedClock) -> None:
+    tally = RequestTally(clock)
+
+    def ask() -> None:
+        for _ in range(2_000):
+            tally.answered(STABLE, 1, 0.001)
+            tally.requested(200)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    figures = tally.take("churn", PROD)
+    assert figures is not None
+    assert (figures.requests, figures.arms[0].answers, figures.arms[0].counts) == (8_000, 8_000, (8_000,))

@@ -1,0 +1,72 @@
+"""What is counted: by model, version and arm, and over several processes that share a folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from keelway.deploy import Deployment
+from keelway.serve import Answer, LoadedVersion
+from keelway.serve.loaded import VersionAtHand, assembled
+from keelway.surfaces.scoring.metrics import SHARED_FOLDER, MetricFamilies, ScoringMetrics
+from keelway.testing.serving import ONE, FixedScorer, deployment_of
+
+COUNT_IN_A_PROCESS = """
+from keelway.surfaces.scoring.metrics import MetricFamilies, ScoringMetrics
+metrics = ScoringMetrics("churn", "prod")
+metrics.requested(200, 0.001)
+metrics.breaker("online store", "open")
+"""
+
+
+@pytest.fixture
+def version() -> LoadedVersion:
+    deployment: Deployment = deployment_of(churn_1=100)
+    hand = VersionAtHand(ONE, deployment.versions[ONE], FixedScorer(0.25))
+    return assembled(deployment, {ONE: hand}).stable
+
+
+def answers(version: LoadedVersion, count: int) -> list[Answer]:
+    return [Answer(str(number), "id", "0.25", version, True) for number in range(count)]
+
+
+def test_a_request_is_counted_by_each_version_that_answered_it(version: LoadedVersion) -> None:
+    metrics = ScoringMetrics("churn", "prod")
+    spare = replace(version, arm="fallback:constant:0.5", fallback="constant:0.5")
+    metrics.scored([*answers(version, 3), *answers(spare, 2)], 0.002)
+    metrics.scored(answers(version, 1), 0.002)
+    text = metrics.text().decode()
+    named = 'environment="prod",model="churn",version="churn:1"'
+    assert f'keelway_predictions_total{{arm="stable",{named}}} 4.0' in text
+    assert f'keelway_predictions_total{{arm="fallback:constant:0.5",{named}}} 2.0' in text
+    assert f'keelway_answer_seconds_count{{arm="stable",{named}}} 2.0' in text
+    fallback = 'keelway_fallback_predictions_total{environment="prod",fallback="constant:0.5",model="churn"} 2.0'
+    assert fallback in text
+
+
+def test_models_of_one_process_share_their_families() -> None:
+    families = MetricFamilies()
+    churn, fraud = (ScoringMetrics(model, "prod", families) for model in ("churn", "fraud"))
+    churn.shed()
+    fraud.unlogged(3)
+    fraud.breaker("fraud:1/0", "half-open")
+    text = churn.text().decode()
+    assert 'keelway_shed_requests_total{environment="prod",model="churn"} 1.0' in text
+    assert 'keelway_unlogged_predictions_total{environment="prod",model="fraud"} 3.0' in text
+    assert 'keelway_breaker_state{environment="prod",model="fraud",upstream="fraud:1/0"} 1.0' in text
+    assert fraud.text() == churn.text()
+
+
+def test_processes_that_share_a_folder_are_added_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = {**os.environ, SHARED_FOLDER: str(tmp_path)}
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", COUNT_IN_A_PROCESS], check=True, env=shared)
+    monkeypatch.setenv(SHARED_FOLDER, str(tmp_path))
+    text = MetricFamilies().text().decode()
+    assert 'keelway_requests_total{environment="prod",model="churn",status="200"} 2.0' in text
+    assert 'keelway_request_seconds_count{environment="prod",model="churn"} 2.0' in text
