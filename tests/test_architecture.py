@@ -16,10 +16,12 @@ SLICES = {
     "promote", "deploy", "serve", "monitor", "retrain", "report", "flow",
 }  # fmt: skip
 DOORS = {
+    "keelway.deploy.analysis",
     "keelway.ledger.ports",
     "keelway.ledger.merkle",
     "keelway.ledger.keys",
     "keelway.features.blocks",
+    "keelway.serve.wire",
     "keelway.train.networks",
     "keelway.train.stages",
     "keelway.train.tracking",

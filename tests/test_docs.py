@@ -17,8 +17,10 @@ from keelway.app.settings import (
     PrivacySettings,
     ProjectSettings,
     RetentionSettings,
+    ServingSettings,
     SigningSettings,
 )
+from keelway.app.settings_requests import CallerSettings, RequestSettings
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = (ROOT / "docs" / "settings.md").read_text("utf8")
@@ -28,7 +30,10 @@ SECTIONS = {
     "[signing]": SigningSettings,
     "[privacy]": PrivacySettings,
     "[lineage]": LineageSettings,
+    "[requests]": RequestSettings,
+    "[callers]": CallerSettings,
     "[retention]": RetentionSettings,
+    "[serving]": ServingSettings,
     "[environments.NAME]": EnvironmentSettings,
     '[principals."user:NAME"]': PrincipalSettings,
 }

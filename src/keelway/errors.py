@@ -20,7 +20,8 @@
     ├── RefusedError                  a policy, a role or a missing approval says no
     │   └── IdentityError             the principal is unknown or may not do this
     ├── ServingError                  a request or a scorer cannot be served
-    │   └── BadRequestError           the request itself is wrong; `field` says where
+    │   ├── BadRequestError           the request itself is wrong; `field` says where
+    │   └── UnavailableError          not now; `retry_after_s` says when to ask again
     ├── StepError                     a step of a plan failed
     └── EngineError                   a service or a library under us failed (chained with `from`)
         └── StorageError              a disk or store could not be read or written
@@ -153,6 +154,16 @@ class BadRequestError(ServingError):
         super().__init__(what, expected=expected, found=found, fix="See `/` for the schema.")
         self.field = field
         self.status = status
+
+
+class UnavailableError(ServingError):
+    """A request is not answered now: there is too much to do, or what would answer is out; ask again later."""
+
+    def __init__(
+        self, what: str, *, expected: str = "", found: str = "", fix: str = "", retry_after_s: float = 1.0
+    ) -> None:
+        super().__init__(what, expected=expected, found=found, fix=fix)
+        self.retry_after_s = retry_after_s
 
 
 class StepError(KeelwayError):

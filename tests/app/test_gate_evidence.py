@@ -9,12 +9,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from keelway.app.gate_evidence import more_evidence
-from keelway.core import digest_bytes, digest_of, version_name
+from keelway.app.settings_environment import EnvironmentSettings
+from keelway.core import Environment, digest_bytes, digest_of, version_name
 from keelway.errors import ProjectError
 from keelway.evaluate import Interval
 from keelway.monitor import ColumnDrift, DriftReport, QualityReport, QualitySlice
+from keelway.promote import evidence_schema
+from keelway.serve import RequestFigures
+from keelway.serve.tally import keep_figures
 from keelway.testing.door import NOW, D, DoorWorld
 
 LATER = NOW + timedelta(days=2)
@@ -47,13 +52,14 @@ def world(tmp_path: Path) -> DoorWorld:
     return DoorWorld(tmp_path)
 
 
-def parts(world: DoorWorld, *records: Any) -> dict[str, Any]:
+def parts(world: DoorWorld, *records: Any, objective: float = 0.0) -> dict[str, Any]:
     with world.state.transaction() as tx:
         for record in records:
             tx.insert(digest_of(record), record, parent="churn", at=record.at)
     at: Any = SimpleNamespace(
-        artifacts=world.artifacts, project=Broken(), signing=SimpleNamespace(public_key=world.key.public)
-    )
+        artifacts=world.artifacts, project=Broken(), signing=SimpleNamespace(public_key=world.key.public),
+        settings=SimpleNamespace(environments={"prod": EnvironmentSettings(objective=objective)}),
+    )  # fmt: skip
     with world.state.snapshot() as tx:
         return more_evidence(at)(world.version, "prod", tx, LATER)
 
@@ -62,6 +68,18 @@ def test_what_nobody_recorded_is_null(world: DoorWorld) -> None:
     found = parts(world)
     assert (found["drift"], found["quality"], found["card"]) == (None, None, None)
     assert found["size"] == {"onnx_bytes": len(b"bytes of churn:1")}
+
+
+def test_an_error_budget_needs_an_objective_and_requests(world: DoorWorld) -> None:
+    assert parts(world, objective=0.99)["error_budget"] is None
+    place, end = Environment("prod"), LATER - timedelta(hours=1)
+    keep_figures(RequestFigures("churn", place, NOW, end, 1_000, 5, 0, ()), state=world.state)
+    assert parts(world)["error_budget"] is None
+    budget = parts(world, objective=0.99)["error_budget"]
+    assert (budget["requests"], budget["failed"], budget["objective"]) == (1_000, 5, 0.99)
+    assert budget["left"] == pytest.approx(0.5)
+    schema = evidence_schema()["properties"]["error_budget"]
+    assert list(Draft202012Validator(schema).iter_errors(budget)) == []
 
 
 def test_a_model_whose_bytes_are_gone_has_no_size(world: DoorWorld) -> None:

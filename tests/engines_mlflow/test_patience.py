@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,16 @@ def test_versions_and_aliases_are_not_waited_for(broken: Path) -> None:
     for call in (lambda: tracker.alias_of("churn", "prod"), lambda: tracker.register_version("churn", 1, "", {})):
         with pytest.raises(EngineError):
             call()
+
+
+def test_a_server_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(EngineError) as caught:
+        MlflowTracker(url).alias_of("churn", "prod")
+    assert caught.value.found == f"no answer from {url}"
 
 
 def test_a_package_that_is_missing_is_told_at_once() -> None:

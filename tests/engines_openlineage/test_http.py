@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from openlineage.client.transport.http import HttpConfig, HttpTransport
 
 from keelway.app.lineage import LineageRoom
 from keelway.app.settings import LineageSettings
@@ -18,6 +19,7 @@ from keelway.engines.openlineage import HttpLineage
 from keelway.errors import EngineError, SettingsError, UsageError
 from keelway.flow import Plan, Step, run_plan
 from keelway.testing.flow import step_context
+from keelway.testing.openlineage import official_event, without_empty
 
 PLAN = Plan("diary", (Step("load", "testing.note", parameters={"text": "load"}),))
 
@@ -135,3 +137,18 @@ def test_without_a_server_there_is_nothing_to_send_to(tmp_path: Path) -> None:
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(SettingsError):
         HttpLineage(url)
+
+
+def test_the_official_client_sends_the_same_to_the_same_place(receiver: Receiver, tmp_path: Path) -> None:
+    """Each event is made anew by the client's classes and sent by its transport."""
+    transport = HttpTransport(
+        HttpConfig.from_dict({"url": receiver.url, "auth": {"type": "api_key", "apiKey": "s3cret"}})
+    )
+    (tmp_path / "token").write_text("s3cret\n")
+    assert room(tmp_path, url=receiver.url, token="file:token").send().events == 4
+    ours = list(receiver.taken)
+    for _, _, event in ours:
+        transport.emit(official_event(event))
+    theirs = receiver.taken[len(ours) :]
+    assert [(place, token) for place, token, _ in theirs] == [(place, token) for place, token, _ in ours]
+    assert [without_empty(body) for _, _, body in theirs] == [without_empty(body) for _, _, body in ours]

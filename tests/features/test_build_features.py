@@ -189,7 +189,10 @@ WRONG: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "unknown column": (lambda orders, as_of: orders.agg(n=orders.nothing.sum()), "raised AttributeError"),
     "no table": (lambda orders, as_of: 3, "returned no table"),
     "no entity": (lambda orders, as_of: orders.agg(n=orders.count()), "no column 'customer'"),
-    "two rows": (lambda orders, as_of: orders.select("customer", "amount"), "2 rows for 'ana' at 1997-04-01"),
+    "two rows": (
+        lambda orders, as_of: orders.select("customer", "amount"),
+        "2 rows for one; more than one for 1 entity, the first at 1997-04-01",
+    ),
     "no features": (lambda orders, as_of: orders.select("customer").distinct(), "returned no features"),
     "a time": (_wrong(last=lambda orders: orders.ordered_at.max()), "'last' as timestamp"),
     "a list": (_wrong(all=lambda orders: orders.amount.collect()), "'all' as array"),

@@ -16,7 +16,7 @@ from keelway.core import digest_of
 from keelway.ingest import Batch
 from keelway.ledger import decisions
 from keelway.snapshot import newest, read
-from keelway.testing.crash import EXIT_CODE, CrashingArtifacts, CrashingState, CrashingTables, CrashPoint
+from keelway.testing.crash import EXIT_CODE, CrashingArtifacts, CrashingState, CrashingTables, CrashPoint, swept
 from keelway.testing.forks import forked, preload
 from keelway.testing.shop import ORDERS, Shop
 
@@ -70,8 +70,7 @@ def sweep(folder: Path) -> tuple[int, list[str]]:
     grown(folder / "whole", 0)
     expected = json.loads((folder / "whole.json").read_text())
     wrong = []
-    half = expected["count"] // 2  # the first day: every instant; the second, the same code again: every fifth
-    for at in (*range(1, half + 2), *range(half + 3, expected["count"] + 1, 5)):
+    for at in swept(expected["count"]):
         root = folder / f"at-{at}"
         if grown(root, at) != EXIT_CODE:
             wrong.append(f"{at}: did not die")
@@ -89,6 +88,7 @@ def in_new_process(code: str, *arguments: Path) -> list[str]:
     return [sys.executable, "-c", start + code, *map(str, arguments)]
 
 
+@pytest.mark.crash
 def test_dying_at_any_write_changes_nothing_in_the_end(tmp_path: Path) -> None:
     command = in_new_process("print(json.dumps(t.sweep(Path(sys.argv[1]))))", tmp_path)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -98,6 +98,7 @@ def test_dying_at_any_write_changes_nothing_in_the_end(tmp_path: Path) -> None:
     assert wrong == []
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("seed", range(1))
 def test_kill_minus_nine_at_a_random_moment(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)

@@ -172,6 +172,7 @@ class Desk:
 
     def through_the_door(self, version: str = "churn:1") -> None:
         """Let a version into staging and production, as three people do."""
+        self("risk", "assess", "churn", "--as", "user:olga")
         self("promote", version, "--to", "staging", *RELEASE)
         self("promote", version, "--to", "prod", "--request")
         self("approve", version, "--to", "prod", "--as", "user:bo")
@@ -283,6 +284,26 @@ def _copy(source: Path, folder: Path) -> Iterator[Desk]:
         if server.process.poll() is None:
             server.process.kill()
         server.process.communicate()
+
+
+@pytest.fixture(scope="session")
+def served_twice_project(live_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The live project with version 2 in charge of all traffic and version 1 before it; nothing was served yet."""
+    root = tmp_path_factory.mktemp("twice") / "churn"
+    shutil.copytree(live_project, root)
+    desk = Desk(root, LATER)
+    desk.upload(LATER)
+    desk("ingest")
+    desk("run")
+    desk.through_the_door("churn:2")
+    desk("deploy", "churn:2", *RELEASE)
+    return root
+
+
+@pytest.fixture
+def served_twice(served_twice_project: Path, tmp_path: Path) -> Iterator[Desk]:
+    """A copy of the project whose traffic moved from version 1 to version 2."""
+    yield from _copy(served_twice_project, tmp_path)
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def test_checkpoints_go_to_all_targets(desk: Any) -> None:
 
 
 def test_a_kept_checkpoint_shows_that_the_database_was_replaced(desk: Any, tmp_path: Path, desk_of: Any) -> None:
-    (kept,) = (desk.root / "kept").glob("*19-*.note")
+    (kept,) = (desk.root / "kept").glob("*20-*.note")
     shutil.copytree(desk.root, tmp_path / "churn")
     other = desk_of(tmp_path / "churn")
     for folder in (".keelway/checkpoints", "kept"):

@@ -27,6 +27,41 @@ def test_a_second_run_comes_from_the_cache_and_gives_the_same_version(trained) -
     assert len(trained("runs")) == 2
 
 
+def test_a_run_says_why_an_estimator_went_on(trained) -> None:
+    baseline, other = trained("run", "churn")["candidates"]
+    assert (baseline["estimator"], other["estimator"]) == ("logistic", "boosting")
+    assert [each["chosen"] for each in (baseline, other)] == [True, False]
+    assert "stands unless another is shown to be better" in baseline["because"]
+    assert other["because"].startswith("worse than logistic: log_loss differs by")
+    for each in (baseline, other):
+        assert each["metric"] == "log_loss"
+        assert each["low"] < each["value"] < each["high"]
+        assert each["trials"] == 0
+    told = trained.call("run", "churn", json_wanted=False).stdout
+    assert "chosen by log_loss (95% intervals)" in told
+    assert f"* logistic  {baseline['value']:.4f} ({baseline['low']:.4f} to {baseline['high']:.4f})" in told
+    assert other["because"] in told
+
+
+def test_a_run_of_one_estimator_without_a_search_had_nothing_to_choose(trained) -> None:
+    text = (trained.root / "src" / "churn" / "project.py").read_text("utf8")
+    begin, end = text.index('        Estimator(\n            "boosting"'), text.index("    cuts=")
+    trained.edit("src/churn/project.py", text[begin:end], "    ],\n")
+    answer = trained("run", "churn")
+    assert answer["candidates"] == []
+    assert "evaluate:boosting" not in answer["run"]["steps"]
+    assert "chosen by" not in trained.call("run", "churn", json_wanted=False).stdout
+
+
+def test_a_step_that_fails_keeps_what_its_error_expected_and_found(trained) -> None:
+    told = trained.at("1997-02-01T00:00:00Z").refused("run", "churn")
+    assert told["error"] == "StepError"
+    assert "FeatureError: " in told["what"]
+    assert told["expected"]
+    assert "expected" not in told["found"]
+    assert "keelway run --resume" in told["fix"]
+
+
 def test_looking_changes_nothing(trained) -> None:
     before = trained.standing()
     [snapshot] = trained("snapshots", "transactions")

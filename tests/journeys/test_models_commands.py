@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from keelway.testing.openlineage import as_written, official_event, without_empty
+
 PARTS = ("onnx", "statement", "pipeline")
 READS_ALL = (
     ("promote", "churn:1", "--to", "prod", "--as", "sp:release", "--token", "file:.keelway/secrets/sp-release.token"),
@@ -114,7 +116,8 @@ def test_only_an_admin_collects_and_only_what_nothing_needs(trained: Any) -> Non
     assert not lost.exists()
     report = later("audit", "--action", "collect")
     assert report["report"]["problems"] == []
-    assert [line["decision"]["subject"] for line in report["decisions"]] == ["collection 1"]
+    told = [(line["decision"]["subject"], line["decision"]["allowed"]) for line in report["decisions"]]
+    assert told == [("collection", False), ("collection 1", True)]
 
 
 @pytest.mark.journey
@@ -122,6 +125,8 @@ def test_runs_are_told_to_a_lineage_catalogue(trained: Any, tmp_path: Path) -> N
     found = trained("lineage", "export", "--out", str(tmp_path / "events.ndjson"))
     events = [json.loads(line) for line in (tmp_path / "events.ndjson").read_text().splitlines()]
     assert found["events"] == len(events)
+    for each in events:
+        assert without_empty(as_written(official_event(each))) == without_empty(each)
     ended = {each["job"]["name"]: each for each in events if each["eventType"] == "COMPLETE"}
     features = ended["train:churn.features"]
     assert [each["name"] for each in features["outputs"]] == ["features/churn"]

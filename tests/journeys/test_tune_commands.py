@@ -87,6 +87,11 @@ class TestTune:
         answer = searching("run", "churn")
         assert "tune:logistic" in answer["run"]["steps"]
         [tuning] = searching.found
+        logistic = next(each for each in answer["candidates"] if each["estimator"] == "logistic")
+        assert (logistic["trials"], logistic["tuned"]) == (tuning["trials"], tuning["value"])
+        assert logistic["parameters"] == tuning["parameters"]
+        shown = searching.call("run", "churn", json_wanted=False).stdout
+        assert f"best of {tuning['trials']} trials ({tuning['value']:.4f} over the folds)" in shown
         with app.workspace.state.snapshot() as tx:
             [version] = tx.newest(ModelVersion, parent="churn")
             trained = next(each for each in tx.newest(TrainedModel, parent="churn") if each.estimator == "logistic")

@@ -207,6 +207,7 @@ def waits_at_the_door(root: Path) -> bool:
     return False
 
 
+@pytest.mark.crash
 def test_an_erasure_that_begins_at_any_instant_of_an_ingest_is_whole(tmp_path: Path) -> None:
     made = filled(tmp_path / "made")
     [old] = old_tokens(made)

@@ -44,6 +44,7 @@ EXAMPLES: dict[str, str] = {
     "latency_at_most_ms": "latency_at_most_ms(5)",
     "size_at_most_mb": "size_at_most_mb(1)",
     "card_complete": "card_complete",
+    "model_signed": "model_signed",
     "signed": "signed",
     "reproducible": "reproducible",
     "bit_equal": "bit_equal",

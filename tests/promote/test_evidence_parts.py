@@ -80,7 +80,7 @@ def test_every_part_is_there_and_null_where_nobody_recorded_it(trained: tuple[Tr
     refused = {
         "card_complete": "the model card cannot be made: keelway card churn:1",
         "no_drift": "drift since the training was not measured: keelway monitor churn",
-        "error_budget_at_least(0)": "nothing records the error budget yet",
+        "error_budget_at_least(0)": "no error budget is known: it needs an objective and requests that were served",
         "latency_at_most_ms(9)": "the latency was not measured: keelway policy measure churn:1 --latency",
         "no_leaks": "nobody looked for leaks: keelway policy measure churn:1 --leakage",
         "quality_kept": "the quality of its answers was not measured: keelway monitor churn",

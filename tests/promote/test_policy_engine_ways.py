@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -67,20 +66,6 @@ def test_a_broken_policy_refuses_every_document_of_a_batch() -> None:
         verdicts = RegoEngine().judge_many(policy, data, workers=1)
         assert not any(verdict.allowed for verdict in verdicts)
         assert all(verdict.reasons for verdict in verdicts)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals end processes otherwise there")
-def test_a_policy_that_ends_its_process_is_told_of_and_ends_no_other() -> None:
-    from keelway.engines.rego.many import in_processes
-
-    with pytest.raises(EngineError, match="ended the process"):
-        in_processes(GATE, [b"{}", b"{}"], workers=2, judge=_ended)
-
-
-def _ended(policy: PolicySet, documents: Any) -> Any:
-    import os
-
-    os._exit(3)
 
 
 def test_threads_judge_at_once() -> None:

@@ -233,7 +233,10 @@ def test_the_policies_of_the_example_read_evidence_as_it_is_gathered(world: Door
     world.promote(environment=staging)
     with pytest.raises(RefusedError) as caught:
         world.promote(environment=production)
-    assert caught.value.reasons == ("the test has 4 positive rows, needs 200",)
+    assert caught.value.reasons == (
+        "the risk of the model was not assessed: keelway risk assess churn",
+        "the test has 4 positive rows, needs 200",
+    )
 
 
 @pytest.mark.parametrize(

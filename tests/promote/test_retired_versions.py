@@ -54,9 +54,9 @@ WAYS: dict[str, Callable[[DoorWorld], object]] = {
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
 def test_no_way_leads_a_retired_version_in(world: DoorWorld, way: Callable[[DoorWorld], object]) -> None:
-    retire(world)
     world.ask()
     world.approve()
+    retire(world)
     with pytest.raises(RefusedError) as caught:
         way(world)
     assert "retired" in str(caught.value)
@@ -64,6 +64,14 @@ def test_no_way_leads_a_retired_version_in(world: DoorWorld, way: Callable[[Door
     last = world.told()[-1]
     assert not last.allowed
     assert any("retired" in reason for reason in last.reasons)
+
+
+def test_nobody_can_ask_for_a_retired_version(world: DoorWorld) -> None:
+    retire(world)
+    with pytest.raises(RefusedError, match="was retired by user:ben: too old"):
+        world.ask()
+    refused = world.told()[-1]
+    assert (refused.action, refused.allowed, "request" in refused.evidence) == (Action.REQUEST, False, False)
 
 
 def test_before_it_was_retired_the_way_back_led_to_it(world: DoorWorld) -> None:

@@ -118,6 +118,12 @@ def test_what_does_not_apply_says_why(tmp_path: Path) -> None:
     assert answer(report, "art-5").status == "met"
 
 
+def test_a_stale_assessment_exempts_from_nothing(tmp_path: Path) -> None:
+    world = ReportWorld(tmp_path, annex_iii=(), data=(), review_every="30d")
+    world.now += timedelta(days=40)
+    assert answer(reported(world), "art-14").status != "not applicable"
+
+
 def test_what_nobody_assessed_applies(tmp_path: Path) -> None:
     world = ReportWorld(tmp_path, without={"assessed"})
     assert answer(reported(world), "art-14").status == "partly"

@@ -121,11 +121,29 @@ def test_drills_of_either_kind_are_enough_but_one_is_needed(lacking: Callable[..
 
 @pytest.mark.parametrize(
     ("name", "holds", "over"),
-    [("risk", 364, 366), ("monitoring", 35, 36), ("drills", 89, 91)],
+    [
+        ("risk", 364, 366),
+        ("prohibited", 364, 366),
+        ("impact", 364, 366),
+        ("oversight", 364, 366),
+        ("monitoring", 35, 36),
+        ("drills", 89, 91),
+    ],
 )
 def test_evidence_grows_old(whole: ReportWorld, name: str, holds: int, over: int) -> None:
     fresh, old = (asked(whole, name, after=timedelta(days=days)).status for days in (holds, over))
     assert (fresh, old) == ("met", "partly")
+
+
+def test_an_assessment_tells_its_age_and_is_stale_after_the_declared_interval(tmp_path: Path) -> None:
+    world = ReportWorld(tmp_path, review_every="30d")
+    fresh, stale = (asked(world, "risk", after=timedelta(days=days)).points[0] for days in (10, 40))
+    days = int(fresh.text.partition("user:eve, ")[2].split()[0])
+    assert fresh.text.endswith(f"{days} days old")
+    assert f"{days + 30} days old; the assessment is stale: its review is " in stale.text
+    assert (fresh.status, stale.status) == ("met", "partly")
+    duties = [asked(world, "transparency", after=timedelta(days=days)).status for days in (10, 40)]
+    assert duties == ["not applicable", "partly"], "a stale answer spares nobody the question"
 
 
 def test_a_drill_without_a_plan_counts_half_a_year(tmp_path: Path) -> None:

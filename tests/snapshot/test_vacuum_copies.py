@@ -17,7 +17,7 @@ from keelway.errors import ConflictError
 from keelway.ingest import Batch
 from keelway.ledger import record_decision
 from keelway.snapshot import Snapshot, snapshots, tag
-from keelway.testing.crash import EXIT_CODE
+from keelway.testing.crash import EXIT_CODE, stride
 from keelway.testing.processes import exit_code_of, vacuum_and_die
 from keelway.testing.shop import Shop
 from keelway.testing.versions import ANA, Versions
@@ -185,9 +185,9 @@ class TestInterleavings:
 
 @pytest.mark.crash
 def test_killed_at_any_moment_the_next_vacuum_finishes(tmp_path: Path) -> None:
-    at, ended = 0, 1
+    at, ended = 1 - stride(), 1
     while ended:
-        at += 1
+        at += stride()
         root = tmp_path / str(at)
         orders = Versions.open(root)
         for number in range(1, 3):

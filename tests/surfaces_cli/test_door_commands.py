@@ -243,5 +243,17 @@ def test_an_alias_that_was_edited_is_found_told_and_healed(tmp_path: Path) -> No
     assert "IdentityError" in counter.refused("aliases", "sync", by="user:ben")
 
 
+def test_a_registry_that_cannot_be_read_is_told_as_that(tmp_path: Path) -> None:
+    counter = Counter(tmp_path, tracking="sqlite:mlflow.db")
+    counter.approved("churn:1")
+    (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
+    counter("promote", *CHURN, by="sp:ci")
+    told = counter.told("aliases", "check", code=1)
+    assert "churn@prod could not be read: MLflow failed: found " in told
+    assert "; the ledger says version 1" in told
+    assert "it shows" not in told
+    assert [entry.action for entry in counter.world.told() if entry.action == "alert"] == []
+
+
 def test_without_a_registry_there_is_nothing_to_sync(counter: Counter) -> None:
     assert "No registry is kept" in counter.refused("aliases", "sync", by="user:ada")

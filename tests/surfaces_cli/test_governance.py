@@ -152,6 +152,41 @@ def test_who_may_not_assess_is_told_who_may(call: Call) -> None:
     assert (silent.exit_code, "Risk(...)" in silent.output) == (2, True)
 
 
+BEYOND_ANA = [
+    (("risk", "assess", "churn"), ("assess", "churn", "")),
+    (("drill", "record", "churn", "--env", "prod", "--kind", "call", "--passed"), ("drill", "churn", "prod")),
+    (("models", "retire", "churn:1", "--reason", "old"), ("retire", "churn:1", "")),
+    (("gc",), ("collect", "collection", "")),
+    (("erase", "--subject", "C1"), ("erase", "erasure", "")),
+    (("keys", "rotate"), ("rotate_key", "test", "")),
+    (("aliases", "sync"), ("check", "registry aliases", "")),
+    (("rollback", "churn", "--in", "prod"), ("rollback", "churn", "prod")),
+    (("deploy", "churn:2", "--env", "prod"), ("deploy", "churn:2", "prod")),
+    (("report", "attach", "art-4", __file__, "--framework", "eu-ai-act"), ("check", "eu-ai-act/art-4", "")),
+]
+
+
+@pytest.mark.parametrize(("words", "entry"), BEYOND_ANA, ids=lambda value: " ".join(value[:2]))
+def test_what_a_role_does_not_allow_stands_in_the_ledger(
+    call: Call, words: tuple[str, ...], entry: tuple[str, str, str]
+) -> None:
+    refused = call(*words, "--json", who="user:ana")
+    assert (refused.exit_code, json.loads(refused.stderr)["error"]) == (3, "IdentityError")
+    newest = told(call("audit", "log", "--json", "--limit", "1"))[0]["decision"]
+    assert (newest["action"], newest["subject"], newest["environment"]) == entry
+    assert (newest["allowed"], newest["principal"]) == (False, "user:ana")
+    assert newest["reasons"][0].startswith("user:ana may not")
+
+
+def test_refusals_by_role_take_no_evidence_away(call: Call) -> None:
+    for framework in ("soc2", "gdpr", "eu-ai-act"):
+        words = ("report", "compliance", "--framework", framework, "--json")
+        before = told(call(*words, "--at", "1998-06-01T23:59:59Z"))["report"]
+        after = told(call(*words))["report"]
+        assert after["counts"] == before["counts"]
+        assert after["ledger_size"] >= before["ledger_size"] + len(BEYOND_ANA)
+
+
 def test_an_incident_is_opened_followed_and_closed(call: Call) -> None:
     opened = told(
         call(
@@ -212,6 +247,72 @@ def test_plans_say_who_is_called_and_when_a_drill_is_due(call: Call) -> None:
     [after] = told(call("drill", "--json"))
     assert (after["overdue"], after["due_at"]) == (False, "1998-07-02T00:00:00Z")
     assert call("drill", "record", "churn", "--env", "prod", "--kind", "call", "--failed", who="sp:ci").exit_code == 2
+
+
+MISTAKES = [
+    (("audit", "log", "--principal", "ana"), "user:NAME or sp:NAME"),
+    (("audit", "log", "--since", "1998-06-02", "--until", "1998-06-01"), "ends before it begins"),
+    (("audit", "proof", "99999"), "never had so many entries"),
+    (("audit", "verify", "--checkpoint", "nowhere.note"), "Name what you kept"),
+    (("prove", "deployment:churn"), "deployment:MODEL@ENVIRONMENT"),
+    (("prove", "run:zzz"), "There is no such run"),
+    (("prove", "sha256:abcd"), "64 hexadecimal digits"),
+    (("prove", "nothing"), "See `keelway models`"),
+    (("policy", "replay", "policy", "--against", "1998-06-02..1998-06-01"), "ends before it begins"),
+    (("policy", "replay", "policy", "--against", "1998-01-01..", "--environment", "moon"), "Unknown environment"),
+    (("policy", "measure", "churn:2"), "--latency, --leakage or --reproduce"),
+    (("policy", "check", "/"), "outside the project"),
+]
+
+
+@pytest.mark.parametrize(("words", "said"), MISTAKES, ids=lambda value: " ".join(value[:3]))
+def test_a_mistake_is_told_with_what_would_be_right(call: Call, words: tuple[str, ...], said: str) -> None:
+    plainly, as_json = call(*words), call(*words, "--json")
+    assert plainly.exit_code == as_json.exit_code != 0
+    assert said in plainly.output
+    assert said in as_json.stderr
+    assert set(json.loads(as_json.stderr)) == {"error", "what", "expected", "found", "fix"}
+
+
+def test_every_reason_of_a_refusal_stands_on_a_line_of_its_own(call: Call) -> None:
+    told_ = call("promote", "churn:1", "--to", "staging", who="user:ana").output.splitlines()
+    first = next(number for number, line in enumerate(told_) if line.startswith("  found:    "))
+    assert told_[first + 1].startswith(" " * 12)
+    assert told_[first + 1].strip()
+
+
+def looked(call: Call, what: str, now: str) -> dict[str, Any]:
+    """Return one line of `keelway doctor`."""
+    answer = json.loads(call("doctor", "--json", now=now).stdout)
+    return next(line for line in answer["lines"] if line["what"] == what)
+
+
+def test_doctor_tells_of_drills_that_are_overdue(call: Call) -> None:
+    kept = looked(call, "drills", now="1998-07-01")
+    assert (kept["ok"], kept["found"]) == (True, "prod/churn: due by 1998-07-02T00:00:00Z")
+    late = looked(call, "drills", now="1998-07-03")
+    assert (late["ok"], "prod/churn: due by 1998-07-02" in late["found"]) == (False, True)
+    assert "keelway drill record churn --env prod" in late["fix"]
+
+
+def test_doctor_tells_of_people_who_should_have_been_told(call: Call) -> None:
+    assert looked(call, "incidents", now=NOW)["found"] == "none is open"
+    words = ("--model", "churn", "--env", "prod", "--severity", "minor", "--personal-data", "--high-risk-to-persons")
+    opened = told(call("incidents", "open", "Letters to strangers", *words, "--json"))
+    number = str(opened["incident"]["number"])
+    waiting = looked(call, "incidents", now="1998-06-04")
+    assert waiting["ok"]
+    assert "the data protection authority by 1998-06-05T00:00:00Z (GDPR, Article 33(1))" in waiting["found"]
+    assert "the persons affected without undue delay" in waiting["found"]
+    late = looked(call, "incidents", now="1998-06-06")
+    assert not late["ok"]
+    assert f"incident {number}: the data protection authority" in late["found"]
+    assert late["fix"].startswith(f"keelway incidents update {number} --notified gdpr-33=")
+    answers = ("--notified", "gdpr-33=1998-06-02T00:00:00Z", "--waive", "gdpr-34=the letters came back")
+    assert call("incidents", "update", number, *answers).exit_code == 0
+    assert looked(call, "incidents", now="1998-06-06")["found"] == "1 open; to be told: nobody any more"
+    over = ("--root-cause", "a list", "--corrective-action", "a check")
+    assert call("incidents", "close", number, *over).exit_code == 0
 
 
 def test_a_report_is_written_and_does_not_change(call: Call, tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from keelway.core import time_text
 from keelway.errors import IntegrityError, KeelwayError
 
 if TYPE_CHECKING:
+    from keelway.app.incidents import DrillLine
     from keelway.app.wire import Workspace
     from keelway.ledger import AuditReport
-    from keelway.promote import AliasDrift
+    from keelway.promote import AliasDrift, NotificationDuty
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Checkup:
 
 
 def checkup(at: Workspace, *, audit: Callable[[], AuditReport]) -> Checkup:
-    """Look at ledger, snapshots, live models, skipped gates, registry aliases, runs and personal data."""
+    """Look at ledger, data, live models, skipped gates, registry aliases, runs, people's duties and personal data."""
     looks: dict[str, Callable[[], str]] = {
         "ledger": lambda: _ledger(audit()),
         "snapshots": lambda: _snapshots(at),
@@ -47,6 +48,8 @@ def checkup(at: Workspace, *, audit: Callable[[], AuditReport]) -> Checkup:
         "skipped gates": lambda: _skipped_gates(at),
         "registry aliases": lambda: _aliases(at),
         "runs": lambda: _runs(at),
+        "incidents": lambda: _incidents(at),
+        "drills": lambda: _drills(at),
         "personal data": lambda: _privacy(at),
     }
     return Checkup(tuple(_look(what, look) for what, look in looks.items()))
@@ -110,7 +113,8 @@ def _skipped_gates(at: Workspace) -> str:
             "A version stands past the gate longer than it may",
             expected="a regular promotion, or a rollback, before it expired",
             found="; ".join(f"{one.version} in {one.environment} since {time_text(one.at)}" for one in expired),
-            fix=f"keelway promote {expired[0].version} --to {expired[0].environment}, or keelway rollback",
+            fix=f"keelway promote {expired[0].version} --to {expired[0].environment}, "
+            f"or keelway rollback {expired[0].version.partition(':')[0]} --in {expired[0].environment}",
         )
     told = [f"{one.version} in {one.environment} until {time_text(one.expires_at)}" for one in standing]
     return f"past the gate: {'; '.join(told)}" if told else "none"
@@ -143,3 +147,53 @@ def _runs(at: Workspace) -> str:
     with at.state.snapshot() as tx:
         runs = open_runs(tx)
     return f"open: {', '.join(run.run_id for run in runs)} (keelway run --resume RUN)" if runs else "none is open"
+
+
+def _incidents(at: Workspace) -> str:
+    """Tell which incidents are open; somebody who should have been told of one by now is a failure."""
+    from keelway.app.incidents import IncidentRoom
+
+    views = IncidentRoom(at).listed()
+    waiting = [(view.incident.number, state) for view in views for state in view.duties if state.open]
+    late = [(number, state.duty) for number, state in waiting if state.late]
+    if late:
+        number, duty = late[0]
+        raise KeelwayError(
+            "Somebody should have been told of an incident by now",
+            expected="every notification in its time",
+            found="; ".join(f"incident {number}: {_notification(duty)}" for number, duty in late),
+            fix=f"keelway incidents update {number} --notified {duty.duty}=TIME, or --waive {duty.duty}=REASON",
+        )
+    if not views:
+        return "none is open"
+    told = "; ".join(f"incident {number}: {_notification(state.duty)}" for number, state in waiting)
+    return f"{len(views)} open; to be told: {told or 'nobody any more'}"
+
+
+def _notification(duty: NotificationDuty) -> str:
+    until = f"by {time_text(duty.due_at)}" if duty.due_at else "without undue delay"
+    return f"{duty.whom} {until} ({duty.reference})"
+
+
+def _drills(at: Workspace) -> str:
+    """Tell when fallback plans are tried out next; one that is overdue where its model is live is a failure."""
+    from keelway.app.incidents import IncidentRoom
+
+    lines = [line for line in IncidentRoom(at).drills() if line.plan is not None]
+    with at.state.snapshot() as tx:
+        live = {pointer.name.removeprefix("environment/") for pointer in tx.pointers(prefix="environment/")}
+    overdue = [line for line in lines if line.overdue and f"{line.environment}/{line.model}" in live]
+    if overdue:
+        raise KeelwayError(
+            "A fallback plan of a live model was not tried out in its time",
+            expected="a drill that went well, as often as the plan says (`drill_every`)",
+            found="; ".join(map(_drill, overdue)),
+            fix="Try it out, then say how it went: "
+            f"keelway drill record {overdue[0].model} --env {overdue[0].environment} --kind rollback --passed",
+        )
+    return "; ".join(map(_drill, lines)) or "no fallback plan is declared"
+
+
+def _drill(line: DrillLine) -> str:
+    due = f"due by {time_text(line.due_at)}" if line.due_at else "never tried out"
+    return f"{line.environment}/{line.model}: {due}"

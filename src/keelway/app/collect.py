@@ -10,7 +10,8 @@ from keelway.app.wire import Workspace
 from keelway.core import SystemClock
 
 if TYPE_CHECKING:
-    from keelway.core import HeldArtifacts
+    from keelway.engines.local.artifacts import LocalArtifacts
+    from keelway.engines.obstore import ObjectArtifacts
     from keelway.register import Collection, RetentionRules
 
 
@@ -25,27 +26,32 @@ class CollectRoom:
 
         Raises:
             IdentityError: Only an admin removes.
-            NotImplementedError: The artifacts lie in an object store.
+            NotImplementedError: The artifacts lie in a store that cannot tell their age.
         """
+        from keelway.engines.obstore import ObjectArtifacts
         from keelway.register import collect
 
-        at = self._at
+        at, store = self._at, self._store()
+        now = min(at.now(), SystemClock().now())  # files are as old as this machine says, whatever --now says
+        if isinstance(store, ObjectArtifacts) and not dry_run:
+            now = min(now, store.clock())  # objects are as old as their store says
         return collect(
-            store=self._store(),
+            store=store,
             state=at.state,
             rules=self._rules(),
             principal=at.principal,
-            now=min(at.now(), SystemClock().now()),  # files are as old as this machine says, whatever --now says
+            now=now,
             running=journals_of(at).running(),
             dry_run=dry_run,
         )
 
-    def _store(self) -> HeldArtifacts:
+    def _store(self) -> LocalArtifacts | ObjectArtifacts:
         from keelway.engines.local.artifacts import LocalArtifacts
+        from keelway.engines.obstore import ObjectArtifacts
 
         store = self._at.artifacts.unopened
-        if not isinstance(store, LocalArtifacts):
-            raise NotImplementedError("artifacts in an object store cannot be collected; those in a folder can")
+        if not isinstance(store, LocalArtifacts | ObjectArtifacts):
+            raise NotImplementedError("artifacts of this kind of store cannot be collected")
         return store
 
     def _rules(self) -> RetentionRules:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from keelway.app.files import written
 from keelway.app.wire import Workspace
-from keelway.core import VersionName, digest_file, memory_duckdb
+from keelway.core import Action, VersionName, digest_file, memory_duckdb
 from keelway.errors import MissingRecordError, UsageError
 
 if TYPE_CHECKING:
@@ -182,10 +182,11 @@ class ContractRoom:
             IdentityError: The actor has none of the roles in `ACCEPTERS`.
         """
         from keelway.contract import accept_change
-        from keelway.identity import require_role
+        from keelway.identity import on_record, require_role
 
         at = self._at
-        require_role(at.principal, *ACCEPTERS)
+        with on_record(Action.CONTRACT, dataset, principal=at.principal, state=at.state, now=at.now()):
+            require_role(at.principal, *ACCEPTERS)
         contract = self.now(dataset)
         return accept_change(contract, state=at.state, actor=at.principal.id, now=at.now(), comment=comment)
 

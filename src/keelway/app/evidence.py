@@ -14,7 +14,7 @@ from keelway.app.publishing import Published, kept_notes, publish, publish_every
 from keelway.app.status import Status, status_of
 from keelway.app.wire import Workspace
 from keelway.core import Digest, RunId, VersionName, digest_of, is_digest, parse_json
-from keelway.errors import MissingRecordError, SettingsError
+from keelway.errors import MissingRecordError, SettingsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,11 +100,21 @@ class EvidenceRoom:
         return publish_everywhere(self._at)
 
     def extension(self, old: int) -> str:
-        """Return what a witness asks for that saw `old` entries: the proof that the ledger extends them, and a checkpoint."""
+        """Return what a witness asks for that saw `old` entries: the proof that the ledger extends them, and a checkpoint.
+
+        Raises:
+            UsageError: The ledger has fewer entries.
+        """
         from keelway.ledger import extension_request, sign_checkpoint
 
         at = self._at
         with at.state.snapshot() as tx:
+            if old > tx.log.size():
+                raise UsageError(
+                    "The ledger never had so many entries",
+                    expected=f"0 to {tx.log.size()}, as many as the witness saw",
+                    found=str(old),
+                )
             checkpoint = sign_checkpoint(tx.log, origin=at.settings.signing.name, key=at.signing.key)
             return extension_request(tx.log, checkpoint, old=old)
 
@@ -179,6 +189,8 @@ class EvidenceRoom:
         kind, _, rest = name.partition(":")
         if is_digest(name):
             return Digest(name)
+        if kind == "sha256":
+            raise UsageError("This is no digest", expected="sha256: and 64 hexadecimal digits", found=name)
         if kind == "deployment" or "@" in name:
             return self._pointed_at(rest if kind == "deployment" else name, kind, tx)
         if kind == "snapshot":
@@ -189,12 +201,17 @@ class EvidenceRoom:
         named = rest if kind in _KINDS and rest else name
         record = find_run(RunId(named), tx=tx) or newest(named, tx=tx)
         if record is None:
-            raise MissingRecordError("Nothing is called that", expected=SUBJECTS, found=name)
+            what = "There is no such run" if kind == "run" else "Nothing is called that"
+            raise MissingRecordError(
+                what, expected=SUBJECTS, found=name, fix="See `keelway models`, `keelway runs`, `keelway snapshots`."
+            )
         return digest_of(record)
 
     def _pointed_at(self, name: str, kind: str, tx: Transaction) -> Digest:
         """Return what is live in an environment: the version that was let in, or how traffic is shared."""
-        model, _, environment = name.partition("@")
+        model, at_sign, environment = name.partition("@")
+        if not (at_sign and environment):
+            raise UsageError("No environment is named", expected="deployment:MODEL@ENVIRONMENT", found=f"{kind}:{name}")
         self._at.environment(environment)
         pointer = tx.pointer(f"{'deployment' if kind == 'deployment' else 'environment'}/{environment}/{model}")
         if pointer is None:

@@ -1,4 +1,4 @@
-"""What a gate reads of a version that later steps of the lifecycle know: drift, quality, the model card, its size."""
+"""What a gate reads of a version that later steps of the lifecycle know: drift, quality, its requests, card and size."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from keelway.app.card import card_evidence
 from keelway.app.wire import Workspace
-from keelway.core import digest_of, time_text
-from keelway.errors import KeelwayError
+from keelway.core import digest_of, parse_duration, time_text
+from keelway.errors import IntegrityError, KeelwayError, MissingRecordError
 
 if TYPE_CHECKING:
     from keelway.ledger import Transaction
@@ -21,12 +21,14 @@ _DAY_S = 86_400
 def more_evidence(at: Workspace) -> MoreEvidence:
     """Return what tells the parts of the evidence that the door's own slice does not know; null for what is unknown."""
 
-    def parts(version: ModelVersion, _environment: str, tx: Transaction, now: datetime) -> dict[str, Any]:
+    def parts(version: ModelVersion, environment: str, tx: Transaction, now: datetime) -> dict[str, Any]:
         return {
             "drift": _drift_part(version, tx, now),
             "quality": _quality_part(version, tx, now),
             "card": _card_part(version, at, tx),
             "size": _size_part(version, at),
+            "model_signing": _model_signing_part(version, at, tx, now),
+            "error_budget": _budget_part(version.model, environment, at, tx, now),
         }
 
     return parts
@@ -88,6 +90,43 @@ def _size_part(version: ModelVersion, at: Workspace) -> dict[str, Any] | None:
     """Return the bytes of the exported model; None where they are gone."""
     size = at.artifacts.size_of(version.onnx)
     return None if size is None else {"onnx_bytes": size}
+
+
+def _budget_part(model: str, environment: str, at: Workspace, tx: Transaction, now: datetime) -> dict[str, Any] | None:
+    """Return the error budget of the model's requests in the environment; None without an objective or requests."""
+    from keelway.monitor import error_budget
+
+    declared = at.settings.environments.get(environment)
+    if declared is None or not declared.objective:
+        return None
+    window = parse_duration(declared.objective_window)
+    budget = error_budget(model, environment, objective=declared.objective, window=window, tx=tx, now=now)
+    if budget.left is None:
+        return None
+    return {
+        "left": budget.left,
+        "objective": budget.objective,
+        "requests": budget.requests,
+        "failed": budget.failed,
+        "since": time_text(budget.since),
+    }
+
+
+def _model_signing_part(version: ModelVersion, at: Workspace, tx: Transaction, now: datetime) -> dict[str, Any] | None:
+    """Return whether the signature of the newest export holds, checked now; None for a version that was never exported."""
+    from keelway.promote import newest_check, told_of
+    from keelway.register import check_kept
+
+    check = newest_check(version, "model_signing", tx=tx)
+    if check is None:
+        return None
+    try:
+        check_kept(version, check.figures, artifacts=at.artifacts, key=at.signing.public_key)
+    except (IntegrityError, MissingRecordError) as error:
+        found = {"verified": False, "reason": str(error)}
+    else:
+        found = {"verified": True, "reason": "verified"}
+    return {**found, **check.figures, **told_of(check, now=now)}
 
 
 def _days(then: datetime, now: datetime) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keelway.app.settings import Settings
-from keelway.core import Digest, digest_bytes, plain, references
+from keelway.core import Action, Digest, digest_bytes, plain, references
 from keelway.errors import IntegrityError, MissingRecordError, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -83,11 +83,12 @@ def rotate_signing_key(at: Workspace, *, comment: str = "") -> RotatedKey:
         UsageError: The settings name no file for the key.
         RefusedError: The principal is no admin.
     """
-    from keelway.identity import require_role
+    from keelway.identity import on_record, require_role
     from keelway.ledger import SigningKey, rotate
     from keelway.register import ModelKey, vouch
 
-    require_role(at.principal, _ROLE)
+    with on_record(Action.ROTATE_KEY, at.settings.signing.name, principal=at.principal, state=at.state, now=at.now()):
+        require_role(at.principal, _ROLE)
     place = _key_file(at)
     coming = place.with_name(f"{place.name}.next")
     old, new = SigningKey.load(place), _coming_key(coming, at.settings.signing.name)

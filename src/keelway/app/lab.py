@@ -12,6 +12,7 @@ from keelway.core import Digest, RunId, RunStarted, VersionName, is_digest, pars
 from keelway.errors import MissingRecordError, UsageError
 
 if TYPE_CHECKING:
+    from keelway.app.competitors import Competitor
     from keelway.core import StepFinished
     from keelway.evaluate import Comparison, Scorecard
     from keelway.flow import RunView, StepEvent
@@ -110,6 +111,13 @@ class Lab:
             raise MissingRecordError(f"Run {view.started.run_id} registered nothing")
         with self._at.state.snapshot() as tx:
             return tx.by_digest(ModelVersion, registered.output)
+
+    def candidates(self, view: RunView) -> tuple[Competitor, ...]:
+        """Return the estimators that competed in a run, with what decided; none where there was nothing to choose."""
+        from keelway.app.competitors import competitors_of
+
+        with self._at.state.snapshot() as tx:
+            return competitors_of(view, tx=tx)
 
     def because(self, version: ModelVersion) -> str:
         """Return why a version has its semantic version."""

@@ -55,6 +55,16 @@ class LogQuery:
     def __post_init__(self) -> None:
         if self.action and self.action not in set(Action):
             raise UsageError("There is no such action", expected=", ".join(sorted(Action)), found=self.action)
+        if self.principal and not self.principal.startswith(("user:", "sp:")):
+            raise UsageError("This names no principal", expected="user:NAME or sp:NAME", found=self.principal)
+        if self.limit < 0:
+            raise UsageError("So few decisions cannot be shown", expected="0 (all) or more", found=str(self.limit))
+        if self.since and self.until and self.until <= self.since:
+            raise UsageError(
+                "The time ends before it begins",
+                expected=f"an end after {time_text(self.since)}",
+                found=time_text(self.until),
+            )
 
     def takes(self, decision: Decision) -> bool:
         """Say whether a decision is wanted."""

@@ -16,7 +16,7 @@ from keelway.app.wire import Workspace
 from keelway.errors import MissingRecordError, UsageError
 
 if TYPE_CHECKING:
-    from keelway.promote import CheckKind, VersionCheck
+    from keelway.promote import MeasuredKind, VersionCheck
     from keelway.register import ModelVersion
 
 ANSWERS = 1000
@@ -25,7 +25,7 @@ WARM = 50
 """So many are asked before, and not timed."""
 
 
-def measure(version: ModelVersion, kind: CheckKind, *, at: Workspace) -> VersionCheck:
+def measure(version: ModelVersion, kind: MeasuredKind, *, at: Workspace) -> VersionCheck:
     """Measure one thing of a version and keep it.
 
     Raises:
@@ -40,19 +40,20 @@ def measure(version: ModelVersion, kind: CheckKind, *, at: Workspace) -> Version
 
 
 def latency(version: ModelVersion, at: Workspace) -> dict[str, Any]:
-    """Return how long the exported model takes for one row, in milliseconds, on one thread of this machine."""
+    """Return how long the form that is served takes for one row, in milliseconds, on one thread of this machine."""
     from keelway.features import FeatureTable, columns_for_scoring, rows_of
-    from keelway.register import OnnxModel, load_onnx
+    from keelway.register import load_scorer
 
     with at.state.snapshot() as tx:
         table = tx.by_digest(FeatureTable, version.feature_table)
-    model = OnnxModel(load_onnx(version, artifacts=at.artifacts, public_key=at.signing.public_key), version.features)
+    scorer = load_scorer(version, artifacts=at.artifacts, public_key=at.signing.public_key)
     columns = columns_for_scoring(rows_of(table, at.artifacts), version.features)
+    rows = list(zip(*(columns[each.name] for each in version.features), strict=True))
     taken = []
     for number in range(WARM + ANSWERS):
-        row = {name: [values[number % len(values)]] for name, values in columns.items()}
+        row = rows[number % len(rows)]
         begun = time.perf_counter()
-        model.predictions(row)
+        scorer.predictions([row])
         taken.append((time.perf_counter() - begun) * 1000)
     timed = sorted(taken[WARM:])
     return {

@@ -15,8 +15,8 @@ from keelway.errors import SettingsError, UsageError
 if TYPE_CHECKING:
     from keelway.promote import (
         CaseOutcome,
-        CheckKind,
         Explanation,
+        MeasuredKind,
         PolicyCoverage,
         PolicyFinding,
         PolicyLab,
@@ -143,6 +143,8 @@ class PolicyRoom:
         at = self._at
         (folder,) = self.folders([named])
         policy = self._policy(folder)
+        if environment:
+            at.environment(environment)
         places = [environment] if environment else [named] if named in at.settings.environments else []
         with at.state.snapshot() as tx:
             past = list(past_decisions(tx, since=since, until=until, environments=places))
@@ -156,7 +158,7 @@ class PolicyRoom:
             workers=workers,
         )
 
-    def measure(self, version: str, kinds: Sequence[CheckKind]) -> list[VersionCheck]:
+    def measure(self, version: str, kinds: Sequence[MeasuredKind]) -> list[VersionCheck]:
         """Measure of a version what rules ask for and its training does not tell; each is kept in the ledger.
 
         Raises:
@@ -165,7 +167,7 @@ class PolicyRoom:
         from keelway.app.measure import measure
 
         if not kinds:
-            raise UsageError("What is to be measured?", expected="latency, leakage or reproduction", found="nothing")
+            raise UsageError("What is to be measured?", expected="--latency, --leakage or --reproduce", found="none")
         found = self._gate.version(version)
         return [measure(found, kind, at=self._at) for kind in kinds]
 

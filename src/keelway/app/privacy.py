@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from keelway.app.safe import PLAIN_COPIES
 from keelway.app.wire import Workspace
-from keelway.core import Digest
+from keelway.core import Action, Digest
 from keelway.errors import ConflictError, KeelwayError, UsageError
 
 if TYPE_CHECKING:
@@ -89,11 +89,12 @@ class PrivacyRoom:
             UsageError: No value was given.
         """
         from keelway.app.traces import naming_datasets
-        from keelway.identity import require_role
+        from keelway.identity import on_record, require_role
         from keelway.privacy import scrub
 
         at = self._at
-        require_role(at.principal, ROLE)
+        with on_record(Action.ERASE, "erasure", principal=at.principal, state=at.state, now=at.now()):
+            require_role(at.principal, ROLE)
         if not subject.strip():
             raise UsageError("Who is to be erased?", expected="the value that names a person", found="nothing")
         everywhere = naming_datasets(at=at)
@@ -110,11 +111,12 @@ class PrivacyRoom:
         Raises:
             IdentityError: The principal is no administrator.
         """
-        from keelway.identity import require_role
+        from keelway.identity import on_record, require_role
         from keelway.privacy import Erasure, Loss, order_erasure, scrub
 
         at = self._at
-        require_role(at.principal, ROLE)
+        with on_record(Action.ERASE, "erasure", principal=at.principal, state=at.state, now=at.now()):
+            require_role(at.principal, ROLE)
         with self._alone(dry=dry):
             finished = () if dry else finish_erasures(at)
             over = sorted({digest for digest in self._over() if self._can_be_opened(digest)})

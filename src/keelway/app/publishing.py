@@ -137,7 +137,12 @@ def kept_notes(at: Workspace, others: Sequence[str] = ()) -> Iterator[PublishedN
         if path.is_file():
             yield _note_in(path)
         elif "://" not in place and not place.startswith("git:") and not path.is_dir():
-            raise StorageError("There is no checkpoint", expected="a file, a folder or a target", found=place)
+            raise StorageError(
+                "There is no checkpoint",
+                expected="a file, a folder or a target",
+                found=place,
+                fix="Name what you kept: a .note file, a folder of them, or a place as `signing.publish` names them.",
+            )
         else:
             notes = list(published([checkpoint_target(place, at.settings, root=Path())]))
             yield from notes or [PublishedNote(place, "", problem="there is no checkpoint in it")]

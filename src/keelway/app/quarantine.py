@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from keelway.app.wire import Workspace
+from keelway.core import Action
 
 if TYPE_CHECKING:
     from keelway.contract import HeldFile, HeldRow, Selection, StoppedBatch
@@ -47,10 +48,11 @@ def quarantine_report(
         IdentityError: The text names persons, is asked for, and the actor may not read it.
     """
     from keelway.contract import quarantined, quarantined_files, stopped_batch
-    from keelway.identity import require_role
+    from keelway.identity import on_record, require_role
 
     if personal and clear:
-        require_role(at.principal, *READERS)
+        with on_record(Action.CHECK, dataset, principal=at.principal, state=at.state, now=at.now()):
+            require_role(at.principal, *READERS)
     with at.state.snapshot() as tx:
         files = quarantined_files(dataset, selection, tx=tx, artifacts=at.artifacts)
         rows = quarantined(dataset, selection, tx=tx, artifacts=at.artifacts, limit=limit) if limit else []

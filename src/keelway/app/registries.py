@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keelway.app.wire import Workspace, database_url
+from keelway.core import Action
 from keelway.errors import KeelwayError, UsageError
 
 if TYPE_CHECKING:
@@ -71,11 +72,12 @@ class Registries:
         Raises:
             UsageError: No registry is kept.
         """
-        from keelway.identity import require_role
+        from keelway.identity import on_record, require_role
         from keelway.promote import alert_drift, heal_aliases
 
         at = self._at
-        require_role(at.principal, "deployer", "admin")
+        with on_record(Action.CHECK, "registry aliases", principal=at.principal, state=at.state, now=at.now()):
+            require_role(at.principal, "deployer", "admin")
         kept = registries(at)
         if not kept:
             raise UsageError(

@@ -13,6 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from keelway.app.settings_environment import EnvironmentSettings, check_environment
+from keelway.app.settings_requests import CallerSettings, RequestSettings, check_requests
+from keelway.app.settings_serving import ServingSettings, check_serving
 from keelway.core import checked_name
 from keelway.errors import ProjectError, SettingsError
 from keelway.identity import is_reference
@@ -172,6 +174,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     privacy: PrivacySettings = PrivacySettings()
     lineage: LineageSettings = LineageSettings()
     retention: RetentionSettings = RetentionSettings()
+    serving: ServingSettings = ServingSettings()
+    requests: RequestSettings = RequestSettings()
+    callers: CallerSettings = CallerSettings()
     environments: dict[str, EnvironmentSettings] = {}
     principals: dict[str, PrincipalSettings] = {}
 
@@ -237,6 +242,8 @@ def _check(settings: Settings) -> None:
     if settings.lineage.token:
         _must_be_reference("lineage.token", settings.lineage.token)
     _check_retention(settings.retention)
+    check_serving(settings.serving)
+    check_requests(settings.requests, settings.callers)
     _check_object_options(settings.engines.object_options)
     _check_state(settings.engines)
     _check_online(settings.engines)

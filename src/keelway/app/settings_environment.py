@@ -44,6 +44,8 @@ class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         break_glass_expires: How long a version stays that was let in past the gate.
         registry: URL of the MLflow registry that shows this environment; empty is the one of `engines.tracking`.
         registry_writers: Who can edit that registry, to be named when somebody did.
+        objective: The share of requests that have to be answered, such as 0.995; 0 sets none, and no error budget.
+        objective_window: Over how long the error budget reaches, up to now.
     """
 
     policy: str = ""
@@ -57,6 +59,8 @@ class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     break_glass_expires: str = "24h"
     registry: str = ""
     registry_writers: tuple[str, ...] = ()
+    objective: float = 0.0
+    objective_window: str = "30d"
 
 
 def check_environment(name: str, environment: EnvironmentSettings) -> None:
@@ -66,14 +70,21 @@ def check_environment(name: str, environment: EnvironmentSettings) -> None:
         SettingsError: A number is negative, a role, tier or duration unknown, or a freeze ends before it begins.
     """
     _check_approvals(name, environment.approvals)
-    for setting in ("approval_expires", "break_glass_expires"):
+    for setting in ("approval_expires", "break_glass_expires", "objective_window"):
         _check_duration(f"environments.{name}.{setting}", getattr(environment, setting))
-    if not environment.break_glass_expires:
+    for setting, fix in (
+        ("break_glass_expires", "A way past the gate always ends."),
+        ("objective_window", "An error budget is that of a window."),
+    ):
+        if not getattr(environment, setting):
+            raise SettingsError(
+                f"environments.{name}.{setting} is empty", expected="a duration such as 24h", found="nothing", fix=fix
+            )
+    if not 0 <= environment.objective < 1:
         raise SettingsError(
-            f"environments.{name}.break_glass_expires is empty",
-            expected="a duration such as 24h",
-            found="nothing",
-            fix="A way past the gate always ends.",
+            f"environments.{name}.objective is no share",
+            expected="0 for none, or a share below 1 such as 0.995",
+            found=str(environment.objective),
         )
     strange = sorted(set(environment.checklists) - set(TIERS))
     if strange:

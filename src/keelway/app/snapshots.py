@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from keelway.app.wire import Workspace
-from keelway.core import Digest, digest_of
+from keelway.core import Action, Digest, digest_of
 from keelway.errors import UsageError
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class SnapshotRoom:
             UsageError: The days are negative.
             IdentityError: The actor has none of the roles in `VACUUMERS`.
         """
-        from keelway.identity import require_role
+        from keelway.identity import on_record, require_role
         from keelway.snapshot import vacuum
 
         if not keep_days >= 0:
@@ -168,7 +168,8 @@ class SnapshotRoom:
             )
         at = self._at
         if not dry_run:
-            require_role(at.principal, *VACUUMERS)
+            with on_record(Action.VACUUM, dataset, principal=at.principal, state=at.state, now=at.now()):
+                require_role(at.principal, *VACUUMERS)
         return vacuum(
             self._names(dataset)[0],
             tables=at.tables,

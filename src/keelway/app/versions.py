@@ -47,7 +47,7 @@ class VersionRoom:
         self.collection = CollectRoom(workspace)
 
     def export(self, name: str, folder: Path) -> ModelFolder:
-        """Write a version as a signed folder, once all its bytes are checked.
+        """Write a version as a signed folder, once all its bytes are checked; its signature is kept as a check of it.
 
         Args:
             name: `MODEL:NUMBER`, `MODEL` (its newest version) or `MODEL@ENVIRONMENT`.
@@ -56,7 +56,7 @@ class VersionRoom:
             IntegrityError: A byte of the version is not as it was signed; nothing is written.
             UsageError: There is something at that place already.
         """
-        from keelway.register import card_markdown, check_version, export_folder, load_onnx
+        from keelway.register import card_markdown, check_version, export_folder, load_onnx, load_plan
         from keelway.train import TrainedModel
 
         at = self._at
@@ -64,10 +64,11 @@ class VersionRoom:
         check_version(version, artifacts=at.artifacts, public_key=at.signing.public_key)
         with at.state.snapshot() as tx:
             trained = tx.by_digest(TrainedModel, version.trained)
-        return export_folder(
+        folder_made = export_folder(
             version,
             folder,
             onnx=load_onnx(version, artifacts=at.artifacts, public_key=at.signing.public_key),
+            plan=load_plan(version, artifacts=at.artifacts, public_key=at.signing.public_key),
             statement=at.artifacts.get(version.statement),
             card=card_markdown(self._cards.card(version.name)),
             bom=self.bill(version.name),
@@ -75,6 +76,20 @@ class VersionRoom:
             classes=trained.classes,
             key=at.signing.key,
         )
+        self._keep(version, folder_made)
+        return folder_made
+
+    def _keep(self, version: ModelVersion, folder: ModelFolder) -> None:
+        """Keep the signature of an exported version as a check of it, so that policies can ask for it; once for each."""
+        from keelway.promote import newest_check, record_check
+        from keelway.register import keep_signature
+
+        at = self._at
+        figures = keep_signature(folder, artifacts=at.artifacts)
+        with at.state.snapshot() as tx:
+            known = newest_check(version, "model_signing", tx=tx)
+        if known is None or known.figures != figures:
+            record_check(version, "model_signing", figures, principal=at.principal, state=at.state, now=at.now())
 
     def bill(self, name: str) -> bytes:
         """Return the bill of materials of a version: as it was registered, or made now where it was not."""

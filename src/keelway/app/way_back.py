@@ -9,7 +9,7 @@ from keelway.app.gate import environment_rules
 from keelway.app.publishing import publish
 from keelway.app.registries import registry_of
 from keelway.app.wire import LOCAL, Workspace
-from keelway.core import Environment, VersionName
+from keelway.core import Action, Environment, VersionName
 
 if TYPE_CHECKING:
     from keelway.deploy import Deployment
@@ -77,18 +77,19 @@ def traffic_back(model: str, environment: str, *, comment: str, at: Workspace, t
     return deployment
 
 
-def must_be_mover(environment: str, *, at: Workspace) -> None:
-    """Return when the principal may move pointers and traffic of an environment.
+def must_be_mover(environment: str, *, at: Workspace, action: Action = Action.DEPLOY, subject: str = "traffic") -> None:
+    """Return when the principal may move pointers and traffic of an environment; a refusal stands in the ledger.
 
     Raises:
         IdentityError: They may not deploy, or only a service principal may.
     """
-    from keelway.identity import require_role, require_service
+    from keelway.identity import on_record, require_role, require_service
 
     rules = at.environment(environment)
-    require_role(at.principal, "deployer")
-    if rules.service_principal and environment != LOCAL:
-        require_service(at.principal, what=f"move {environment}")
+    with on_record(action, subject, principal=at.principal, state=at.state, now=at.now(), environment=environment):
+        require_role(at.principal, "deployer")
+        if rules.service_principal and environment != LOCAL:
+            require_service(at.principal, what=f"move {environment}")
 
 
 def _way_back(environment: str, comment: str, at: Workspace) -> WayBack:

@@ -250,11 +250,21 @@ def with_labels(model: Model, rows: pa.Table, labels: pa.Table) -> pa.Table:
 
 def _checked_cuts(model: Model, as_ofs: Sequence[datetime], *, now: datetime) -> tuple[datetime, ...]:
     cuts = tuple(sorted({in_utc(as_of) for as_of in as_ofs}))
-    if not cuts or cuts[-1] > now:
+    if not cuts:
+        first = f"{time_text(model.cuts.first)} as the first" if model.cuts else "none"
+        horizon = model.label.horizon
         raise FeatureError(
-            f"The cut dates of {model.name!r} are wrong",
-            expected=f"one cut date or more, none after {now.isoformat()}",
-            found=cuts[-1].isoformat() if cuts else "none",
+            f"No cut date of {model.name!r} has come",
+            expected=f"a cut date {f'whose label matured, {horizon} before' if horizon else 'at'} {time_text(now)} or earlier",
+            found=first,
+            fix="Wait for later data, or let `cuts` begin earlier.",
+        )
+    if cuts[-1] > now:
+        raise FeatureError(
+            f"A cut date of {model.name!r} has not come",
+            expected=f"cut dates at {time_text(now)} or earlier",
+            found=time_text(cuts[-1]),
+            fix="Leave it out: what comes after the newest data is not known.",
         )
     return cuts
 

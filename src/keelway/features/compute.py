@@ -28,6 +28,7 @@ from keelway.features.execute import QueryEngine
 from keelway.features.label_values import as_label, checked_labels
 from keelway.features.names import AS_OF, ENTITY, LABEL, RESERVED
 from keelway.features.records import FeatureColumn, columns_apart
+from keelway.features.told import counted, without_values
 from keelway.project import Dataset, FeatureSet, Label, Task
 from keelway.snapshot import SnapshotRows
 
@@ -270,7 +271,11 @@ def _executed(branches: list[Any], tables: Tables, *, what: str) -> pa.Table:
     try:
         return tables.engine.rows(functools.reduce(lambda left, right: left.union(right), branches))
     except (duckdb.Error, IbisError, ibis.IbisError) as error:
-        raise FeatureError(f"{what} cannot be computed", found=str(error).strip()) from error
+        raise FeatureError(
+            f"{what} cannot be computed",
+            found=without_values(error),
+            fix="Mend the function; `try_cast` gives null where a value does not fit.",
+        ) from error
 
 
 def _check_one_row_each(rows: pa.Table, *, what: str) -> None:
@@ -283,12 +288,12 @@ def _check_one_row_each(rows: pa.Table, *, what: str) -> None:
         )
     if pc.count_distinct(rows[ENTITY]).as_py() == rows.num_rows:  # as in a table of one cut date
         return
-    counted = rows.group_by([ENTITY, AS_OF]).aggregate([([], "count_all")])
-    twice = counted.filter(pc.greater(counted["count_all"], 1)).sort_by([(AS_OF, "ascending"), (ENTITY, "ascending")])
+    groups = rows.group_by([ENTITY, AS_OF]).aggregate([([], "count_all")])
+    twice = groups.filter(pc.greater(groups["count_all"], 1))
     if twice.num_rows:
         raise FeatureError(
             f"{what} returned more than one row an entity",
             expected="one row for each",
-            found=f"{twice['count_all'][0].as_py()} rows for {twice[ENTITY][0].as_py()!r} at {twice[AS_OF][0].as_py().date()}",
+            found=f"{pc.max(twice['count_all']).as_py():,} rows for one; more than one for {counted(twice, 'entity', 'entities')}",
             fix="End the function with group_by(entity).agg(...).",
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from keelway.errors import FeatureError
 from keelway.features.names import AS_OF, ENTITY, LABEL, LABEL_KNOWN_AT
 from keelway.features.records import FeatureColumn
+from keelway.features.told import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -111,9 +112,6 @@ def _check_arrays(rows: pa.Table, column: FeatureColumn, *, model: str) -> None:
 
 
 def _refuse(wrong: pa.Table, what: str, *, expected: str, found: str, fix: str) -> None:
-    """Raise where there are wrong rows; the first entity is named."""
+    """Raise where there are wrong rows."""
     if wrong.num_rows:
-        first = min(wrong[ENTITY].to_pylist())
-        raise FeatureError(
-            what, expected=expected, found=f"{found} for {first!r}, {wrong.num_rows} rows in all", fix=fix
-        )
+        raise FeatureError(what, expected=expected, found=f"{found} in {counted(wrong)}", fix=fix)

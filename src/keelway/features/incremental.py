@@ -136,7 +136,8 @@ def joined(parts: Mapping[datetime, CutPart], *, model: str) -> tuple[pa.Table, 
             f"The features of {model!r} have no rows",
             expected="an entity that was known by then",
             found=f"none at {time_text(cuts[-1])} or earlier",
-            fix="Look whether the dataset has rows that were known by then, or choose later cut dates.",
+            fix="Choose later cut dates; or, where an old export was put there today, give its files the times at which "
+            "they were written: rows count as known from then on.",
         )
     return rows, features
 

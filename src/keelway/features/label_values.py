@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from keelway.errors import FeatureError
-from keelway.features.names import ENTITY, LABEL
+from keelway.features.names import LABEL
+from keelway.features.told import counted
 from keelway.project import LabelValue, Task
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def checked_labels(rows: pa.Table, task: Task, *, what: str) -> pa.ChunkedArray:
         raise FeatureError(
             f"{what} has a value that is {WRONG[task]}",
             expected=EXPECTED[task],
-            found=f"{wrong[LABEL][0].as_py()!r} for {wrong[ENTITY][0].as_py()!r}, {wrong.num_rows} rows in all",
+            found=f"{wrong[LABEL][0].as_py()!r} in {counted(wrong)}",
             fix="Filter such rows out in the label's function, or mend it.",
         )
     return labels.cast(label_type(task))

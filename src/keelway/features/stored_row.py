@@ -27,7 +27,7 @@ def cut_of_bytes(data: bytes) -> OnlineCut:
     return _decode_cut(data)
 
 
-def row_bytes(cut: OnlineCut, entity: str, values: Sequence[OnlineValue]) -> bytes:
+def row_bytes(cut: OnlineCut, values: Sequence[OnlineValue]) -> bytes:
     """Return a row's values as bytes.
 
     Raises:
@@ -37,7 +37,7 @@ def row_bytes(cut: OnlineCut, entity: str, values: Sequence[OnlineValue]) -> byt
         raise FeatureError(
             f"A row of {cut.model!r} has another number of values than there are features",
             expected=str(len(cut.features)),
-            found=f"{len(values)} for {entity!r}",
+            found=str(len(values)),
         )
     return _encode(values)
 

@@ -324,13 +324,18 @@ def _close(finished: StepFinished, job: _Job, context: Context, *, tx: Transacti
 
 
 def _failed(job: _Job, error: Exception) -> StepError:
+    """Return the error of a step: what one of Keelway's expected and found stays what it was."""
     run_id = job.started.run_id
-    own = f"{error.fix} Then: " if isinstance(error, KeelwayError) and error.fix else "Mend the cause, then: "
+    what = f"Step {job.step.name!r} of run {run_id} failed"
+    then = f"keelway run --resume {run_id} (after a change of code: keelway run)"
+    if not isinstance(error, KeelwayError):
+        expected = f"a {job.definition.output_class().__name__}"
+        return StepError(what, expected=expected, found=_in_words(error), fix=f"Mend the cause, then: {then}")
     return StepError(
-        f"Step {job.step.name!r} of run {run_id} failed",
-        expected=f"a {job.definition.output_class().__name__}",
-        found=_in_words(error),
-        fix=f"{own}keelway run --resume {run_id} (after a change of code: keelway run)",
+        f"{what}: {type(error).__name__}: {error.what}",
+        expected=error.expected,
+        found=error.found,
+        fix=f"{error.fix or 'Mend the cause.'} Then: {then}",
     )
 
 

@@ -108,11 +108,12 @@ def provenance(
     builder: str,
     started: datetime,
     finished: datetime,
+    also: Mapping[str, Digest] | None = None,
 ) -> dict[str, Any]:
     """Return a statement with SLSA provenance: what a thing was built from, by whom, when.
 
     `build_type` is a URI that says how to read `parameters`, `builder` one that names who or what built it;
-    `dependencies` is everything that went in, by name.
+    `dependencies` is everything that went in, by name, `also` what else came out.
     """
     predicate = {
         "buildDefinition": {
@@ -127,7 +128,8 @@ def provenance(
             "metadata": {"startedOn": time_text(started), "finishedOn": time_text(finished)},
         },
     }
-    return statement({subject_name: subject_digest}, predicate_type=PROVENANCE_TYPE, predicate=predicate)
+    subjects = {subject_name: subject_digest, **(also or {})}
+    return statement(subjects, predicate_type=PROVENANCE_TYPE, predicate=predicate)
 
 
 def _signature_of(signatures: list[dict[str, Any]], key: PublicKey) -> tuple[dict[str, Any], PublicKey | RetiredKey]:

@@ -109,7 +109,12 @@ def _opened(data: bytes, key: PublicKey) -> tuple[dict[str, Any], PublicKey | Re
         envelope = parse_json(data)
         canonical = canonical_json(envelope)
     except (ValueError, RecursionError, KeelwayError) as error:
-        raise IntegrityError("The bundle is damaged", expected="canonical JSON", found=str(error)) from error
+        raise IntegrityError(
+            "The bundle is damaged",
+            expected="canonical JSON",
+            found=str(error),
+            fix="Get the file again from its source.",
+        ) from error
     if canonical != data:
         raise IntegrityError("The bundle was altered", expected="canonical JSON", found="another spelling of it")
     signer = _only_signature(envelope)

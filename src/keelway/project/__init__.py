@@ -1,5 +1,6 @@
 """What a user declares, as pure data: datasets, features, labels, models, monitors; and loading it from a repository."""
 
+from keelway.project.analysis import STANDARD_GUARDRAILS, Analysis, FigureKind, Guardrail, Metric
 from keelway.project.card import Card
 from keelway.project.cuts import Cuts
 from keelway.project.dataset import Dataset
@@ -20,6 +21,8 @@ from keelway.project.space import Choice, Range
 from keelway.project.split import PredefinedSplit, RandomSplit, Splitting, TimeSplit, split_columns
 
 __all__ = [
+    "STANDARD_GUARDRAILS",
+    "Analysis",
     "AnnexIII",
     "Card",
     "Choice",
@@ -37,8 +40,11 @@ __all__ = [
     "FallbackPlan",
     "Favourable",
     "FeatureSet",
+    "FigureKind",
+    "Guardrail",
     "Label",
     "LabelValue",
+    "Metric",
     "Model",
     "Monitor",
     "PredefinedSplit",

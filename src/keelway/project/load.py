@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from keelway.core import Digest, digest_bytes
-from keelway.errors import ProjectError
+from keelway.errors import KeelwayError, ProjectError
 from keelway.project.project import Project
 
 _FOLDERS = ("contracts", "policies")
@@ -139,8 +139,12 @@ def _failed(name: str, folder: Path, error: Exception) -> ProjectError:
             expected=str(folder / name.replace(".", "/")) + ".py",
             fix="Set `module` in keelway.toml to the module that declares the project.",
         )
-    return ProjectError(
-        f"Module {name!r} cannot be imported",
-        found=f"{type(error).__name__}: {error}",
-        fix=getattr(error, "fix", "") or f"Mend the module; `python -c 'import {name}'` shows the whole traceback.",
-    )
+    what, traceback = f"Module {name!r} cannot be imported", f"`python -c 'import {name}'` shows the whole traceback."
+    if isinstance(error, KeelwayError):
+        return ProjectError(
+            f"{what}: {error.what}",
+            expected=error.expected,
+            found=error.found,
+            fix=error.fix or f"Mend the declaration; {traceback}",
+        )
+    return ProjectError(what, found=f"{type(error).__name__}: {error}", fix=f"Mend the module; {traceback}")

@@ -24,6 +24,7 @@ from keelway.project.search import Search
 from keelway.project.split import RandomSplit, Splitting, TimeSplit, split_columns
 
 Overlap = Literal["never", "when_unavoidable"]
+Serve = Literal["compiled", "python"]
 Task = Literal["binary", "multiclass", "regression"]
 USUAL_METRICS: dict[Task, tuple[str, ...]] = {
     "binary": ("roc_auc", "log_loss"),
@@ -53,6 +54,8 @@ class Model:
         onnx_tolerance: How far the exported model's probabilities may differ from the trained one's.
         card: What only people can say of it, for its model card; it changes nothing else.
         risk: What people answer about the harm it can do; None where nobody answered. It changes nothing else.
+        serve: `compiled` answers requests by a plan or ONNX, and registers nothing that has neither; `python` by the fitted
+            pipeline itself, in a process of its own.
         fallback: What people do when it cannot be used, at most one plan an environment. It changes nothing else.
     """
 
@@ -70,6 +73,7 @@ class Model:
     evaluation: Evaluation = field(default_factory=Evaluation, kw_only=True)
     search: Search | None = field(default=None, kw_only=True)
     onnx_tolerance: float = field(default=1e-5, kw_only=True)
+    serve: Serve = field(default="compiled", kw_only=True)
     card: Card = field(default_factory=Card, kw_only=True)
     risk: Risk | None = field(default=None, kw_only=True)
     fallback: tuple[FallbackPlan, ...] = field(default=(), kw_only=True)
@@ -88,6 +92,7 @@ class Model:
         _check_unique([each.environment for each in self.fallback], what=f"fallback plan of model {self.name!r}")
         _check_unique(list(self.metrics), what=f"metric of model {self.name!r}")
         check_choice(self.overlap, get_args(Overlap), what="overlap")
+        check_choice(self.serve, get_args(Serve), what="serve")
         if not 0 < self.onnx_tolerance < 1:
             raise ProjectError("Wrong onnx_tolerance", expected="between 0 and 1", found=str(self.onnx_tolerance))
         single = [each.name for each in self.estimators if isinstance(each, Estimator)]
@@ -158,6 +163,7 @@ class Model:
                 "evaluation": self.evaluation,
                 "search": self.search,
                 "onnx_tolerance": self.onnx_tolerance,
+                **({} if self.serve == "compiled" else {"serve": self.serve}),
             }
         )
 

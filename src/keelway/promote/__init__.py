@@ -29,7 +29,15 @@ from keelway.promote.approvals import (
     withdraw_request,
 )
 from keelway.promote.case import door_evidence
-from keelway.promote.checks import CHECK_KINDS, CheckKind, VersionCheck, record_check
+from keelway.promote.checks import (
+    CHECK_KINDS,
+    CheckKind,
+    MeasuredKind,
+    VersionCheck,
+    newest_check,
+    record_check,
+    told_of,
+)
 from keelway.promote.evidence import SignatureCheck, admitted, check_signature, gather_evidence
 from keelway.promote.gate import check_gate, promote, promote_together
 from keelway.promote.incidents import (
@@ -70,7 +78,7 @@ from keelway.promote.mirror import (
     version_copy,
 )
 from keelway.promote.policies import (
-    ALWAYS_READ,
+    TOLD_PLACES,
     CaseOutcome,
     ClauseCoverage,
     ExplainedClause,
@@ -124,12 +132,12 @@ from keelway.promote.skip import expired_skips, may_serve, open_skips, unsafe_sk
 from keelway.promote.status import Standing, status_at
 
 __all__ = [
-    "ALWAYS_READ",
     "CHECK_KINDS",
     "DRILL_KINDS",
     "DUTIES",
     "SEVERITIES",
     "TIERS",
+    "TOLD_PLACES",
     "Admission",
     "AliasAlert",
     "AliasDrift",
@@ -158,6 +166,7 @@ __all__ = [
     "IncidentSeverity",
     "IncidentUpdate",
     "IncidentView",
+    "MeasuredKind",
     "MoreEvidence",
     "NotificationDuty",
     "PastDecision",
@@ -228,6 +237,7 @@ __all__ = [
     "moment_of",
     "newest_admission",
     "newest_assessment",
+    "newest_check",
     "open_incident",
     "open_request",
     "open_skips",
@@ -259,6 +269,7 @@ __all__ = [
     "tally",
     "tier_by_rules",
     "tier_of",
+    "told_of",
     "unsafe_skip_gate",
     "update_incident",
     "version_copy",

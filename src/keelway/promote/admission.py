@@ -11,6 +11,7 @@ from keelway.promote.lately import last_first
 from keelway.promote.record import Admission, RequestUse, door, environment_pointer
 
 if TYPE_CHECKING:
+    from keelway.core import Pointer
     from keelway.ledger.ports import Transaction
     from keelway.register import ModelVersion
 
@@ -24,15 +25,22 @@ def newest_admission(version: ModelVersion, environment: str, *, tx: Transaction
 
 def held_version(model: str, environment: str, *, tx: Transaction) -> ModelVersion | None:
     """Return the version that an environment's pointer holds, or None."""
-    from keelway.register import ModelVersion
-
-    pointer = tx.pointer(environment_pointer(environment, model))
-    return tx.by_digest(ModelVersion, pointer.target) if pointer else None
+    return _version_at(tx.pointer(environment_pointer(environment, model)), tx)
 
 
 def standing_admission(model: str, environment: str, *, tx: Transaction) -> Admission | None:
     """Return the admission by which the present version of a model stands in an environment, or None."""
-    held = held_version(model, environment, tx=tx)
+    return _admission_at(tx.pointer(environment_pointer(environment, model)), environment, tx)
+
+
+def _version_at(pointer: Pointer | None, tx: Transaction) -> ModelVersion | None:
+    from keelway.register import ModelVersion
+
+    return tx.by_digest(ModelVersion, pointer.target) if pointer else None
+
+
+def _admission_at(pointer: Pointer | None, environment: str, tx: Transaction) -> Admission | None:
+    held = _version_at(pointer, tx)
     return newest_admission(held, environment, tx=tx) if held else None
 
 
@@ -50,14 +58,14 @@ def let_in(
     Args:
         evidence: What else the decision rests on, by role.
     """
-    admission = _on_top(admission, standing_admission(version.model, admission.environment, tx=tx))
+    name = environment_pointer(admission.environment, version.model)
+    held = tx.pointer(name)
+    admission = _on_top(admission, _admission_at(held, admission.environment, tx))
     parent = door(admission.environment, version.name)
     stored = tx.insert(f"{parent}/{tx.count(Admission, parent=parent) + 1}", admission, parent=parent, at=admission.at)
     if admission.request is not None:
         use = RequestUse(admission.request, stored)
         evidence = {**evidence, "use": tx.insert(admission.request, use, parent=parent, at=admission.at)}
-    name = environment_pointer(admission.environment, version.model)
-    held = tx.pointer(name)
     move = PointerMove(name, held.target if held else None, admission.version_digest)
     tx.move(name, before=move.before, after=move.after, at=admission.at)
     named = named_evidence(version, admission.evidence, admission.request, admission.approvals)

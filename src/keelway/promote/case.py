@@ -93,7 +93,7 @@ def judge_case(
     from keelway.register import retired_reasons
 
     moment = moment_of(now, tx=tx)
-    evidence = door_evidence(version, environment=environment, signature=signature, now=now, tx=tx)
+    evidence = door_evidence(version, environment=environment, signature=signature, now=now, tx=tx, moment=moment)
     verdict, reasons = judged(environment.policy, evidence, engine)
     request = open_request(version, environment=environment, tx=tx, break_glass=break_glass)
     return Case(
@@ -117,8 +117,13 @@ def door_evidence(
     signature: SignatureCheck,
     now: datetime,
     tx: Transaction,
+    moment: datetime | None = None,
 ) -> Evidence:
-    """Return the document that is judged; where it cannot be gathered, one that says so under `error`."""
+    """Return the document that is judged; where it cannot be gathered, one that says so under `error`.
+
+    Args:
+        moment: What `moment_of` says of now, where that is known.
+    """
     bare = {
         "environment": environment.name,
         "now": time_text(now),
@@ -140,11 +145,10 @@ def door_evidence(
         raise
     except KeelwayError as error:
         return {**bare, "error": str(error)}
-    moment = moment_of(now, tx=tx)
     return {
         **found,
         "checklist": checklist_evidence(listed),
-        "freeze": freeze_evidence(environment.freezes, moment=moment),
+        "freeze": freeze_evidence(environment.freezes, moment=moment or moment_of(now, tx=tx)),
     }
 
 

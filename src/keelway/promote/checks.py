@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from keelway.ledger.ports import StateStore, Transaction
     from keelway.register import ModelVersion
 
-CheckKind = Literal["latency", "leakage", "reproduction"]
-CHECK_KINDS: tuple[CheckKind, ...] = get_args(CheckKind)
+MeasuredKind = Literal["latency", "leakage", "reproduction"]
+CheckKind = Literal["latency", "leakage", "reproduction", "model_signing"]
+CHECK_KINDS: tuple[MeasuredKind, ...] = get_args(MeasuredKind)
+"""What is measured of a version; an exported model's signature is kept as a check too, and read with the signature."""
 _DAY_S = 86_400
 
 
@@ -80,19 +82,25 @@ def checks_evidence(version: ModelVersion, *, tx: Transaction, now: datetime) ->
     """Return what a policy reads of checks: the newest of each kind; null for one that nobody made."""
     found: dict[str, Any] = {}
     for kind in CHECK_KINDS:
-        newest = next(iter(tx.newest(VersionCheck, parent=_parent(version.name, kind), limit=1)), None)
-        if newest is None or newest.version_digest != digest_of(version):
-            found[kind] = None
-            continue
-        age = round((now - newest.checked_at).total_seconds() / _DAY_S, 3)
-        found[kind] = {
-            **newest.figures,
-            "at": time_text(newest.checked_at),
-            "age_days": age,
-            "by": newest.checked_by,
-            "check": digest_of(newest),
-        }
+        newest = newest_check(version, kind, tx=tx)
+        found[kind] = None if newest is None else {**newest.figures, **told_of(newest, now=now)}
     return found
+
+
+def newest_check(version: ModelVersion, kind: CheckKind, *, tx: Transaction) -> VersionCheck | None:
+    """Return the newest check of a kind of exactly this version, or None."""
+    newest = next(iter(tx.newest(VersionCheck, parent=_parent(version.name, kind), limit=1)), None)
+    return newest if newest is not None and newest.version_digest == digest_of(version) else None
+
+
+def told_of(check: VersionCheck, *, now: datetime) -> dict[str, Any]:
+    """Return when and by whom a check was made, as evidence tells it."""
+    return {
+        "at": time_text(check.checked_at),
+        "age_days": round((now - check.checked_at).total_seconds() / _DAY_S, 3),
+        "by": check.checked_by,
+        "check": digest_of(check),
+    }
 
 
 def _parent(version: str, kind: CheckKind) -> str:

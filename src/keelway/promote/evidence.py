@@ -82,6 +82,7 @@ def gather_evidence(
     scorecard = tx.by_digest(Scorecard, version.scorecard)
     trained = tx.by_digest(TrainedModel, version.trained)
     table = tx.by_digest(FeatureTable, version.feature_table)
+    later = dict(more(version, environment, tx, now)) if more else {}
     return {
         **dict.fromkeys(UNKNOWN),
         "environment": environment,
@@ -91,8 +92,7 @@ def gather_evidence(
         "trainer": trainer_of(version, tx=tx),
         **_score_part(scorecard),
         "champion": {"compared": scorecard.champion, "live": _live(environment, version.model, tx)},
-        "training": _training_part(trained),
-        "code": _code_part(trained.code),
+        **_trained_parts(trained),
         "features": {"definition": table.definition, "names": [column.name for column in version.features]},
         "parity": plain(version.parity),
         "snapshots": _snapshots_part(table, tx, now),
@@ -100,10 +100,19 @@ def gather_evidence(
         "incidents": incidents_evidence(version.model, tx=tx, now=now),
         "drills": drills_evidence(version.model, environment, tx=tx, now=now),
         "risk": risk_evidence(version.model, tx=tx, now=now, declared=declared_risk),
-        "signature": {"verified": signature.verified, "reason": signature.reason or "verified"},
         **_register_part(version, tx),
         **checks_evidence(version, tx=tx, now=now),
-        **(more(version, environment, tx, now) if more else {}),
+        "signature": _signature_part(signature, later.pop("model_signing", None)),
+        **later,
+    }
+
+
+def _signature_part(signature: SignatureCheck, exported: dict[str, Any] | None) -> dict[str, Any]:
+    """Return whether bytes and statement verify, and what is known of the signature that left the house with a version."""
+    return {
+        "verified": signature.verified,
+        "reason": signature.reason or "verified",
+        "model_signing": exported,
     }
 
 
@@ -186,6 +195,11 @@ def _without(part: dict[str, Any], *names: str) -> dict[str, Any]:
 def _fairness_part(found: Fairness) -> dict[str, Any]:
     """Return how evenly decisions fell on the groups of one column, without the figures of each group."""
     return _without(plain(found), "column", "groups")
+
+
+def _trained_parts(trained: TrainedModel) -> dict[str, Any]:
+    """Return how a version was trained, and by which code."""
+    return {"training": _training_part(trained), "code": _code_part(trained.code)}
 
 
 def _training_part(trained: TrainedModel) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def load_policy(path: str, *, root: Path) -> PolicySet:
     folder = (base / path).resolve()
     if not folder.is_relative_to(base) or not folder.is_dir():
         raise SettingsError(
-            "There is no such policy folder",
+            "The policy folder lies outside the project" if folder.is_dir() else "There is no such policy folder",
             expected=f"a folder inside {root}",
             found=path,
             fix="Name a folder of policy files, relative to keelway.toml.",

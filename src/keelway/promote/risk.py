@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from keelway.core import Action, Decision, Digest, PrincipalId, canonical_json, digest_of, parse_json, time_text
-from keelway.identity import require_role
+from keelway.identity import on_record, require_role
 from keelway.ledger import record_decision
 from keelway.promote.risk_rules import RiskReason, RiskTier, tier_by_rules
 
@@ -72,7 +72,8 @@ def assess_risk(
     Raises:
         IdentityError: The principal may not assess.
     """
-    require_role(principal, *ASSESSORS)
+    with on_record(Action.ASSESS, model, principal=principal, state=state, now=now):
+        require_role(principal, *ASSESSORS)
     with state.transaction() as tx:
         standing = newest_assessment(model, tx=tx)
         if standing is not None and not renew and _holds(standing, digest_of(risk), now):

@@ -23,6 +23,7 @@ from keelway.report.records import (
 )
 
 if TYPE_CHECKING:
+    from keelway.promote import RiskAssessment
     from keelway.report.past import Past, PastEntry
     from keelway.report.records import Control, Framework
 
@@ -118,10 +119,10 @@ def _status(
 
 
 def _exempt(control: Control, past: Past) -> Point | None:
-    """Return why a control does not apply, or None; what nobody assessed makes it apply."""
-    if control.applies == "always" or not past.models or set(past.models) - past.assessments.keys():
+    """Return why a control does not apply, or None; what nobody assessed, or not since its review, makes it apply."""
+    assessed = _holding(past)
+    if control.applies == "always" or not assessed:
         return None
-    assessed = [past.assessments[model] for model in past.models]
     entries = tuple(entry.index for _, entry in assessed)
     if control.applies == "high_risk":
         if any(assessment.tier in ("high", "unacceptable") for assessment, _ in assessed):
@@ -138,6 +139,13 @@ def _exempt(control: Control, past: Past) -> Point | None:
             NOT_APPLICABLE, "no model is assessed to use personal data, and no contract names persons", entries
         )
     return None if "health" in classes else Point(NOT_APPLICABLE, "no model is assessed to use health data", entries)
+
+
+def _holding(past: Past) -> list[tuple[RiskAssessment, PastEntry]]:
+    """Return the assessments of all models; none where one is missing, or stale."""
+    found = [past.assessments[model] for model in past.models if model in past.assessments]
+    whole = len(found) == len(past.models) and all(past.at < assessment.review_by for assessment, _ in found)
+    return found if whole else []
 
 
 def _link(entry: PastEntry) -> EvidenceLink:

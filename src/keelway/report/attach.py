@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from keelway.core import Action, ArtifactKind, Decision
 from keelway.errors import UsageError
-from keelway.identity import require_role
+from keelway.identity import on_record, require_role
 from keelway.ledger import record_decision
 from keelway.report.framework_files import control_of
 from keelway.report.records import ControlAttachment
@@ -53,7 +53,9 @@ def attach_evidence(
         IdentityError: The principal may not attach.
         UsageError: There is no such control, it asks for nothing, the file is empty or valid no more.
     """
-    require_role(principal, *ATTACHERS)
+    subject = f"{framework.name}/{control_id}"
+    with on_record(Action.CHECK, subject, principal=principal, state=state, now=now):
+        require_role(principal, *ATTACHERS)
     _must_fit(control_of(framework, control_id), draft, now)
     file = artifacts.put(draft.data, kind=ArtifactKind.REPORT, name=draft.name).digest
     parent = f"{framework.name}/{control_id}"

@@ -32,6 +32,14 @@ rules contains "little quarantined"
 
 deny contains reason if some reason in lib.quarantined_at_most(0.05)
 
+rules contains "risk assessed"
+
+deny contains reason if some reason in lib.risk_assessed
+
+rules contains "risk bearable"
+
+deny contains reason if some reason in lib.risk_at_most("limited")
+
 rules contains "signed"
 
 deny contains reason if some reason in lib.signed

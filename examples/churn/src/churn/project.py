@@ -19,6 +19,7 @@ from keelway import (
     Monitor,
     Preprocessing,
     Project,
+    Risk,
     feature_set,
 )
 
@@ -94,6 +95,21 @@ churn = Model(
     preprocessing=Preprocessing(impute="median", scale=True, rare_level=20, select="variance"),
     metrics=["log_loss", "roc_auc"],  # the first decides: a probability is asked for, not only a ranking
     trivial_rule="recency_d",
+    risk=Risk(  # who confirms it: keelway risk assess churn --as user:olga
+        owner="user:olga",
+        prohibited=(),
+        product_safety=False,
+        annex_iii=(),
+        profiles_persons=True,
+        transparency=(),
+        affected=("customers",),
+        severity="limited",  # a letter too many, or a customer whom nobody writes to
+        reversibility="easy",
+        scale="thousands",
+        data=("personal",),
+        oversight="can_stop",
+        oversight_how="Marketing reads the list before letters go out, and may send none.",
+    ),
     overlap="when_unavoidable",  # 15 months of data hold few windows of 180 days; scorecards say how much they share
 )
 

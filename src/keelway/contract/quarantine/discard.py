@@ -18,7 +18,7 @@ from keelway.contract.quarantine.settle import Discard, PickedFile, PickedRows, 
 from keelway.contract.quarantine.stopped import stopped_batch
 from keelway.core import Action, ArtifactStore, Decision, Digest, PointerMove, PrincipalId, digest_of
 from keelway.errors import ConflictError, MissingRecordError
-from keelway.identity import Principal, require_role
+from keelway.identity import Principal, on_record, require_role
 from keelway.ingest import Batch, batch_key, loaded_pointer
 from keelway.ledger import record_decision
 
@@ -61,7 +61,8 @@ def discard(
         MissingRecordError: Nothing of that kind was ever quarantined.
         ConflictError: Somebody else settled some of it meanwhile.
     """
-    require_role(actor, *ROLES)
+    with on_record(Action.DISCARD, dataset, principal=actor, state=state, now=now):
+        require_role(actor, *ROLES)
     must_say_why(comment)
     with state.snapshot() as tx:
         chosen = list(held(dataset, selection, tx=tx, artifacts=artifacts))
@@ -88,7 +89,8 @@ def discard_batch(
         IdentityError: The actor is no data-scientist or approver.
         MissingRecordError: No batch with that number is stopped.
     """
-    require_role(actor, *ROLES)
+    with on_record(Action.DISCARD, dataset, principal=actor, state=state, now=now):
+        require_role(actor, *ROLES)
     must_say_why(comment)
     with state.transaction() as tx:
         batch = tx.find(Batch, batch_key(dataset, number))

@@ -27,7 +27,7 @@ from keelway.contract.quarantine.released_files import Recheck, ReleasedFiles, f
 from keelway.contract.quarantine.settle import PickedFile, Release, must_be_open, settlement_key
 from keelway.core import Action, ArtifactStore, Decision, Digest, PrincipalId, digest_of
 from keelway.errors import ConflictError, ContractError, MissingRecordError, UsageError
-from keelway.identity import Principal, require_role
+from keelway.identity import Principal, on_record, require_role
 from keelway.ingest import Batch, SeenContent, SkipReason, batch_key, last_batch
 from keelway.ledger import record_decision
 from keelway.privacy import working_folder
@@ -90,7 +90,8 @@ def release(
         ConflictError: Somebody else settled some of it meanwhile.
     """
     waive = tuple(waive)
-    require_role(actor, *(("approver",) if waive else ("data-scientist", "approver")))
+    with on_record(Action.RELEASE, dataset, principal=actor, state=state, now=now):
+        require_role(actor, *(("approver",) if waive else ("data-scientist", "approver")))
     must_say_why(comment)
     with state.snapshot() as tx:
         chosen = list(held(dataset, selection, tx=tx, artifacts=artifacts))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import threading
 import time
 import warnings
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 NUMBER_TAG = "keelway.version"
 SQLITE = "sqlite:///"
 ANNOUNCE_AFTER_S = 2.0
-_QUIET = ("alembic", "mlflow.store.db.utils", "mlflow.store.tracking.sqlalchemy_store", "mlflow.tracking")
+_QUIET = ("alembic", "mlflow.store", "mlflow.tracking")
 _turn = threading.RLock()
 """One thread of a process at a time: silencing warnings does not bear a second one beside it."""
 _LOG = logging.getLogger("keelway.runs")
@@ -54,6 +55,7 @@ _USUAL = {
 }
 """What MLflow is told unless the environment says otherwise: no telemetry, no links among a command's answer, and to give a
 server that is down up after seconds; by itself it tries for four minutes, at every call."""
+_AWAY = re.compile(r"API request to (https?://[^/\s]+)\S* failed with exception \w*ConnectionPool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,9 +348,16 @@ def translated() -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise EngineError(
             "MLflow failed",
-            found=str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__,
+            found=_in_words(error),
             fix="Check engines.tracking in keelway.toml and that the store can be written.",
         ) from error
+
+
+def _in_words(error: Exception) -> str:
+    """Return the first line of an error; of a server that cannot be reached, which one."""
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    away = _AWAY.match(first)
+    return f"no answer from {away[1]}" if away else first[:300]
 
 
 if TYPE_CHECKING:

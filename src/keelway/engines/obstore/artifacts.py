@@ -7,10 +7,12 @@ needed as a file is kept in a folder of this machine, which may be deleted at an
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +21,7 @@ from keelway.core import (
     Artifact,
     ArtifactKind,
     Digest,
+    HeldArtifact,
     artifact_key,
     digest_bytes,
     digest_file,
@@ -29,11 +32,12 @@ from keelway.core import (
 )
 from keelway.engines.obstore.again import again
 from keelway.engines.obstore.failures import unstorable, vendor_errors
+from keelway.engines.obstore.holding import Holding, clock_of, forget, mark_as_put, remove_if_older
 from keelway.engines.obstore.store import OpenStore
 from keelway.errors import MissingRecordError, SourceError, StorageError
 
 if TYPE_CHECKING:
-    from keelway.core import ArtifactStore
+    from keelway.core import ArtifactStore, HeldArtifacts
 
 BLOCK_BYTES = 1 << 20
 PART_BYTES = 16 << 20
@@ -53,6 +57,7 @@ class ObjectArtifacts:
     def __init__(self, store: OpenStore, cache: Path) -> None:
         self._store = store
         self._cache = Path(cache)
+        self._holding = Holding(store)
 
     def put(self, data: bytes, *, kind: ArtifactKind, name: str = "") -> Artifact:
         """Store bytes and return their artifact."""
@@ -71,7 +76,7 @@ class ObjectArtifacts:
         except OSError as error:
             raise SourceError(f"The file {path} cannot be read", found=str(error)) from error
         with _translated(digest):
-            if not self._is_sound(digest):
+            if not self._stands(digest):
                 again(lambda: self._upload(digest, path), self._store)
         return Artifact(digest, kind, size, name or path.name)
 
@@ -120,18 +125,35 @@ class ObjectArtifacts:
         """Remove an artifact for good, first the copy on this machine; one that is gone already is no error."""
         import obstore
 
-        place = artifact_key(digest)
+        self._drop_copy(digest)
+        with contextlib.suppress(MissingRecordError), _translated(digest):
+            again(lambda: obstore.delete(self._store.client, artifact_key(digest)), self._store)
+        with _translated(digest):
+            forget(self._store, digest)
+
+    def held(self) -> Iterator[HeldArtifact]:
+        """Yield every artifact; what a killed process left half-removed is brought back first."""
+        return self._holding.held()
+
+    def remove_if_older(self, digest: Digest, moment: datetime) -> bool:
+        """Remove an artifact that was last put before a moment, by the store's clock, and say whether that was done."""
+        done = remove_if_older(self._store, digest, moment)
+        if done:
+            self._drop_copy(digest)
+        return done
+
+    def clock(self) -> datetime:
+        """Return what time it is by the store's clock, which tells the ages of artifacts."""
+        return clock_of(self._store)
+
+    def _drop_copy(self, digest: Digest) -> None:
+        """Remove the copy of an artifact on this machine."""
         try:
-            (self._cache / place).unlink(missing_ok=True)
+            (self._cache / artifact_key(digest)).unlink(missing_ok=True)
         except NotADirectoryError:
             pass
         except OSError as error:
             raise StorageError("A copy of an artifact cannot be deleted", expected=digest, found=str(error)) from error
-        try:
-            with _translated(digest):
-                again(lambda: obstore.delete(self._store.client, place), self._store)
-        except MissingRecordError:
-            return
 
     def _create(self, digest: Digest, data: bytes) -> None:
         """Write an object that is not there yet; one that is there and damaged is written anew."""
@@ -145,7 +167,7 @@ class ObjectArtifacts:
         except vendor_errors() as error:
             if type(error).__name__ != "AlreadyExistsError":
                 raise
-            if not self._is_sound(digest):
+            if not self._stands(digest):
                 again(lambda: write("overwrite"), self._store)
 
     def _upload(self, digest: Digest, path: Path) -> None:
@@ -161,6 +183,13 @@ class ObjectArtifacts:
             chunk_size=PART_BYTES,
             max_concurrency=PARTS_AT_ONCE,
         )
+
+    def _stands(self, digest: Digest) -> bool:
+        """Say whether the sound bytes are there and count as put now; the mark comes first, then the look (`holding`)."""
+        if self.size_of(digest) is None:
+            return False
+        mark_as_put(self._store, digest)
+        return self._is_sound(digest)
 
     def _is_sound(self, digest: Digest) -> bool:
         """Say whether the sound bytes are there already."""
@@ -207,3 +236,4 @@ if TYPE_CHECKING:
     from keelway.engines.obstore.store import open_store
 
     _: ArtifactStore = ObjectArtifacts(open_store("memory:///"), Path())
+    _held: HeldArtifacts = ObjectArtifacts(open_store("memory:///"), Path())

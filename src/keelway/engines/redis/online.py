@@ -185,7 +185,7 @@ class RedisOnlineStore:
 def _batches(cut: OnlineCut, rows: Iterator[tuple[str, Sequence[OnlineValue]]]) -> Iterator[dict[str, bytes]]:
     """Yield rows as bytes by entity, some at a time."""
     while part := list(islice(rows, BATCH)):
-        batch: dict[str, bytes] = {entity: row_bytes(cut, entity, values) for entity, values in part}
+        batch: dict[str, bytes] = {entity: row_bytes(cut, values) for entity, values in part}
         if len(batch) != len(part):
             raise entity_twice(cut)
         yield batch

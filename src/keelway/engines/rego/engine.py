@@ -21,7 +21,7 @@ import math
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keelway.core import (
@@ -36,54 +36,80 @@ from keelway.core import (
     parse_json,
 )
 from keelway.engines.rego.compiled import CompiledPolicy, Texts, UnansweredError, without_nulls
-from keelway.engines.rego.many import in_processes
+from keelway.engines.rego.many import PAYS_FROM, ManyDocuments, UnitAnswers
 from keelway.engines.rego.needed import Needed, needed_by
+from keelway.engines.rego.processes import AnsweringProcesses, EvaluationLimits, processes
 from keelway.engines.rego.unasked import LIBRARY, AskedPlaces, asked_by
 from keelway.engines.rego.unit_tests import run_unit_tests
+from keelway.engines.rego.units import GateUnits
 from keelway.errors import EngineError, KeelwayError
 
 SETS = ("rules", "deny", "passed")
 KEPT = 16
-"""So many policies stay compiled in each thread."""
+"""So many policies stay looked through."""
 ANSWERS = 1024
 """So many answers of a policy are kept: a version is often judged again while nothing it is judged by has changed."""
 _UNKNOWN = digest_bytes(b"evidence without a canonical form")
 
 
 class _Gate:
-    """One policy, looked through and compiled."""
+    """One policy, looked through and ready to be asked."""
 
-    def __init__(self, policy: PolicySet, digest: Digest, sets: Sequence[str]) -> None:
+    def __init__(self, policy: PolicySet, digest: Digest, sets: Sequence[str], among: AnsweringProcesses) -> None:
         self.name = policy.name
         self.digest = digest
         self.asked: AskedPlaces = asked_by(policy)
         self.needed: Needed = needed_by(policy)
-        self._compiled: CompiledPolicy | None = None
+        self.sets = _named(policy, sets)
+        self.compiled = CompiledPolicy(policy.name, policy.files, self.sets, among)
         self._answers: dict[str, Texts] = {}
-        self.broken = "; ".join(self.asked.reasons)
-        if not self.broken:
-            try:
-                self._compiled = CompiledPolicy(policy.name, policy.files, _named(policy, sets))
-            except UnansweredError as error:
-                self.broken = str(error)
+
+    def fault(self) -> str:
+        """Return why it cannot be asked whatever the evidence is, or empty text."""
+        return "; ".join(self.asked.reasons) or self.compiled.fault()
 
     def ask(self, evidence: Evidence) -> Texts:
         """Return the gate's sets for evidence; raises UnansweredError."""
-        if self._compiled is None:
-            raise UnansweredError(self.broken)
+        if self.asked.reasons:
+            raise UnansweredError("; ".join(self.asked.reasons))
         needed = json.dumps(without_nulls(self.needed.part(evidence)), ensure_ascii=False)
         if needed not in self._answers:
+            answer = self.compiled.ask(needed)
             if len(self._answers) >= ANSWERS:
                 self._answers.clear()
-            self._answers[needed] = self._compiled.ask(needed)
+            self._answers[needed] = answer
+            return answer
         return self._answers[needed]
+
+    def looked_at(self, evidence: bytes) -> tuple[Evidence, tuple[str, ...]]:
+        """Return the document that stands in canonical JSON, and why it is refused without asking Rego."""
+        try:
+            document = parse_json(evidence)
+        except ValueError as error:
+            return {}, (f"the evidence is not JSON: {error}",)
+        return document, _unfit(document, evidence) or self.asked.refused(document)
+
+    def verdict(self, evidence: bytes, found: Texts | UnansweredError) -> Verdict:
+        """Return the verdict that an answer means."""
+        digest = digest_bytes(evidence)
+        if isinstance(found, UnansweredError):
+            return _refusal(self.digest, digest, (str(found),))
+        rules, reasons = _read(self.name, found)
+        return Verdict(not reasons, reasons, rules, self.digest, digest)
 
 
 class RegoEngine:
-    """Evaluates Rego policies in-process; pure, and safe to share between threads (each thread compiles its own)."""
+    """Evaluates Rego policies in processes of their own; pure, and safe to share between threads.
 
-    def __init__(self) -> None:
-        self._kept = threading.local()
+    Args:
+        limits: What one evaluation may use; whatever takes more refuses.
+    """
+
+    def __init__(self, limits: EvaluationLimits | None = None) -> None:
+        self._among = processes(limits or EvaluationLimits())
+        self._gates: OrderedDict[tuple[Digest, tuple[str, ...]], _Gate] = OrderedDict()
+        self._gates_lock, self._many_lock = threading.Lock(), threading.Lock()
+        self._unit_answers = UnitAnswers()
 
     def judge(self, policy: PolicySet, evidence: Evidence) -> Verdict:
         """Return the verdict of a policy on evidence; never raises for a bad policy or bad evidence."""
@@ -101,27 +127,50 @@ class RegoEngine:
             digest: The policy's digest, where it is known.
         """
         gate = self._gate(policy, digest or digest_of(policy), SETS)
-        found = digest_bytes(evidence)
-        try:
-            document = parse_json(evidence)
-        except ValueError as error:
-            return _refusal(gate.digest, found, (f"the evidence is not JSON: {error}",))
-        reasons = _unfit(document, evidence) or gate.asked.refused(document)
+        document, reasons = gate.looked_at(evidence)
         if reasons:
-            return _refusal(gate.digest, found, reasons)
+            return _refusal(gate.digest, digest_bytes(evidence), reasons)
         try:
-            rules, reasons = _read(gate.name, gate.ask(document))
+            found: Texts | UnansweredError = gate.ask(document)
         except UnansweredError as error:
-            return _refusal(gate.digest, found, (str(error),))
-        return Verdict(not reasons, reasons, rules, gate.digest, found)
+            found = error
+        return gate.verdict(evidence, found)
 
     def judge_many(self, policy: PolicySet, documents: Sequence[bytes], *, workers: int = 0) -> list[Verdict]:
         """Return the verdicts on documents in canonical JSON, the same as one by one.
 
+        Args:
+            workers: How many processes are asked; 0 takes one for each processor where that pays.
+
         Raises:
-            EngineError: The policy ended the process that judged it.
+            EngineError: The policy ended so many processes that it is given up.
         """
-        return in_processes(policy, documents, workers=workers, judge=_judge_chunk)
+        digest = digest_of(policy)
+        gate = self._gate(policy, digest, SETS)
+        if (not workers and len(documents) < PAYS_FROM) or gate.fault():
+            return [self.judge_bytes(policy, document, digest=digest) for document in documents]
+        refused: dict[int, tuple[str, ...]] = {}
+
+        def fit() -> Iterator[tuple[int, Evidence]]:
+            for number, text in enumerate(documents):
+                document, reasons = gate.looked_at(text)
+                if reasons:
+                    refused[number] = reasons
+                else:
+                    yield number, document
+
+        with self._many_lock:
+            many = ManyDocuments(
+                gate.compiled, GateUnits(policy, gate.sets), gate.needed, kept=self._unit_answers, among=self._among,
+                load=lambda number: parse_json(documents[number]),
+            )  # fmt: skip
+            found = many.ask(fit(), workers=workers)
+        return [
+            _refusal(digest, digest_bytes(text), refused[number])
+            if number in refused
+            else gate.verdict(text, found[number])
+            for number, text in enumerate(documents)
+        ]
 
     def texts(self, policy: PolicySet, evidence: Evidence, *, sets: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
         """Return sets of texts of a gate's package by name, for finding out which clause said what.
@@ -141,24 +190,26 @@ class RegoEngine:
     def faults(self, policy: PolicySet) -> tuple[str, ...]:
         """Return why a policy refuses whatever the evidence is: what is wrong in its text, or it does not compile."""
         gate = self._gate(policy, digest_of(policy), SETS)
-        return gate.asked.reasons or ((gate.broken,) if gate.broken else ())
+        fault = gate.fault()
+        return gate.asked.reasons or ((fault,) if fault else ())
 
     def unit_tests(self, policy: PolicySet, tests: Mapping[str, str]) -> list[UnitTestOutcome]:
         """Run tests written in Rego: rules `test_...`, whose document is given by `with input as`."""
-        return run_unit_tests(policy, tests)
+        return run_unit_tests(policy, tests, among=self._among)
 
     def _gate(self, policy: PolicySet, digest: Digest, sets: tuple[str, ...]) -> _Gate:
-        """Return a policy as it was compiled before in this thread, or compile it."""
-        kept: OrderedDict[tuple[Digest, tuple[str, ...]], _Gate] = self._kept.__dict__.setdefault(
-            "gates", OrderedDict()
-        )
+        """Return a policy as it was looked through before, or look it through."""
         key = (digest, sets)
-        if key not in kept:
-            kept[key] = _Gate(policy, digest, sets)
-            while len(kept) > KEPT:
-                kept.popitem(last=False)
-        kept.move_to_end(key)
-        return kept[key]
+        with self._gates_lock:
+            if key in self._gates:
+                self._gates.move_to_end(key)
+                return self._gates[key]
+        gate = _Gate(policy, digest, sets, self._among)
+        with self._gates_lock:
+            self._gates[key] = gate
+            while len(self._gates) > KEPT:
+                self._gates.popitem(last=False)
+        return gate
 
 
 def _named(policy: PolicySet, sets: Sequence[str]) -> list[str]:
@@ -167,12 +218,6 @@ def _named(policy: PolicySet, sets: Sequence[str]) -> list[str]:
         re.findall(r"\w+", " ".join(text for name, text in policy.files.items() if not name.startswith(LIBRARY)))
     )
     return [name for name in sets if name in words]
-
-
-def _judge_chunk(policy: PolicySet, documents: Sequence[bytes]) -> list[Verdict]:
-    """Judge documents here, with the policy compiled once."""
-    engine, digest = RegoEngine(), digest_of(policy)
-    return [engine.judge_bytes(policy, document, digest=digest) for document in documents]
 
 
 def _refusal(policy: Digest, evidence: Digest, reasons: tuple[str, ...]) -> Verdict:

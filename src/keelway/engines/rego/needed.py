@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from keelway.engines.rego.compiled import words_reached
 from keelway.engines.rego.unasked import LIBRARY, code_of, references
-from keelway.promote import ALWAYS_READ, calls_in, library_aliases, reads_of, ready_rules, without_comments
+from keelway.promote import TOLD_PLACES, calls_in, library_aliases, reads_of, ready_rules, without_comments
 
 if TYPE_CHECKING:
     from keelway.core import PolicySet
@@ -46,11 +47,19 @@ def needed_by(policy: PolicySet) -> Needed:
     return Needed(tree)
 
 
+def needed_together(parts: Iterable[Needed]) -> Needed:
+    """Return what any of some can read."""
+    whole: _Tree | None = {}
+    for part in parts:
+        whole = _together(whole, part.tree)
+    return Needed(whole)
+
+
 def _paths(policy: PolicySet) -> Iterator[tuple[str, ...]]:
     """Yield every path that can be read; an empty one for all of the evidence."""
     rules = ready_rules(policy.files)
-    for path in ALWAYS_READ:
-        yield tuple(path.split("."))
+    library = [text for name, text in policy.files.items() if name.startswith(LIBRARY)]
+    paragraphs = [paragraph for text in library for paragraph in re.split(r"\n\n+", text)]
     for name, text in policy.files.items():
         if name.startswith(LIBRARY):
             continue
@@ -62,6 +71,8 @@ def _paths(policy: PolicySet) -> Iterator[tuple[str, ...]]:
                 yield ()
                 continue
             yield from (tuple(read.path.split(".")) for read in reads_of(rule, call))
+            told = words_reached({rule.name}, paragraphs)
+            yield from (tuple(path.split(".")) for name, path in TOLD_PLACES.items() if name in told)
 
 
 def _own(text: str, code: str) -> Iterator[tuple[str, ...]]:
@@ -100,11 +111,23 @@ def _add(tree: _Tree, path: tuple[str, ...]) -> None:
 def _part(value: Any, tree: _Tree | None) -> Any:
     if tree is None or not isinstance(value, dict):
         return value
-    return {key: _part(item, _below(tree, key)) for key, item in value.items() if key in tree or "*" in tree}
+    if "*" not in tree:
+        return {key: _part(value[key], below) for key, below in tree.items() if key in value}
+    return {key: _part(item, _below(tree, key)) for key, item in value.items()}
 
 
 def _below(tree: _Tree, key: str) -> _Tree | None:
-    """Return what is needed under a key; all of it where it is asked for by name and by `*`."""
+    """Return what is needed under a key, which may be asked for by name and by `*`."""
     if key in tree and "*" in tree:
-        return None
+        return _together(tree[key], tree["*"])
     return tree.get(key, tree.get("*"))
+
+
+def _together(one: _Tree | None, other: _Tree | None) -> _Tree | None:
+    """Return what is needed by the one or the other."""
+    if one is None or other is None:
+        return None
+    both = {**other, **one}
+    return {
+        key: _together(one[key], other[key]) if key in one and key in other else below for key, below in both.items()
+    }

@@ -19,9 +19,9 @@ LIBRARY = "library/"
 """Files under this name are Keelway's ready rules: tested to refuse missing evidence by themselves."""
 
 _STRINGS_AND_COMMENTS = re.compile(r'"(?:\\.|[^"\\\n])*"|`[^`]*`|#[^\n]*')
-_IMPORT = re.compile(r"^[ \t]*import\s+((?:data|input)(?:\.\w+)*)(?:[ \t]+as[ \t]+(\w+))?", re.MULTILINE)
+IMPORT = re.compile(r"^[ \t]*import\s+((?:data|input)(?:\.\w+)*)(?:[ \t]+as[ \t]+(\w+))?", re.MULTILINE)
 _IMPORT_LINE = re.compile(r"^[ \t]*import\b[^\n]*", re.MULTILINE)
-_PACKAGE = re.compile(r"^\s*package\s+([\w.]+)", re.MULTILINE)
+PACKAGE = re.compile(r"^\s*package\s+([\w.]+)", re.MULTILINE)
 _DEFINED = re.compile(r"^(?:default\s+)?([A-Za-z_]\w*)", re.MULTILINE)
 _IMPURE = re.compile(r"\b(time\.now_ns|rand\.\w+|uuid\.\w+|opa\.runtime|http\.\w+|net\.\w+)")
 _WITH = re.compile(r"(?<![\w.])with\b(?!\s*:?=)")
@@ -67,7 +67,7 @@ def asked_by(policy: PolicySet) -> AskedPlaces:
     if not any(not name.startswith(LIBRARY) and text.strip() for name, text in policy.files.items()):
         return AskedPlaces((f"the policy {policy.name} has no rules: an empty gate lets nothing in",), ())
     codes = {name: code_of(text) for name, text in sorted(policy.files.items())}
-    packages = _packages(codes)
+    packages = packages_in(codes)
     reasons: list[str] = []
     inputs: dict[tuple[str, _Path], None] = {}
     for name, code in codes.items():
@@ -89,11 +89,11 @@ def code_of(text: str) -> str:
     return _STRINGS_AND_COMMENTS.sub('""', text)
 
 
-def _packages(codes: dict[str, str]) -> dict[_Path, set[str]]:
+def packages_in(codes: dict[str, str]) -> dict[_Path, set[str]]:
     """Return the names that each package defines; they stand at the start of a line."""
     packages: dict[_Path, set[str]] = {}
     for code in codes.values():
-        for package in _PACKAGE.findall(code):
+        for package in PACKAGE.findall(code):
             packages.setdefault(tuple(package.split(".")), set()).update(_DEFINED.findall(code))
     return packages
 
@@ -105,16 +105,16 @@ def _nowhere(name: str, code: str, packages: dict[_Path, set[str]]) -> list[str]
         dotted = ".".join(path)
         if path[0] == "data" and not _defined(path[1:], packages):
             reasons.add(f"{name} asks for {dotted}, which no policy file defines")
-        elif path[0] == "data" and computed and not _rule(path[1:], packages):
+        elif path[0] == "data" and computed and not is_rule(path[1:], packages):
             reasons.add(f"{name} computes a name in {dotted}[...]: write rules out as {dotted}.NAME")
     return sorted(reasons)
 
 
 def _unbound(name: str, code: str, packages: dict[_Path, set[str]]) -> list[str]:
     """Return the names of a file that nothing binds."""
-    body = _PACKAGE.sub("", _IMPORT_LINE.sub("", code))
-    known = _KEYWORDS | {alias or dotted.split(".")[-1] for dotted, alias in _IMPORT.findall(code)}
-    for package in _PACKAGE.findall(code):
+    body = PACKAGE.sub("", _IMPORT_LINE.sub("", code))
+    known = _KEYWORDS | {alias or dotted.split(".")[-1] for dotted, alias in IMPORT.findall(code)}
+    for package in PACKAGE.findall(code):
         known |= packages[tuple(package.split("."))]
     for groups in _BOUND.findall(body):
         known |= set(re.findall(r"\w+", " ".join(groups)))
@@ -127,7 +127,7 @@ def _unbound(name: str, code: str, packages: dict[_Path, set[str]]) -> list[str]
 def references(code: str) -> Iterator[tuple[_Path, bool]]:
     """Yield every dotted path that starts at input, at data or at an import, and whether a bracket follows it."""
     heads: dict[str, _Path] = {"input": ("input",), "data": ("data",)}
-    for dotted, alias in _IMPORT.findall(code):
+    for dotted, alias in IMPORT.findall(code):
         path = tuple(dotted.split("."))
         heads[alias or path[-1]] = path
         yield path, False
@@ -145,10 +145,11 @@ def _holds(value: Any, path: _Path) -> bool:
 
 
 def _defined(path: _Path, packages: dict[_Path, set[str]]) -> bool:
-    return _rule(path, packages) or any(package[: len(path)] == path for package in packages)
+    return is_rule(path, packages) or any(package[: len(path)] == path for package in packages)
 
 
-def _rule(path: _Path, packages: dict[_Path, set[str]]) -> bool:
+def is_rule(path: _Path, packages: dict[_Path, set[str]]) -> bool:
+    """Say whether a path under data leads to a rule of some package, or into one."""
     return any(
         len(path) > len(own) and path[: len(own)] == own and path[len(own)] in names for own, names in packages.items()
     )

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from keelway.core import PolicySet
-from keelway.engines.rego.compiled import UnansweredError, built, without_nulls
+from keelway.engines.rego.compiled import UnansweredError, bindings_of, program_of, without_nulls
+from keelway.engines.rego.processes import AnsweringProcesses
 from keelway.promote import UnitTestOutcome, outside_texts, statements_in, without_comments
 
 _PACKAGE = re.compile(r"^\s*package\s+([\w.]+)", re.MULTILINE)
@@ -50,12 +51,12 @@ class _Test:
     fault: str = ""
 
 
-def run_unit_tests(policy: PolicySet, tests: Mapping[str, str]) -> list[UnitTestOutcome]:
+def run_unit_tests(policy: PolicySet, tests: Mapping[str, str], *, among: AnsweringProcesses) -> list[UnitTestOutcome]:
     """Run every test of some files, in the order of files and lines."""
-    return [outcome for file, text in sorted(tests.items()) for outcome in _run_file(policy, file, text)]
+    return [outcome for file, text in sorted(tests.items()) for outcome in _run_file(policy, file, text, among)]
 
 
-def _run_file(policy: PolicySet, file: str, text: str) -> Iterator[UnitTestOutcome]:
+def _run_file(policy: PolicySet, file: str, text: str, among: AnsweringProcesses) -> Iterator[UnitTestOutcome]:
     code = without_comments(text)
     package = _PACKAGE.search(code)
     found = list(_tests(code))
@@ -67,14 +68,16 @@ def _run_file(policy: PolicySet, file: str, text: str) -> Iterator[UnitTestOutco
             yield UnitTestOutcome(file, test.name, test.line, test.fault)
             continue
         try:
-            held, document = _run(policy, file, _rest(code), package.group(1), test)
+            held, document = _run(policy, file, _rest(code), package.group(1), test, among)
         except UnansweredError as error:
             yield UnitTestOutcome(file, test.name, test.line, str(error))
             continue
         yield UnitTestOutcome(file, test.name, test.line, "" if held else "it does not hold", document)
 
 
-def _run(policy: PolicySet, file: str, rest: str, package: str, test: _Test) -> tuple[bool, dict[str, Any] | None]:
+def _run(
+    policy: PolicySet, file: str, rest: str, package: str, test: _Test, among: AnsweringProcesses
+) -> tuple[bool, dict[str, Any] | None]:
     """Return whether a test holds, and the document it gave."""
     lines = [rest, f"keelway_held if {{\n{test.body}\n}}"]
     if test.given:
@@ -82,30 +85,18 @@ def _run(policy: PolicySet, file: str, rest: str, package: str, test: _Test) -> 
     query = f"held := [value | value := data.{package}.keelway_held]"
     if test.given:
         query += f"; given := [base64.encode(value) | value := data.{package}.keelway_given]"
-    interpreter, bundle = built(policy.name, {**policy.files, file: "\n\n".join(lines)}, query)
+    program = program_of(policy.name, {**policy.files, file: "\n\n".join(lines)}, query)
+    found = bindings_of(program, "{}", among=among)
     if not test.given:
-        return _asked(interpreter, bundle, {})["held"] == [True], None
-    given = _asked(interpreter, bundle, {})["given"]
+        return found["held"] == [True], None
+    given = found["given"]
     if not given:
         raise UnansweredError("the document it gives to `with input as` cannot be computed")
     document: dict[str, Any] = {}
     for path, value in json.loads(_unquoted(base64.b64decode(given[0]).decode())):
         document = _put(document, path, value)
-    return _asked(interpreter, bundle, document)["held"] == [True], document
-
-
-def _asked(interpreter: Any, bundle: Any, document: dict[str, Any]) -> Mapping[str, Any]:
-    from regopy import RegoError
-
-    try:
-        interpreter.set_input_term(json.dumps(without_nulls(document), ensure_ascii=False))
-        output = interpreter.query_bundle(bundle)
-        if not output.ok():
-            raise UnansweredError("it failed while it was evaluated: a built-in failed, or a name has two values")
-        bindings: Mapping[str, Any] = output.results[0].bindings
-    except (RegoError, ValueError, LookupError) as error:
-        raise UnansweredError(f"it cannot be evaluated: {' '.join(str(error).split())[:200]}") from error
-    return bindings
+    shown = json.dumps(without_nulls(document), ensure_ascii=False)
+    return bindings_of(program, shown, among=among)["held"] == [True], document
 
 
 def _unquoted(text: str) -> str:

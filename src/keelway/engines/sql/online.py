@@ -149,7 +149,7 @@ class SqliteOnlineStore:
 def _insert(
     connection: sqlite3.Connection, number: int, cut: OnlineCut, rows: Iterable[tuple[str, Sequence[OnlineValue]]]
 ) -> None:
-    encoded = ((number, entity, row_bytes(cut, entity, values)) for entity, values in rows)
+    encoded = ((number, entity, row_bytes(cut, values)) for entity, values in rows)
     try:
         written = connection.executemany("INSERT INTO features VALUES (?, ?, ?)", encoded).rowcount
     except sqlite3.IntegrityError as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from keelway.core import Action, Decision, Digest, PrincipalId, VersionName, digest_of
 from keelway.errors import UsageError
-from keelway.identity import require_role
+from keelway.identity import on_record, require_role
 from keelway.ledger import record_decision
 from keelway.promote.lately import last_first
 from keelway.promote.record import door
@@ -113,7 +113,9 @@ def answer_checklist(
         UsageError: The item is not on the version's list.
         IdentityError: The principal may not answer.
     """
-    require_role(principal, *ANSWERING)
+    where = environment.name
+    with on_record(Action.CHECK, version.name, principal=principal, state=state, now=now, environment=where):
+        require_role(principal, *ANSWERING)
     with state.transaction() as tx:
         before = checklist_of(version, environment=environment, tx=tx)
         if item not in before.required:

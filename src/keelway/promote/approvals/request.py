@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from keelway.core import Action, Decision, PrincipalId, digest_of
 from keelway.errors import MissingRecordError, RefusedError, UsageError
-from keelway.identity import require_role
+from keelway.identity import on_record, require_role
 from keelway.ledger import record_decision
 from keelway.promote.lately import last_first
 from keelway.promote.policy import store_policy
@@ -45,9 +45,14 @@ def request_promotion(
 
     Raises:
         IdentityError: The principal may not ask.
+        RefusedError: The version is retired; recorded.
         UsageError: It asks for a way past the gate and gives no reason.
     """
-    require_role(principal, *REQUESTERS)
+    from keelway.register import retired_reasons
+
+    where = environment.name
+    with on_record(Action.REQUEST, version.name, principal=principal, state=state, now=now, environment=where):
+        require_role(principal, *REQUESTERS)
     if break_glass:
         must_say_why(comment, "A way past the gate needs a reason")
     policy = store_policy(environment.policy, artifacts=artifacts)
@@ -60,9 +65,21 @@ def request_promotion(
             f"{parent}/{tx.count(PromotionRequest, parent=parent) + 1}", version.name, digest_of(version),
             environment.name, policy, principal.id, now, comment, break_glass,
         )  # fmt: skip
-        digest = tx.insert(request.request_id, request, parent=parent, at=now)
-        record_decision(_told(Action.REQUEST, request, request.requested_by, {"request": digest}, now, comment), tx=tx)
+        reasons = _asked(request, parent, retired_reasons(version, tx=tx), tx)
+    if reasons:
+        raise RefusedError(
+            f"{version.name} cannot be asked for", reasons=reasons, fix="Ask for another one: keelway models"
+        )
     return request
+
+
+def _asked(request: PromotionRequest, parent: str, reasons: tuple[str, ...], tx: Transaction) -> tuple[str, ...]:
+    """Write a request with its decision, or only why it is refused."""
+    at = request.at
+    named = {} if reasons else {"request": tx.insert(request.request_id, request, parent=parent, at=at)}
+    told = _told(Action.REQUEST, request, request.requested_by, named, at, request.comment, reasons)
+    record_decision(told, tx=tx)
+    return reasons
 
 
 def withdraw_request(

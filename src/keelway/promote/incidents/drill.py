@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from keelway.core import Action, Decision, Digest, PrincipalId, digest_of, time_text
 from keelway.errors import UsageError
-from keelway.identity import require_role
+from keelway.identity import on_record, require_role
 from keelway.ledger import record_decision
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def record_drill(
         IdentityError: The principal may not record drills.
         UsageError: It is in the future, took less than no time, or failed without a finding.
     """
-    require_role(principal, *DRILLING)
+    with on_record(Action.DRILL, model, principal=principal, state=state, now=now, environment=environment):
+        require_role(principal, *DRILLING)
     _must_make_sense(report, now)
     parent = f"{environment}/{model}"
     with state.transaction() as tx:

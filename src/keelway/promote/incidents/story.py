@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from keelway.core import Action, Decision, Digest, PrincipalId, digest_of
 from keelway.errors import RefusedError, UsageError
-from keelway.identity import require_role
+from keelway.identity import on_record, require_role
 from keelway.ledger import entry_of, record_decision
 from keelway.promote.incidents.duties import Duty, SeriousKind
 from keelway.promote.incidents.incident import (
@@ -100,7 +100,11 @@ def update_incident(
         RefusedError: It cannot be closed yet; every reason is told and recorded.
     """
     reasons: tuple[str, ...] = ()
-    with state.transaction() as tx:
+    subject = f"incident {number}"
+    with (
+        on_record(Action.INCIDENT, subject, principal=principal, state=state, now=now),
+        state.transaction() as tx,
+    ):
         before = incident_view(number, tx=tx, now=now)
         if before.closed_at is not None and closes:
             return before

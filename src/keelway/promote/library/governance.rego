@@ -38,16 +38,16 @@ drilled_within_days(kind, days) := {reason |
 	)
 }
 
-# Of the environment's error budget at least this share has to be left.
+# Of the error budget of the model's requests in the environment at least this share has to be left.
 # reads: error_budget.left >= {share}
-# made by: nothing yet
+# made by: keelway serve, with environments.NAME.objective in keelway.toml
 error_budget_at_least(share) := {reason |
 	left := figure(["error_budget", "left"])
 	not _at_least(left, share)
 	reason := _told(
 		left,
 		sprintf("of the error budget %v is left, needs %v", [_down(left), share]),
-		"nothing records the error budget yet",
+		"no error budget is known: it needs an objective and requests that were served",
 	)
 }
 

@@ -76,6 +76,17 @@ signed := {reason |
 	reason := sprintf("the signature does not verify: %v", [object.get(input, ["signature", "reason"], "not checked")])
 }
 
+# The exported model has to be signed as OpenSSF model-signing has it, so that whoever gets it can check it.
+# reads: signature.model_signing.verified == true; signature.model_signing.reason
+# made by: keelway models export VERSION
+model_signed := {reason |
+	object.get(input, ["signature", "model_signing", "verified"], false) != true
+	reason := sprintf("the exported model is not signed (%v): keelway models export %s", [
+		object.get(input, ["signature", "model_signing", "reason"], "it was never exported"),
+		_version,
+	])
+}
+
 # The training has to have been done again, and to have come out the same: same bytes, or same figures.
 # reads: reproduction.alike in bit-equal|metric-equal
 # made by: keelway policy measure VERSION --reproduce

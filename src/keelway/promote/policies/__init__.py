@@ -23,8 +23,8 @@ from keelway.promote.policies.paths import (
 )
 from keelway.promote.policies.ports import PolicyLab, UnitTestOutcome
 from keelway.promote.policies.ready import (
-    ALWAYS_READ,
     LIBRARY_PREFIX,
+    TOLD_PLACES,
     EvidenceRead,
     ReadyRule,
     RuleCall,
@@ -45,9 +45,9 @@ from keelway.promote.policies.replay import (
 )
 
 __all__ = [
-    "ALWAYS_READ",
     "LIBRARY_PREFIX",
     "MISSING",
+    "TOLD_PLACES",
     "CaseOutcome",
     "Clause",
     "ClauseCoverage",

@@ -19,8 +19,8 @@ from typing import Any
 
 LIBRARY_PREFIX = "library/"
 LIBRARY_PACKAGE = "data.keelway.lib"
-ALWAYS_READ = ("version.model", "version.name")
-"""Reasons of ready rules may name the version."""
+TOLD_PLACES = {"_model": "version.model", "_version": "version.name"}
+"""Names in the library that put a place of the evidence into reasons: `reads:` does not tell of these."""
 
 _HEAD = re.compile(r"^([a-z]\w*)(?:\(([^()]*)\))? :=")
 _START = re.compile(r"^(?!else\b)[A-Za-z_]")

@@ -37,7 +37,7 @@ def quarantine(past: Past) -> Iterator[Point]:
     """What breaks a contract is kept out, and somebody decided what became of it."""
     for dataset, entry in _last_checked(past).items():
         every = past.entries(Action.QUARANTINE, subject=dataset)
-        settled = past.entries(Action.RELEASE, Action.DISCARD, subject=dataset)
+        settled = past.entries(Action.RELEASE, Action.DISCARD, subject=dataset, allowed=True)
         text = f"{dataset}: {len(every)} batches were checked; the last: {entry.decision.comment or 'nothing kept out'}"
         if entry.decision.allowed:
             yield met(text, entry, *settled[-2:])
@@ -79,7 +79,7 @@ def erasures(past: Past) -> Iterator[Point]:
     """Persons who ask for it are erased, in time and completely."""
     from keelway.privacy import ErasureDone
 
-    for entry in past.entries(Action.ERASE):
+    for entry in past.entries(Action.ERASE, allowed=True):
         number = entry.decision.subject.removeprefix("erasure ")
         done = past.keyed(ErasureDone, f"{int(number):06d}") if number.isdigit() else None
         if done is not None and done.done_at <= past.at:
@@ -89,7 +89,7 @@ def erasures(past: Past) -> Iterator[Point]:
             yield gap(f"erasure {number} was ordered more than {ERASE_WITHIN_DAYS} days before and is not done", entry)
         else:
             yield partly(f"erasure {number} is ordered and not done yet", entry)
-    if not past.entries(Action.ERASE):
+    if not past.entries(Action.ERASE, allowed=True):
         yield not_applicable("nobody was erased until then, and no retention time ran out")
 
 
@@ -99,15 +99,15 @@ def retention(past: Past) -> Iterator[Point]:
 
     expired = [
         entry
-        for entry in past.entries(Action.ERASE)
+        for entry in past.entries(Action.ERASE, allowed=True)
         if (erasure := past.record(Erasure, entry.decision.evidence.get("erasure")))
         and erasure.cause is not Loss.ERASED
     ]
     for entry in expired[-3:]:
         yield met(f"{entry.decision.subject}: a retention time was over", entry)
-    for entry in past.entries(Action.VACUUM)[-3:]:
+    for entry in past.entries(Action.VACUUM, allowed=True)[-3:]:
         yield met(f"files of {entry.decision.subject} that nothing needs were deleted", entry)
-    if not expired and not past.entries(Action.VACUUM):
+    if not expired and not past.entries(Action.VACUUM, allowed=True):
         yield partly("nothing was deleted for its age until then")
 
 

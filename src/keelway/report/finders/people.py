@@ -10,7 +10,7 @@ from keelway.report.finders.found import days_before, gap, met, not_applicable, 
 from keelway.report.past import LivePlace, Past, PastEntry
 
 if TYPE_CHECKING:
-    from keelway.promote import Admission
+    from keelway.promote import Admission, RiskAssessment
     from keelway.report.records import Point
 
 
@@ -21,14 +21,14 @@ def risk(past: Past) -> Iterator[Point]:
             yield gap(f"{model}: nobody assessed its risk")
             continue
         assessment, entry = past.assessments[model]
-        told = (
-            f"{model}: tier {assessment.tier} ({assessment.reasons[0].reference}), assessed by {assessment.assessed_by}"
+        days = days_before(assessment.assessed_at, past.at)
+        yield _while_it_holds(
+            f"{model}: tier {assessment.tier} ({assessment.reasons[0].reference}), assessed by {assessment.assessed_by}, "
+            f"{days} {'day' if days == 1 else 'days'} old",
+            assessment,
+            entry,
+            past,
         )
-        if past.at >= assessment.review_by:
-            days = days_before(assessment.review_by, past.at)
-            yield partly(f"{told}; its review is {days} days overdue", entry)
-        else:
-            yield met(told, entry)
 
 
 def prohibited(past: Past) -> Iterator[Point]:
@@ -39,7 +39,7 @@ def prohibited(past: Past) -> Iterator[Point]:
             continue
         assessment, entry = past.assessments[model]
         if assessment.tier != "unacceptable":
-            yield met(f"{model} is assessed to be part of none", entry)
+            yield _while_it_holds(f"{model} is assessed to be part of none", assessment, entry, past)
         elif any(place.model == model for place in past.serving):
             yield gap(f"{model} is assessed to be part of one, and is live", entry)
         else:
@@ -56,10 +56,12 @@ def impact(past: Past) -> Iterator[Point]:
         told = assessment.declared
         affected = ", ".join(told.get("affected", ())) or "nobody"
         data = ", ".join(assessment.data_classes) or "none of the sensitive classes"
-        yield met(
+        yield _while_it_holds(
             f"{model} affects {affected}: {told.get('severity')} harm at worst, {told.get('reversibility')} to undo, "
             f"{told.get('scale')} of them; data: {data}",
+            assessment,
             entry,
+            past,
         )
 
 
@@ -74,7 +76,8 @@ def oversight(past: Past) -> Iterator[Point]:
         if kind == "none":
             yield gap(f"{model}: nobody oversees it", entry)
         else:
-            yield met(f"{model}: {assessment.declared.get('oversight_how')}", entry)
+            told = f"{model}: {assessment.declared.get('oversight_how')}"
+            yield _while_it_holds(told, assessment, entry, past)
 
 
 def approvals(past: Past) -> Iterator[Point]:
@@ -138,7 +141,7 @@ def gate(past: Past) -> Iterator[Point]:
 def changes(past: Past) -> Iterator[Point]:
     """Changes of what answers are asked for and recorded, with who and why."""
     for place in past.serving:
-        asked = past.entries(Action.REQUEST, subject=place.entry.decision.subject)
+        asked = past.entries(Action.REQUEST, subject=place.entry.decision.subject, allowed=True)
         if asked:
             why = asked[-1].decision.comment or "no reason told"
             yield met(f"{_name(place)} was asked for by {asked[-1].decision.principal}: {why}", asked[-1], place.entry)
@@ -153,7 +156,7 @@ def access(past: Past) -> Iterator[Point]:
     if past.first is None:
         return
     yield met(f"{len(past.principals)} principals acted, each entry names its own", past.first, past.last)
-    changed = past.entries(Action.DELEGATE, Action.REVOKE, Action.ROTATE_KEY)
+    changed = past.entries(Action.DELEGATE, Action.REVOKE, Action.ROTATE_KEY, allowed=True)
     if changed:
         yield met(f"{len(changed)} delegations, revocations and rotations of keys", *changed[-3:])
 
@@ -168,8 +171,18 @@ def transparency(past: Past) -> Iterator[Point]:
         duties = assessment.declared.get("transparency") or ()
         if duties:
             yield partly(f"{model}: people have to be told ({', '.join(duties)}); show how", entry)
+        elif past.at >= assessment.review_by:
+            yield _while_it_holds(f"{model} fell under no such duty", assessment, entry, past)
         else:
             yield not_applicable(f"{model} falls under no such duty", entry)
+
+
+def _while_it_holds(text: str, assessment: RiskAssessment, entry: PastEntry, past: Past) -> Point:
+    """Return that an assessment says something; half of it once the assessment is due for review."""
+    if past.at < assessment.review_by:
+        return met(text, entry)
+    days = days_before(assessment.review_by, past.at)
+    return partly(f"{text.rstrip('.')}; the assessment is stale: its review is {days} days overdue", entry)
 
 
 def _admissions(past: Past) -> Iterator[tuple[LivePlace, Admission | None]]:

@@ -63,7 +63,9 @@ def sync(session: Session) -> None:
 def _drift(line: AliasDrift) -> str:
     shown = "nothing" if line.found is None else f"version {line.found}" if line.found else "a version that is not ours"
     expected = f"version {line.expected}" if line.expected else "nothing"
-    what = "was edited past the door" if line.edited else line.reason or "was left behind"
+    if line.reason:
+        return f"{line.model}@{line.environment} could not be read: {line.reason}; the ledger says {expected}"
+    what = "was edited past the door" if line.edited else "was left behind"
     told = f"{line.model}@{line.environment} {what}: it shows {shown}, and the ledger says {expected}"
     if line.edited and line.writers:
         told += f"; who could have done it: {', '.join(line.writers)}"

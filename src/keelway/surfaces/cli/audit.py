@@ -11,7 +11,7 @@ import click
 from keelway.core import parse_time, time_text
 from keelway.errors import StorageError
 from keelway.surfaces.cli.groups import DefaultGroup
-from keelway.surfaces.cli.session import FAILURE_EXIT, Session, command, table
+from keelway.surfaces.cli.session import FAILURE_EXIT, Session, command, shortened, table
 
 if TYPE_CHECKING:
     from keelway.app.ledger_log import LedgerLine
@@ -41,9 +41,18 @@ def audit() -> None:
 )
 @click.option("--witness", "keys", multiple=True, type=_FILE, help="A witness's public key (PEM).")
 @click.option(
-    "--witnesses", "needed", type=int, help="How many witnesses must have signed a checkpoint (default: all named)."
+    "--witnesses",
+    "needed",
+    type=click.IntRange(min=0),
+    help="How many witnesses must have signed a checkpoint (default: all named).",
 )
-@click.option("--limit", default=30, show_default=True, help="Then show so many decisions, newest last (0: all).")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=30,
+    show_default=True,
+    help="Then show so many decisions, newest last (0: all).",
+)
 @click.option("--action", help="Show only decisions of this kind, such as promote.")
 @click.option("--subject", help="Show only decisions about this, such as churn:2.")
 def verify(
@@ -80,7 +89,7 @@ def verify(
 @click.option("--since", help="Not before this time (ISO 8601, UTC).")
 @click.option("--until", help="Before this time (ISO 8601, UTC).")
 @click.option("--refused", is_flag=True, help="Only refusals.")
-@click.option("--limit", default=0, help="Only the newest so many (0: all).")
+@click.option("--limit", type=click.IntRange(min=0), default=0, help="Only the newest so many (0: all).")
 @click.option("--csv", "as_csv", is_flag=True, help="Answer in CSV.")
 def log(session: Session, since: str | None, until: str | None, as_csv: bool, **wanted: str | int | bool) -> None:
     """List decisions, oldest first, chosen by what they are about."""
@@ -91,11 +100,13 @@ def log(session: Session, since: str | None, until: str | None, as_csv: bool, **
     lines = session.app.evidence.decisions(LogQuery(**wanted, **moments))  # type: ignore[arg-type]  # click has checked
 
     def human() -> None:
-        if not as_csv:
+        if not as_csv and not lines:
+            click.echo("no decision is like that")
+        elif not as_csv:
             table(_HEADINGS, [_cells(line) for line in lines])
-            return
-        for line in csv_lines(lines):
-            click.echo(line)
+        else:
+            for line in csv_lines(lines):
+                click.echo(line)
 
     session.show(lines, human)
 
@@ -178,7 +189,9 @@ for _each in (verify, log, publish, proof, witness):
 
 def _tell(report: AuditReport) -> None:
     """Print what an audit found."""
-    state = click.style("holds", fg="green") if report.ok else click.style("IS BROKEN", fg="red")
+    unproven = all(finding.harm == "checkpoint" for finding in report.findings)
+    broken = "IS NOT SHOWN TO HOLD" if unproven else "IS BROKEN"
+    state = click.style("holds", fg="green") if report.ok else click.style(broken, fg="red")
     click.echo(f"the ledger of {report.size} entries {state}; root {report.root[:16]}")
     if report.ok and not report.checkpoints:
         click.echo("  no checkpoint was compared: nothing shows that the whole of it was not rewritten")
@@ -199,8 +212,8 @@ def _cells(line: LedgerLine) -> list[str]:
         str(line.index),
         time_text(told.at),
         told.action,
-        told.subject[:44],
+        shortened(told.subject, 44),
         told.environment,
         told.principal,
-        "yes" if told.allowed else "no: " + "; ".join(told.reasons)[:60],
+        "yes" if told.allowed else "no: " + shortened("; ".join(told.reasons), 60),
     ]

@@ -110,6 +110,7 @@ class Demo:
         ana = self._open("user:ana", clock)
         self._ingest(ana, "ingest")
         version = self._train(ana, "train")
+        self.tell("risk", assessed(ana))
         self._through_the_door(ana, version)
         release = ana.acting_as("sp:release", token=RELEASE_TOKEN)
         release.traffic.deploy(version, "prod", comment="first version")
@@ -311,6 +312,17 @@ class Demo:
         status = app.evidence.status()
         live = ", ".join(f"{line.environment} {line.version}" for line in status.live)
         self.tell("ledger", f"{report.size} entries hold; live: {live}", ledger_entries=report.size)
+
+
+def assessed(ana: App) -> str:
+    """Have Olga, who answers for the model, confirm what is declared about its risk: the gate of production asks for it."""
+    olga = ana.acting_as("user:olga")
+    made = olga.governance.risk.assess(MODEL, comment="asked marketing what happens to the list")
+    olga.close()
+    return (
+        f"tier {made.tier} ({made.reasons[0].reference}), assessed by {made.assessed_by}, "
+        f"review by {made.review_by.date()}"
+    )
 
 
 def _shortened(reasons: tuple[str, ...]) -> str:

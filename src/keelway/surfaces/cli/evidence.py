@@ -64,7 +64,10 @@ def prove(session: Session, subject: str, out: Path | None, checkpoint: Path | N
     help="A witness's public key (PEM).",
 )
 @click.option(
-    "--witnesses", "needed", type=int, help="How many witnesses must have signed the checkpoint (default: all named)."
+    "--witnesses",
+    "needed",
+    type=click.IntRange(min=0),
+    help="How many witnesses must have signed the checkpoint (default: all named).",
 )
 def verify(
     session: Session,

@@ -1,11 +1,13 @@
-"""Commands on keys: check, rotate."""
+"""Commands on keys: check, rotate, make."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
+from keelway.errors import UsageError
 from keelway.surfaces.cli.groups import DefaultGroup
 from keelway.surfaces.cli.session import FAILURE_EXIT, Session, command
 
@@ -18,7 +20,7 @@ class KeyGroup(DefaultGroup):
 
 @click.group(name="keys", cls=KeyGroup)
 def keys() -> None:
-    """Check or make the keys behind tokens and sealed files; put a new signing key in the place of the old one."""
+    """Check or make the keys behind tokens and sealed files; rotate the signing key; make a key of your own."""
 
 
 @command(name="check")
@@ -62,5 +64,29 @@ def rotate(session: Session, comment: str) -> None:
     session.show(done, human)
 
 
-keys.add_command(check)
-keys.add_command(rotate)
+@command(name="make")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--name", required=True, help="Who signs with it, such as witness.example; no blanks, no '+'.")
+def make(session: Session, file: Path, name: str) -> None:
+    """Make a key pair of your own, such as a witness's: FILE (keep it) and FILE with .pub (hand it out); needs no project."""
+    from keelway.ledger import SigningKey, write_atomically
+
+    key = SigningKey.generate(name)
+    public = file.with_suffix(".pub")
+    if public.exists() or public == file:
+        raise UsageError(
+            "There is a public key already", expected=f"no {public}", found="a file", fix="Name another file."
+        )
+    text = key.public.pem()  # a name that no signed note can hold is refused before anything is written
+    key.save(file)
+    write_atomically(public, text.encode())
+
+    def human() -> None:
+        click.echo(f"made {file}: keep it to yourself")
+        click.echo(f"  {public} checks what it signs: hand it out ({key.name}, {key.key_id[:16]})")
+
+    session.show({"key": str(file), "public_key": str(public), "name": key.name, "key_id": key.key_id}, human)
+
+
+for _each in (check, rotate, make):
+    keys.add_command(_each)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from keelway.core import short
 from keelway.surfaces.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from keelway.app.competitors import Competitor
 
 
 @command(name="run")
@@ -17,6 +22,7 @@ def run(session: Session, model: str | None, seed: int, resume: str | None, refr
     """Run the training plan of MODEL: snapshots, features, training, evaluation, comparison, registration."""
     view = session.app.lab.run(model, seed=seed, resume=resume, refresh=refresh)
     version = session.app.lab.version_made_by(view)
+    candidates = session.app.lab.candidates(view)
 
     def human() -> None:
         for name, step in view.steps.items():
@@ -25,12 +31,27 @@ def run(session: Session, model: str | None, seed: int, resume: str | None, refr
         because = session.app.lab.because(version)
         click.echo(f"run {view.started.run_id}: {version.name} ({version.semver}), ONNX {short(version.onnx)}")
         click.echo(f"  {version.semver} because: {because}")
+        if version.no_plan:
+            click.echo(f"  answers as {version.served_form}, not by a compiled plan: {version.no_plan}")
+        _show_candidates(candidates)
         for metric, value in sorted((view.run.metrics if view.run else {}).items()):
             click.echo(f"  {metric:<40} {value:.4f}")
         for warning in session.app.runs.show(view.started.run_id).warnings:
             click.echo(click.style(f"  warning: {warning}", fg="yellow"))
 
-    session.show({"run": view.run, "version": version}, human)
+    session.show({"run": view.run, "version": version, "candidates": candidates}, human)
+
+
+def _show_candidates(candidates: tuple[Competitor, ...]) -> None:
+    """Show what competed, the one that went on marked, and why."""
+    if candidates:
+        first = candidates[0]
+        click.echo(f"  chosen by {first.metric} ({first.level:.0%} intervals):")
+        width = max(len(each.estimator) for each in candidates)
+        for each in candidates:
+            mark = "*" if each.chosen else " "
+            figure = f"{each.value:.4f} ({each.low:.4f} to {each.high:.4f})"
+            click.echo(f"  {mark} {each.estimator:<{width}}  {figure}  {each.in_words}")
 
 
 @command(name="step")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import click
+
+from keelway.surfaces.cli.usage import told_in_json, wants_json
 
 COMMANDS: dict[str, dict[str, str]] = {
     "Start": {
@@ -20,7 +23,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "quarantine": "quarantine.quarantine|List, show, release and discard what was quarantined.",
         "snapshots": "snapshots.snapshots|List, compare, tag, compact and vacuum the immutable versions of the datasets.",
         "erase": "privacy.erase|Erase a person, or what is kept too long, by destroying keys.",
-        "keys": "keys.keys|Check or make the keys behind tokens and sealed files; put a new signing key in the place of the old one.",
+        "keys": "keys.keys|Check or make the keys behind tokens and sealed files; rotate the signing key; make a key of your own.",
     },
     "Models": {
         "features": "features.features|Build features, serve them and put them to the test; show them as the SQL of an engine, or propose them.",
@@ -76,6 +79,8 @@ COMMANDS: dict[str, dict[str, str]] = {
 }
 """Group, command, and `module.function|help`; tests hold that it agrees with the commands themselves."""
 
+_AS_JSON = "keelway.as_json"
+
 
 class LazyGroup(click.Group):
     """A group that imports a command's module when the command is called."""
@@ -93,6 +98,21 @@ class LazyGroup(click.Group):
                 assert isinstance(command, click.Command)
                 return command
         return None
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the command line as far as the command's name; keep how its errors are to be told."""
+        wanted = wants_json(args)
+        with told_in_json(wanted):
+            made = super().make_context(info_name, args, parent, **extra)
+        made.meta[_AS_JSON] = wanted
+        return made
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the command; what it finds wrong in its words is told as the words ask."""
+        with told_in_json(ctx.meta.get(_AS_JSON, False)):
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands by group, from the table alone."""

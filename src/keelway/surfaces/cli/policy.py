@@ -14,7 +14,7 @@ from keelway.surfaces.cli.session import FAILURE_EXIT, Session, command, table
 
 if TYPE_CHECKING:
     from keelway.app.policies import PolicyTested
-    from keelway.promote import CheckKind, ExplainedClause, Explanation, PolicyCoverage, Replay, ReplayedDecision
+    from keelway.promote import ExplainedClause, Explanation, MeasuredKind, PolicyCoverage, Replay, ReplayedDecision
 
 SHOWN = 10
 """So many decisions of a replay are shown to people; JSON holds all."""
@@ -115,7 +115,9 @@ def rules(session: Session, name: str | None) -> None:
 @click.option("--against", required=True, metavar="FROM..[TO]", help="Decisions of this time, such as 2026-01-01.. .")
 @click.option("--policy", "edited", default="", help="The folder of the edited policy (instead of POLICY).")
 @click.option("--environment", default="", help="Only decisions about this environment.")
-@click.option("--workers", default=0, help="How many processes judge; 0 is one for each processor.")
+@click.option(
+    "--workers", type=click.IntRange(min=0), default=0, help="How many processes judge; 0 is one for each processor."
+)
 def replay(
     session: Session, policy_name: str | None, against: str, edited: str, environment: str, workers: int
 ) -> None:
@@ -136,7 +138,7 @@ def replay(
 @click.option("--reproduce", is_flag=True, help="Train it again, and compare.")
 def measure(session: Session, version: str, latency: bool, leakage: bool, reproduce: bool) -> None:
     """Measure of VERSION what rules ask for and its training does not tell; the gate reads it from then on."""
-    asked: dict[CheckKind, bool] = {"latency": latency, "leakage": leakage, "reproduction": reproduce}
+    asked: dict[MeasuredKind, bool] = {"latency": latency, "leakage": leakage, "reproduction": reproduce}
     told = session.app.policies.measure(version, [kind for kind, wanted in asked.items() if wanted])
 
     def human() -> None:
@@ -152,7 +154,10 @@ def _time_span(text: str) -> tuple[datetime, datetime | None]:
     start, dots, end = text.partition("..")
     if not dots or not start:
         raise UsageError("This is no time span", expected="FROM..[TO], such as 2026-01-01..2026-04-01", found=text)
-    return _moment(start), _moment(end) if end else None
+    since, until = _moment(start), _moment(end) if end else None
+    if until is not None and until <= since:
+        raise UsageError("The time span ends before it begins", expected=f"an end after {start}", found=end)
+    return since, until
 
 
 def _moment(text: str) -> datetime:

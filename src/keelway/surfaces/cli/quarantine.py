@@ -19,7 +19,9 @@ WIDTH = 80
 """Characters of a row's text that a list shows; `--json` has all of it."""
 _STATUSES = ("open", "released", "discarded", "any")
 _comment = click.option("--comment", default="", help="Why; kept in the ledger.")
-_limit = click.option("--limit", default=20, show_default=True, help="Show at most so many.")
+_limit = click.option(
+    "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Show at most so many."
+)
 
 
 def _chosen(function: Callable[..., None]) -> Callable[..., None]:

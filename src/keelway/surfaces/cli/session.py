@@ -176,9 +176,11 @@ def fail(error: KeelwayError, *, as_json: bool) -> NoReturn:
         click.echo(json.dumps(told, indent=2, ensure_ascii=False), err=True)
     else:
         click.echo(click.style(f"{type(error).__name__}: {what}", fg="red"), err=True)
-        for name, text in (("expected", expected), ("found", found), ("fix", fix)):
-            if text:
-                click.echo(f"  {name + ':':<10}{text}", err=True)
+        reasons = [scrub(reason) for reason in error.reasons] if isinstance(error, RefusedError) else []
+        told_singly = len(reasons) > 1 and found == scrub("; ".join(error.reasons))  # type: ignore[attr-defined]
+        for name, texts in (("expected", [expected]), ("found", reasons if told_singly else [found]), ("fix", [fix])):
+            for number, text in enumerate(each for each in texts if each):
+                click.echo(f"  {'' if number else name + ':':<10}{text}", err=True)
     if isinstance(error, RefusedError):
         sys.exit(REFUSED_EXIT)
     sys.exit(USAGE_EXIT if isinstance(error, UsageError) else FAILURE_EXIT)
@@ -188,7 +190,7 @@ def _not_built(error: NotImplementedError, *, as_json: bool) -> NoReturn:
     """Tell what is not built, as plainly as a wrong use, and exit."""
     from keelway.privacy import scrub
 
-    told = {"error": "NotImplementedError", "what": scrub(str(error))}
+    told = {"error": "NotImplementedError", "what": scrub(str(error)), "expected": "", "found": "", "fix": ""}
     line = json.dumps(told, ensure_ascii=False) if as_json else f"Not built yet: {told['what']}"
     click.echo(line, err=True)
     sys.exit(FAILURE_EXIT)
@@ -201,6 +203,15 @@ def counted(count: int, noun: str) -> str:
     ('1 finding', '2 findings')
     """
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def shortened(text: str, characters: int) -> str:
+    """Return a text as it is, or its beginning with a mark that there is more.
+
+    >>> shortened("churn:2", 7), shortened("churn:20", 7)
+    ('churn:2', 'churn:…')
+    """
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"
 
 
 def table(headings: list[str], rows: list[list[str]]) -> None:

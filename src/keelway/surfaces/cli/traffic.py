@@ -48,9 +48,18 @@ def rollout(session: Session, model: str, environment: str, dry: bool, comment: 
 @click.argument("model")
 @click.option("--in", "--env", "environment", default="prod", show_default=True, help="The environment.")
 @click.option("--to", default="", help="The version to go back to (MODEL:NUMBER); by default the one before.")
+@click.option(
+    "--offline",
+    is_flag=True,
+    help="While the state is down: ask the servers of this machine, which record it when the state is back.",
+)
 @_comment
-def rollback(session: Session, model: str, environment: str, to: str, comment: str) -> None:
+def rollback(session: Session, model: str, environment: str, to: str, offline: bool, comment: str) -> None:
     """Return MODEL to the version that stood before: its traffic at once, and the environment's pointer with it."""
+    if offline:
+        pin = session.app.traffic.pin_rollback(model, environment, to=to, comment=comment)
+        session.show(pin, lambda: click.echo(f"This machine serves {pin.version} in {environment}; not recorded yet"))
+        return
     answer = session.app.traffic.rollback(model, environment, to=to, comment=comment)
 
     def human() -> None:
@@ -62,31 +71,32 @@ def rollback(session: Session, model: str, environment: str, to: str, comment: s
 
 
 @command(name="serve")
-@click.argument("model")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @_environment
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-def serve_command(session: Session, model: str, environment: str, host: str, port: int) -> None:
-    """Answer predictions of MODEL over HTTP: POST /predict, GET /healthz, /readyz, /metrics. Ends with Ctrl-C."""
+@click.option(
+    "--workers", default=0, type=click.IntRange(0, 256), help="Processes on the port (default: serving.workers)."
+)
+def serve_command(
+    session: Session, models: tuple[str, ...], environment: str, host: str, port: int, workers: int
+) -> None:
+    """Answer predictions of MODELs over HTTP: POST /predict, GET /healthz, /readyz, /metrics. Ends with Ctrl-C."""
 
-    def ready(address: str) -> None:
-        session.show({"ready": address}, lambda: click.echo(f"ready: {address}/predict (Ctrl-C ends it)"))
+    def ready(address: str, pids: tuple[int, ...]) -> None:
+        told = {"ready": address} | ({"workers": pids} if pids else {})
+        session.show(told, lambda: click.echo(f"ready: {address}/predict (Ctrl-C ends it)"))
 
-    from keelway.surfaces.scoring import ScoringApp, serve
-    from keelway.surfaces.scoring.metrics import ScoringMetrics
+    from keelway.surfaces.scoring.house import run_house
 
-    metrics = ScoringMetrics(model, environment)
-    router, log = session.app.traffic.router_and_log(model, environment, on_unlogged=metrics.unlogged)
-    names = session.app.traffic.entity_names(model)
-    app = ScoringApp(router, log=log, clock=session.clock, metrics=metrics, names=names)
-    serve(app, host=host, port=port, on_ready=ready)
+    run_house(session.app, models, environment, host=host, port=port, workers=workers, clock=session.clock, ready=ready)
 
 
 @command(name="score")
 @click.argument("model")
 @_environment
 @click.option("--as-of", "as_of", help="The moment the features speak of (default: now).")
-@click.option("--limit", default=0, help="Score only so many entities (0: all).")
+@click.option("--limit", type=click.IntRange(min=0), default=0, help="Score only so many entities (0: all).")
 def score(session: Session, model: str, environment: str, as_of: str | None, limit: int) -> None:
     """Score every entity of MODEL at one moment; each prediction is logged and can be proven."""
     report = session.app.traffic.score(

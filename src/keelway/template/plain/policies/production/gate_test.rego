@@ -4,7 +4,7 @@ package keelway.gate_test
 
 import data.keelway.gate
 
-test_every_rule_has_a_name if count(gate.rules) == 8
+test_every_rule_has_a_name if count(gate.rules) == 10
 
 test_a_low_floor_is_named if {
 	reasons := gate.deny with input as {"metrics": {"roc_auc": {"low": 0.5}}}
@@ -14,5 +14,5 @@ test_a_low_floor_is_named if {
 
 test_nothing_known_is_no_yes if {
 	reasons := gate.deny with input as {}
-	count(reasons) >= 8
+	count(reasons) >= 10
 }

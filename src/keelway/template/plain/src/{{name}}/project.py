@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from keelway import Cuts, Dataset, Estimator, Label, Model, Monitor, Project, feature_set
+from keelway import Cuts, Dataset, Estimator, Label, Model, Monitor, Project, Risk, feature_set
 
 orders = Dataset(
     "orders",
@@ -45,6 +45,21 @@ churn = Model(
     ],
     cuts=Cuts(first=datetime(2024, 1, 1, tzinfo=UTC), every="month"),  # the first day to learn from
     trivial_rule="recency_d",
+    risk=Risk(  # answer these for your own model; somebody else confirms them: keelway risk assess churn --as user:approver
+        owner="user:approver",
+        prohibited=(),
+        product_safety=False,
+        annex_iii=(),
+        profiles_persons=True,
+        transparency=(),
+        affected=("customers",),
+        severity="limited",
+        reversibility="easy",
+        scale="thousands",
+        data=("personal",),
+        oversight="can_stop",
+        oversight_how="Who writes to customers reads the list before, and may write to nobody.",
+    ),
 )
 
 project = Project("{{name}}", models=[churn], monitors=[Monitor("churn")])

@@ -1,0 +1,109 @@
+"""A live server while what it stands on is down: it starts, goes back, and records it later; and a worker that is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RELEASE = ("--as", "sp:release", "--token", "file:.keelway/secrets/sp-release.token")
+
+
+def eventually(holds: Callable[[], bool], within_s: float = 60.0) -> bool:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if holds():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def answer(server: Any, body: str) -> dict[str, Any]:
+    status, data = server.ask("/predict", body)
+    assert status == 200, data
+    return json.loads(data)
+
+
+def take_away(desk: Any) -> Callable[[], None]:
+    """Put garbage in the place of the state and the store, and return what brings them back."""
+    state, store = desk.database, desk.root / ".keelway" / "artifacts"
+    moved = [*state.parent.glob("state.db*"), store]
+    for path in moved:
+        path.rename(path.with_name(f"away-{path.name}"))
+    state.write_bytes(b"no database " * 500)
+    store.write_bytes(b"")
+
+    def bring_back() -> None:
+        state.unlink()
+        store.unlink()
+        for path in moved:
+            path.with_name(f"away-{path.name}").rename(path)
+
+    return bring_back
+
+
+@pytest.fixture
+def two_versions(served_twice: Any) -> Any:
+    """Version 2 in charge, version 1 before it; a server was here before."""
+    assert served_twice.serve(*RELEASE).stop() == 0
+    return served_twice
+
+
+def test_serving_starts_and_rolls_back_without_state_and_store_and_the_ledger_learns_of_it(two_versions: Any) -> None:
+    desk = two_versions
+    body = json.dumps(desk.rows(1)[0])
+    entries = desk.ledger_size()
+    bring_back = take_away(desk)
+    server = desk.serve(*RELEASE)
+    found = answer(server, body)
+    assert (found["version"], found["logged"]) == ("churn:2", True)
+    assert "state" in json.loads(server.ask("/readyz")[1])["waiting"][0]
+    desk("rollback", "churn", "--offline", "--comment", "wrong answers", *RELEASE)
+    assert eventually(lambda: answer(server, body)["version"] == "churn:1")
+    server.stop()
+    bring_back()
+    assert desk.ledger_size() == entries
+    again = desk.serve(*RELEASE)
+    assert answer(again, body)["version"] == "churn:1"
+    assert json.loads(again.ask("/readyz")[1])["waiting"] == []
+    assert again.stop() == 0
+    assert desk.ledger_size() > entries
+    told = desk("audit", "--action", "rollback")["decisions"]
+    assert "asked for without the state by sp:release" in str(told)
+
+
+def test_a_damaged_last_known_good_is_refused(two_versions: Any) -> None:
+    desk = two_versions
+    for path in (desk.root / ".keelway" / "last-good" / "artifacts").rglob("*"):
+        if path.is_file():
+            path.chmod(0o644)
+            path.write_bytes(path.read_bytes()[:-1] + b"\x00")
+    take_away(desk)
+    with pytest.raises(AssertionError, match="IntegrityError"):
+        desk.serve(*RELEASE)
+
+
+def test_two_workers_share_a_port_and_one_that_is_killed_is_replaced(live: Any) -> None:
+    server = live.serve("--workers", "2")
+    body = json.dumps(live.rows(1)[0])
+    ids = [answer(server, body)["prediction_id"] for _ in range(10)]
+    assert len(set(ids)) == 10
+    text = server.ask("/metrics")[1].decode()
+    counted = [float(line.split()[-1]) for line in text.splitlines() if line.startswith("keelway_predictions_total")]
+    assert sum(counted) == 10, "all processes together"
+    victim = min(children_of(server.process.pid))
+    os.kill(victim, signal.SIGKILL)
+    assert eventually(lambda: len(children_of(server.process.pid) - {victim}) == 2)
+    assert answer(server, body)["version"] == "churn:1"
+    assert server.stop() == 0
+    live("prove", f"prediction:{ids[0]}", "--out", str(live.root / "p.json"))
+
+
+def children_of(pid: int) -> set[int]:
+    return {int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
