@@ -42,7 +42,7 @@ def test_a_training_waits_for_the_tracker_with_its_figures(
     (link,) = mirror_waiting(state=world.state, artifacts=world.artifacts, tracker=MlflowTracker(uri))
     assert mirror_waiting(state=world.state, artifacts=world.artifacts, tracker=MlflowTracker(uri)) == []
     seen = MlflowClient(uri, uri).get_run(link)
-    assert seen.data.params["factory"] == trained.factory
+    assert seen.data.params["estimator"] == trained.factory
     assert seen.data.metrics["test_roc_auc"] == card.metrics["roc_auc"].value
     assert seen.data.metrics["train_rows"] == trained.train_rows
     assert seen.data.tags["keelway.artifact.pipeline"] == trained.pipeline

@@ -56,6 +56,8 @@ def test_a_scorecard_measures_the_test_cut_and_keeps_its_predictions(world: Trai
 class Notebook(NoTracker):
     """A tracker that keeps what it is told."""
 
+    keeps = True
+
     def __init__(self) -> None:
         self.metrics: dict[str, dict[str, float]] = {}
 

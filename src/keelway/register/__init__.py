@@ -13,6 +13,7 @@ from keelway.register.card import (
 )
 from keelway.register.collect import Collection, RetentionRules, collect, was_collected
 from keelway.register.convert import to_onnx
+from keelway.register.export import ExportedForms
 from keelway.register.folder import (
     ModelFolder,
     ModelKey,
@@ -61,6 +62,7 @@ __all__ = [
     "CardEvidence",
     "ChampionScorer",
     "Collection",
+    "ExportedForms",
     "Gap",
     "LifecycleChange",
     "ModelCard",

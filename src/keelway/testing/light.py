@@ -34,7 +34,7 @@ from keelway.features import FeatureTable
 from keelway.identity import Principal
 from keelway.ledger import SigningKey, Transaction
 from keelway.promote import EnvironmentRules, approve, promote, request_promotion
-from keelway.register import ModelVersion, Parity, register
+from keelway.register import ExportedForms, ModelVersion, Parity, register
 from keelway.snapshot import Snapshot
 from keelway.testing.training import churn_model
 from keelway.train import TrainedModel
@@ -164,11 +164,12 @@ def make_bytes_up() -> None:
     """Register made-up bytes instead of an exported pipeline, in this process from now on."""
     module = importlib.import_module("keelway.register.register")
 
-    def exported(trained: TrainedModel, table: FeatureTable, *, artifacts: Any, **_: object) -> tuple[Digest, Parity]:
+    def exported(trained: TrainedModel, _table: FeatureTable, *, artifacts: Any, **_: object) -> ExportedForms:
         data = f"model of {trained.pipeline}".encode()
-        return artifacts.put(data, kind=ArtifactKind.MODEL).digest, Parity(9, 1e-7, 1e-5, True, True)
+        onnx = artifacts.put(data, kind=ArtifactKind.MODEL).digest
+        return ExportedForms(onnx, Parity(9, 1e-7, 1e-5, True, True), None, None, "made up")
 
-    module._exported = exported  # type: ignore[attr-defined]
+    module.exported_forms = exported  # type: ignore[attr-defined]
 
 
 def _put(record: object, tx: Transaction) -> Digest:

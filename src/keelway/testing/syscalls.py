@@ -1,8 +1,8 @@
 """Kills a process when it is about to make one of its system calls that others could notice, whichever thread makes it.
 
-`strace` follows all threads of a child and sends SIGKILL instead of letting the call happen: the hardest moment to die
-at is between any two of them. It counts the calls of each kind and of each thread by themselves, so that a point is a
-kind of call and a number, and the points of all kinds are all calls.
+`strace` follows all threads of a child, but not the programs that it starts, and sends SIGKILL instead of letting the call
+happen: the hardest moment to die at is between any two of them. It counts the calls of each kind and of each thread by
+themselves, so that a point is a kind of call and a number, and the points of all kinds are all calls.
 
 >>> code = killed(work, at=("fsync", 3))      # doctest: +SKIP
 -9
@@ -72,7 +72,8 @@ def _traced(work: Callable[[], object], words: Sequence[str]) -> int:
     tracers: list[subprocess.Popen[bytes]] = []
 
     def trace(child: int) -> None:
-        program = [shutil.which("strace") or "strace", "-f", "-qq", "-e", f"trace={CALLS}", *words, "-p", str(child)]
+        strace = [shutil.which("strace") or "strace", "-f", "-b", "execve", "-qq"]
+        program = [*strace, "-e", f"trace={CALLS}", *words, "-p", str(child)]
         tracers.append(subprocess.Popen(program))
         status = Path(f"/proc/{child}/status")
         while "TracerPid:\t0\n" in status.read_text():

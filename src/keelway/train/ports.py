@@ -22,6 +22,11 @@ class Tracker(Protocol):
     the run. A failure of the service raises `EngineError`, chained with the vendor's error. Safe to use from several threads.
     """
 
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is kept; where nothing is, nobody need read records to show them."""
+        ...
+
     def announced_training(
         self,
         experiment: str,

@@ -23,6 +23,8 @@ _LOG = logging.getLogger("keelway.runs")
 class NoTracker:
     """Keeps nothing; every id and link is empty, and no alias is ever set."""
 
+    keeps = False
+
     def announced_training(
         self,
         experiment: str,
@@ -86,6 +88,11 @@ class PatientTracker:
 
     def __init__(self, inner: Tracker) -> None:
         self._inner = inner
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the tracker keeps anything."""
+        return self._inner.keeps
 
     @property
     def strict(self) -> Tracker:

@@ -105,6 +105,8 @@ class MlflowTracker:
         announce_after_s: How long a training lasts before it is shown as running, in seconds.
     """
 
+    keeps = True
+
     def __init__(
         self, uri: str, *, artifact_root: Path | None = None, announce_after_s: float = ANNOUNCE_AFTER_S
     ) -> None:

@@ -80,7 +80,7 @@ def show_training(
     tracker: Tracker,
     metrics: Mapping[str, float] | None = None,
 ) -> str:
-    """Show a training that is recorded, unless it is shown already, and return its id in the tracker.
+    """Show a training that is recorded, unless it is shown already, and return its id in the tracker, if it keeps any.
 
     Args:
         trained: The record of the trained model.
@@ -90,6 +90,8 @@ def show_training(
         EngineError: The tracker failed.
         MissingRecordError: No training has that record.
     """
+    if not tracker.keeps:
+        return ""
     with state.snapshot() as tx:
         entry = tx.runs.of_record(trained)
     if entry is None:
