@@ -203,8 +203,7 @@ def test_a_difference_is_refused_and_the_worst_row_named(change: float) -> None:
     with pytest.raises(RefusedError, match="The plan differs from the trained one") as refused:
         check_plan(Bent(pipeline, 17, change), planned(pipeline, "binary"), COLUMNS, tolerance=1e-5)
     (reason,) = refused.value.reasons
-    assert "in row 17: " in reason
-    assert f"'town': '{COLUMNS['town'][17]}'" in reason
+    assert reason.endswith("in row 17")
 
 
 def test_a_model_of_counts_answers_with_the_exponential() -> None:

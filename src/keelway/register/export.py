@@ -64,7 +64,7 @@ def exported_forms(
 def _compiled(
     pipeline: Any, trained: TrainedModel, columns: Mapping[str, Sequence[Any]], *, tolerance: float
 ) -> tuple[bytes | None, Parity | None, str]:
-    """Return the bytes of a plan and how well it agrees; or none, and why. No value of a row is told: it may be a person's."""
+    """Return the bytes of a plan and how well it agrees; or none, and why."""
     try:
         plan = compile_plan(pipeline, trained.features, task=trained.task, classes=trained.classes)
     except NotImplementedError as error:
@@ -73,8 +73,7 @@ def _compiled(
     try:
         return data, check_plan(pipeline, read_plan(data), columns, tolerance=tolerance), ""
     except RefusedError as error:
-        difference = error.reasons[0].partition(":")[0]
-        return None, None, f"{difference}, where {error.expected} is allowed"
+        return None, None, f"{error.reasons[0]}, where {error.expected} is allowed"
     except ServingError as error:
         return None, None, f"the plan does not answer every row: {error.what}"
 
