@@ -7,7 +7,7 @@ LOCK := build/env-lock/bin/uv pip compile --quiet --universal --python-version 3
 	--no-emit-index-url --no-header
 DIR ?= build/demo
 # What has to be covered, in percent; less where coverage watches a part of the tests.
-LEAST = $(if $(KEELWAY_COVER_ALL),85,80)
+LEAST = $(if $(KEELWAY_COVER_ALL),95,90)
 
 .PHONY: help demo test coverage lint types format bench docs lock clean
 .DEFAULT_GOAL := help

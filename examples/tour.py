@@ -2,7 +2,7 @@
 
     python examples/tour.py FOLDER
 
-It uses the churn example (real orders of the CDNOW shop), two clocks and three people. Everything the command line
+It uses the churn example (real orders of the CDNOW shop), two clocks, three people and a service principal. Everything the command line
 does goes through these same calls.
 """
 
@@ -39,6 +39,7 @@ def main(folder: Path) -> None:
     # --- Winter. The shop has uploaded its daily files, with the faults that daily files have.
     shop.lay_out(shop.orders_path(), root, until=WINTER.now())
     ana, bo, release = (as_(name, root, WINTER) for name in ("user:ana", "user:bo", "sp:release"))
+    olga = as_("user:olga", root, WINTER)
 
     # 1-3. Pull exactly once, check every row, keep an immutable snapshot.
     (came,) = ana.data.ingest()
@@ -54,6 +55,9 @@ def main(folder: Path) -> None:
     print(f"train: {version.name} ({line.estimator}), {line.metric} {line.value:.3f}, recency alone {line.trivial:.3f}")
 
     # 8. The door. Staging asks for gates; production for gates, an approval by somebody else, and a service principal.
+    # One gate asks whether Olga, who answers for the model, confirmed what is declared about its risk.
+    risk = olga.governance.risk.assess("churn", comment="asked marketing what happens to the list")
+    print(f"risk: tier {risk.tier}, assessed by {risk.assessed_by}, review by {risk.review_by.date()}")
     release.gate.promote(version.name, "staging")
     ana.gate.request(version.name, "prod", comment="please read the scorecard")
     for who, act in (
@@ -74,7 +78,7 @@ def main(folder: Path) -> None:
     release.traffic.deploy(version.name, "prod")
     scored = release.traffic.score("churn", "prod", as_of=NEW_YEAR)
     print(f"score: {scored.rows} customers, mean probability to leave {scored.mean_probability:.3f}")
-    for app in (ana, bo, release):
+    for app in (ana, bo, olga, release):
         app.close()
 
     # --- Summer. The other files have come, and we know who bought again.

@@ -52,7 +52,10 @@ def test_a_training_and_its_figures_land_in_the_index_with_their_records(tmp_pat
     with world.state.snapshot() as tx:
         (entry,) = tx.runs.search(RunQuery(kinds=("training",)))
         assert tx.by_digest(type(trained), entry.record) == trained
-    assert (entry.model, entry.estimator, entry.seed, entry.seconds) == ("churn", "logistic", 7, None)
+    assert (entry.model, entry.estimator, entry.seed) == ("churn", "logistic", 7)
+    assert entry.seconds is not None
+    assert entry.seconds > 0
+    assert entry.metrics["system/process_memory_usage_megabytes"] > 1
     assert entry.parameters == {"factory": trained.factory, "max_iter": 1000}
     assert "roc_auc" not in entry.metrics
 

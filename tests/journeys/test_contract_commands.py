@@ -264,9 +264,12 @@ class TestInAProject:
         before = later.ledger_size()
         refused = later.refused("contract", "accept", "transactions", "--comment", "so", *RELEASE)
         assert "data-scientist" in refused["expected"]
+        assert later.ledger_size() == before + 1, "the refusal is on record"
         accepted = later("contract", "accept", "transactions", "--comment", "January was a test")
         assert accepted["comment"] == "January was a test"
-        assert later.ledger_size() == before + 1
+        assert later.ledger_size() == before + 2
+        told = [each["decision"] for each in later("audit")["decisions"]][-2:]
+        assert [(each["action"], each["principal"], each["allowed"]) for each in told] == XX
         (report,) = later("ingest")
         assert report["rows_in"] > 0
         assert later("contract", "diff", "transactions") == {"changes": [], "level": None}

@@ -26,13 +26,23 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "path",
-    ["../outside", "policies/../../outside", "{parent}/outside", "link", "nowhere", "policies/staging/gate.rego"],
-    ids=["up", "down and up", "absolute", "link", "nothing there", "a file"],
+    ["../outside", "policies/../../outside", "{parent}/outside", "link"],
+    ids=["up", "down and up", "absolute", "link"],
 )
 def test_a_policy_folder_outside_the_project_is_refused(root: Path, path: str) -> None:
     (root / "link").symlink_to(root.parent / "outside")
-    with pytest.raises(SettingsError, match="no such policy folder"):
+    with pytest.raises(SettingsError, match="The policy folder lies outside the project"):
         load_policy(path.format(parent=root.parent), root=root)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["nowhere", "../nowhere", "policies/staging/gate.rego", "../outside/gate.rego"],
+    ids=["nothing there", "nothing there outside", "a file", "a file outside"],
+)
+def test_a_policy_folder_that_is_none_is_refused(root: Path, path: str) -> None:
+    with pytest.raises(SettingsError, match="There is no such policy folder"):
+        load_policy(path, root=root)
 
 
 def test_a_policy_file_that_is_a_link_to_the_outside_is_refused(root: Path) -> None:

@@ -52,6 +52,7 @@ FULL: dict[str, Any] = {
     },
     "admissions": {"staging": {"admission": "sha256:0", "at": "1998-05-01T00:00:00Z", "age_days": 31.0}},
     "signature": {"verified": True, "reason": "verified"},
+    "risk": {"tier": "limited", "expired": False, "stale": False},
 }
 
 
@@ -280,6 +281,10 @@ DEGRADED: list[tuple[dict[str, Any], str, str]] = [
     ({"champion__live": "churn:9"}, "the champion is churn:9, but", "production"),
     ({"evaluation__positives": 1}, "the test has 1 positive rows", "production"),
     ({"signature__verified": False, "signature__reason": "forged"}, "does not verify: forged", "production"),
+    ({"risk": MISSING}, "the risk of the model was not assessed", "production"),
+    ({"risk__expired": True}, "the risk assessment is due for review", "production"),
+    ({"risk__stale": True}, "the risk assessment is of another declaration", "production"),
+    ({"risk__tier": "high"}, "the risk tier is high, allowed is limited", "production"),
 ]
 
 
