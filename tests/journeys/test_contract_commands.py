@@ -269,7 +269,11 @@ class TestInAProject:
         assert accepted["comment"] == "January was a test"
         assert later.ledger_size() == before + 2
         told = [each["decision"] for each in later("audit")["decisions"]][-2:]
-        assert [(each["action"], each["principal"], each["allowed"]) for each in told] == XX
+        assert [(each["action"], each["subject"], each["principal"], each["allowed"]) for each in told] == [
+            ("contract", "transactions", "sp:release", False),
+            ("contract", "transactions", "user:ana", True),
+        ]
+        assert "data-scientist" in told[0]["reasons"][0]
         (report,) = later("ingest")
         assert report["rows_in"] > 0
         assert later("contract", "diff", "transactions") == {"changes": [], "level": None}

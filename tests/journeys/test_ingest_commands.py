@@ -22,6 +22,7 @@ from keelway.surfaces.cli.main import main
 
 HEAD = "order_id,customer_id,order_date,amount"
 BO = ("--as", "user:approver")
+RELEASE = ("--as", "sp:release", "--token", "file:.keelway/secrets/sp-release.token")
 CONTRACT, PROJECT = "contracts/orders.odcs.yaml", "src/shop/project.py"
 
 
@@ -166,9 +167,12 @@ def test_released_rows_enter_a_new_version(shop: Shop) -> None:
     assert shop.on(4)("ingest")[0]["rows"] == 9
     statuses = shop.on(4)("quarantine", "orders", "--status", "any")["files"][0]["rows"]
     assert statuses == {"open": 1, "released": 1}
-    [line] = [line for line in shop.desk("audit")["decisions"] if line["decision"]["action"] == "release"]
-    assert line["decision"]["principal"] == "user:approver"
-    assert line["decision"]["comment"].endswith("a refund, agreed")
+    told = [line["decision"] for line in shop.desk("audit")["decisions"] if line["decision"]["action"] == "release"]
+    refusal, release = told
+    assert (refusal["allowed"], refusal["subject"], refusal["moves"]) == (False, "orders", [])
+    assert "user:root may not do this" in refusal["reasons"][0]
+    assert (release["allowed"], release["principal"]) == (True, "user:approver")
+    assert release["comment"].endswith("a refund, agreed")
 
 
 def test_a_mended_contract_lets_rows_in_without_a_waiver(shop: Shop) -> None:
@@ -200,16 +204,32 @@ def test_discarded_rows_are_done_with(shop: Shop) -> None:
         pytest.param(("release", "orders", "--all"), "UsageError", id="no comment"),
         pytest.param(("release", "orders", "a.csv", "--comment", "x"), "MissingRecordError", id="an unknown file"),
         pytest.param(("list", "nowhere"), "ProjectError", id="an unknown dataset"),
-        pytest.param(("discard", "orders", "--all", "--comment", "x", "--as", "sp:release", "--token",
-                      "file:.keelway/secrets/sp-release.token"), "IdentityError", id="somebody who may not"),
     ],
-)  # fmt: skip
+)
 def test_wrong_use_of_the_quarantine_changes_nothing(shop: Shop, words: tuple[str, ...], error: str) -> None:
     shop.upload(1)
     shop.on(2)("ingest")
     before = shop.desk.standing()
     assert shop.on(2).refused("quarantine", *words)["error"] == error
     assert shop.desk.standing() == before
+
+
+def test_somebody_who_may_not_discard_changes_nothing_but_the_ledger(shop: Shop) -> None:
+    shop.upload(1)
+    shop.on(2)("ingest")
+    before, listed = shop.desk.standing(), shop.on(2)("quarantine", "orders", "--status", "any")
+    size = shop.desk.ledger_size()
+    words = ("quarantine", "discard", "orders", "--all", "--comment", "x", *RELEASE)
+    assert shop.on(2).refused(*words)["error"] == "IdentityError"
+    after = shop.desk.standing()
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"records", "sqlite_sequence", "log_leaves", "log_nodes"}
+    assert set(before["records"]) < set(after["records"])
+    assert shop.on(2)("quarantine", "orders", "--status", "any") == listed
+    assert shop.desk.ledger_size() == size + 1
+    refusal = shop.desk("audit")["decisions"][-1]["decision"]
+    assert (refusal["action"], refusal["subject"], refusal["principal"]) == ("discard", "orders", "sp:release")
+    assert (refusal["allowed"], refusal["moves"]) == (False, [])
 
 
 def test_a_stopped_batch_can_be_passed_over(shop: Shop) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from keelway.testing.openlineage import as_written, official_event, without_empty
 
-PARTS = ("onnx", "statement", "pipeline")
+PARTS = ("onnx", "plan", "statement", "pipeline")
 READS_ALL = (
     ("promote", "churn:1", "--to", "prod", "--as", "sp:release", "--token", "file:.keelway/secrets/sp-release.token"),
     ("card", "churn:1"),

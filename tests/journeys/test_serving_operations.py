@@ -101,8 +101,15 @@ def test_two_workers_share_a_port_and_one_that_is_killed_is_replaced(live: Any) 
     os.kill(victim, signal.SIGKILL)
     assert eventually(lambda: len(children_of(server.process.pid) - {victim}) == 2)
     assert answer(server, body)["version"] == "churn:1"
+    assert eventually(lambda: all(is_sealed(live, each) for each in ids)), (
+        "those of the dead one too, by who replaced it"
+    )
     assert server.stop() == 0
-    live("prove", f"prediction:{ids[0]}", "--out", str(live.root / "p.json"))
+
+
+def is_sealed(desk: Any, prediction: str) -> bool:
+    words = ("prove", f"prediction:{prediction}", "--out", str(desk.root / "p.json"))
+    return bool(desk.call(*words).exit_code == 0)
 
 
 def children_of(pid: int) -> set[int]:

@@ -15,4 +15,5 @@ TOUR = Path(__file__).parents[2] / "examples" / "tour.py"
 def test_the_tour_runs_from_raw_files_to_a_proof(tmp_path: Path) -> None:
     told = subprocess.run([sys.executable, str(TOUR)], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr
+    assert "assessed by user:olga" in told.stdout
     assert "churn:1" in told.stdout

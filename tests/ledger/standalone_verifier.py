@@ -142,21 +142,22 @@ def verify(data: bytes, key_text: str) -> dict:
         records[digest] = json.loads(record["text"])
     decisions = {}
     for entry in bundle["decisions"]:
-        must(
-            leads_to(entry["leaf"].encode(), entry["index"], size, entry["proof"], root), f"D1: entry {entry['index']}"
-        )
-        leaf = json.loads(entry["leaf"])
-        must(set(leaf) == {"decision", "index"} and leaf["index"] == entry["index"], "D2: out of place")
-        decisions[leaf["index"]] = leaf["decision"]
-    known = {*records, *bundle["statements"], *bundle["materials"]}
+        index, leaf = entry["index"], entry["leaf"].encode()
+        must(leads_to(leaf, index, size, entry["proof"], root), f"D1: entry {index}")
+        told = json.loads(leaf)
+        must(set(told) == {"decision", "index"} and told["index"] == index, "D2: out of place")
+        decisions[index] = told["decision"]
+    known, subjects = {*records, *bundle["statements"], *bundle["materials"]}, {}
     for digest, text in bundle["statements"].items():
         must(sha(text.encode()) == digest, "S1: a statement was altered")
         statement, by = open_envelope(text, keys)
         must(by["statements"] is None or digest in by["statements"], "S2: the key was retired before")
-        must(all("sha256:" + each["digest"]["sha256"] in known for each in statement["subject"]), "S3: about what?")
-    lost = [
-        digest for value in [*records.values(), *decisions.values()] for digest in named(value) if digest not in known
-    ]
+        subjects[digest] = [(each["name"], "sha256:" + each["digest"]["sha256"]) for each in statement["subject"]]
+        must(all(about in known for _, about in subjects[digest]), "S3: about what?")
+    for version in (records[digest] for digest in records if bundle["records"][digest]["kind"] == "ModelVersion"):
+        forms = [(version["name"], version["onnx"]), (version["name"] + "/plan", version.get("plan"))]
+        must(subjects.get(version["statement"]) == [each for each in forms if each[1]], "S4: about another model")
+    lost = [each for value in [*records.values(), *decisions.values()] for each in named(value) if each not in known]
     must(not lost, f"N1: {lost[:1]} is named and not told of")
     must(bundle["start"] and records.keys() >= set(bundle["start"]), "N2: no start")
     reached, waiting = {}, list(bundle["start"])
@@ -181,13 +182,12 @@ def check_subject(about: str, bundle: dict, reached: dict, decisions: dict, file
     path = (line["index"], segment["count"], line["proof"], bytes.fromhex(segment["root"]))
     must(leads_to(line["line"].encode(), *path), "P3: not in its segment")
     versions = {d for d, v in reached.items() if kinds[d] == "ModelVersion" and v["name"] == told["version"]}
-    place = f"environment/{told['environment']}/"
-    must(any(lets_in(each, versions, told["environment"], place) for each in decisions.values()), "P4: never let in")
+    must(any(lets_in(each, versions, told["environment"]) for each in decisions.values()), "P4: never let in")
     must(files, "P5: no raw files are reached")
 
 
-def lets_in(decision: dict, versions: set, environment: str, place: str) -> bool:
-    moved = {move["after"] for move in decision["moves"] if move["name"].startswith(place)}
+def lets_in(decision: dict, versions: set, environment: str) -> bool:
+    moved = {move["after"] for move in decision["moves"] if move["name"].startswith(f"environment/{environment}/")}
     promoted = set(decision["evidence"].values()) if decision["action"] == "promote" else set()
     return decision["allowed"] and decision["environment"] == environment and bool((moved | promoted) & versions)
 

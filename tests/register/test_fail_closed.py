@@ -141,8 +141,8 @@ def test_no_way_in_takes_bytes_that_are_altered_or_gone(shelf: Shelf, way: str) 
     version = shelf.single
     load = load_all(shelf, version)[way]
     load()
-    forms = {"serve, score, deploy": (version.served,), "champion, compare": (version.onnx,)}
-    for digest in (version.statement, *forms.get(way, (version.onnx, version.served, version.pipeline))):
+    answers_alone = way in ("serve, score, deploy", "champion, compare")  # the pipeline is not read for that
+    for digest in (version.statement, version.onnx, version.served, *(() if answers_alone else (version.pipeline,))):
         with shelf.flipped(digest, 77), pytest.raises(IntegrityError):
             load()
         with shelf.gone(digest), pytest.raises(KeelwayError):
