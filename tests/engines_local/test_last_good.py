@@ -119,6 +119,21 @@ def test_bytes_that_another_model_needs_stay(machine: Machine) -> None:
     assert other.bytes_behind(machine._store).get(one.onnx) == b"model 1"
 
 
+def test_a_store_that_was_altered_is_refused_though_sound_bytes_are_kept(machine: Machine) -> None:
+    record = machine.version(1)
+    machine.serve(record)
+    damage(machine.store.path_of(record.onnx))
+    assert machine.load(record) == b"model 1", "it was compared when it was read first"
+    machine.kept = machine.again()
+    with pytest.raises(IntegrityError):
+        machine.load(record)
+    machine.down = True
+    assert machine.load(record) == b"model 1"
+    machine.down = False
+    machine.store.delete(record.onnx)
+    assert machine.load(record) == b"model 1", "a disk that is not mounted alters nothing"
+
+
 def test_damaged_bytes_are_fetched_anew_and_refused_while_the_store_is_down(machine: Machine) -> None:
     record = machine.version(1)
     machine.serve(record)

@@ -34,7 +34,7 @@ def surfaces(run: str, part: str) -> list[tuple[str, ...]]:
 def test_every_command_refuses_a_version_of_which_one_bit_is_another(live: Any, flip: Any) -> None:
     version = live("show", "churn:1")["record"]
     run = version["run_id"]
-    for part in PARTS:
+    for part in (each for each in PARTS if version[each] is not None):
         path = live.artifact(version[part])
         sound = path.read_bytes()
         flip(path)

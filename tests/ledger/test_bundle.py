@@ -26,6 +26,7 @@ from keelway.core import (
     PrincipalId,
     canonical_json,
     digest_bytes,
+    digest_of,
     parse_json,
 )
 from keelway.engines.local.artifacts import LocalArtifacts
@@ -41,6 +42,7 @@ from keelway.ledger import (
     rotate,
     sign_checkpoint,
     sign_statement,
+    statement,
     verify_bundle,
     verify_checkpoint,
 )
@@ -79,6 +81,7 @@ class ModelVersion:
     trained: Digest
     onnx: Digest
     statement: Digest
+    plan: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +373,58 @@ def test_both_verifiers_agree_on_what_an_insider_altered(
         except (IntegrityError, standalone["Refused"], KeyError):
             told.append("refused")
     assert told == (["accepted"] * 2 if "materials" in old else ["refused"] * 2)
+
+
+def version_signed_about(shop: Shop, also: dict[str, Digest], plan: Digest | None) -> Digest:
+    """Record another version whose statement is about its model and something else, beside a key that is vouched for."""
+    onnx, store = digest_bytes(b"onnx"), shop.artifacts
+    with shop.state.transaction() as tx:
+        trained = tx.get(Fitted, "t")
+        told_of = provenance(
+            "churn:2", onnx, build_type="https://keelway.dev/train/v1", parameters={}, dependencies={},
+            builder="https://keelway.dev", started=NOW, finished=NOW, also=also,
+        )  # fmt: skip
+        signed = store.put(sign_statement(told_of, key=KEY), kind=ArtifactKind.RECORD).digest
+        record = ModelVersion("churn:2", digest_of(trained), onnx, signed, plan)
+        version = tx.insert("churn:2", record, at=NOW)
+        vouched = statement({"key": digest_bytes(b"a key")}, predicate_type="https://example.org/key", predicate={})
+        evidence = {
+            "version": version,
+            "key": store.put(sign_statement(vouched, key=KEY), kind=ArtifactKind.RECORD).digest,
+        }
+        record_decision(told(Action.REGISTER, "churn:2", evidence), tx=tx)
+    return version
+
+
+PLAN = digest_bytes(b"plan")
+OTHER = digest_bytes(b"pipeline")
+
+
+@pytest.mark.parametrize(
+    ("also", "plan", "holds"),
+    [
+        ({"churn:2/plan": PLAN}, PLAN, True),
+        ({}, None, True),
+        ({}, PLAN, False),
+        ({"churn:2/plan": OTHER}, PLAN, False),
+        ({"churn:1/plan": PLAN}, PLAN, False),
+        ({"churn:2/plan": PLAN}, None, False),
+        ({"churn:2": OTHER}, None, False),
+    ],
+    ids=["a plan", "no plan", "unsigned plan", "other plan", "other's plan", "plan too many", "other model"],
+)
+def test_both_verifiers_know_a_version_by_all_that_its_statement_is_about(
+    shop: Shop, standalone: dict[str, Any], also: dict[str, Digest], plan: Digest | None, holds: bool
+) -> None:
+    data = shop.prove(version_signed_about(shop, also, plan))
+    if holds:
+        assert verify_bundle(data, key=KEY.public).statements == 2, "its own, and the one about the key"
+        standalone["verify"](data, KEY.public.pem())
+        return
+    with pytest.raises(IntegrityError, match="statement of churn:2 is about something else"):
+        verify_bundle(data, key=KEY.public)
+    with pytest.raises(standalone["Refused"], match="S4"):
+        standalone["verify"](data, KEY.public.pem())
 
 
 def test_both_verifiers_follow_a_rotation(shop: Shop, standalone: dict[str, Any]) -> None:

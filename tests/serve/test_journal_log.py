@@ -286,6 +286,20 @@ def test_a_line_written_while_the_log_closes_is_kept(place: Place, slow_clock: N
     assert place.sealed() == ids(0, 2)
 
 
+def test_what_a_neighbour_left_that_died_meanwhile_is_sealed_at_the_end(place: Place, slow_clock: None) -> None:
+    log = place.log()
+    log.start()
+    neighbour = FileJournals(place.folder).create("churn", "local")
+    neighbour.append(lines(0))
+    alive = FileJournals(place.folder).create("churn", "local")
+    alive.append(lines(1))
+    neighbour.close()
+    log.append(lines(2))
+    log.close()
+    assert place.sealed() == [*ids(0), *ids(2)], "who lives seals for itself"
+    alive.close()
+
+
 def test_two_threads_that_seal_one_log_seal_each_line_once(place: Place) -> None:
     log, barrier = place.log(), Barrier(2)
 

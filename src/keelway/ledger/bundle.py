@@ -34,7 +34,7 @@ from keelway.ledger.keys import SigningKey
 from keelway.ledger.merkle import MemoryTree, inclusion_proof
 from keelway.ledger.ports import StateStore, Transaction
 from keelway.ledger.record import decision_in
-from keelway.ledger.statement import is_envelope, open_statement, sign_statement, statement
+from keelway.ledger.statement import is_envelope, open_statement, sign_statement, statement, subject_digests
 
 PREDICATE_TYPE = "https://keelway.dev/proof/v1"
 LARGEST_STATEMENT_BYTES = 1 << 20
@@ -184,7 +184,7 @@ class _Collect:
                 continue
             stored = self.tx.text_of(digest)
             if stored is None:
-                self._keep_bytes(digest)
+                waiting.extend(self._keep_bytes(digest))
             else:
                 self.records[digest] = ProofRecord(*stored)
                 waiting.extend(references(parse_json(stored[1].encode())))
@@ -235,18 +235,20 @@ class _Collect:
         """Return the decision of an entry."""
         return decision_in(self.tx.log.leaf(number), number)
 
-    def _keep_bytes(self, digest: Digest) -> None:
+    def _keep_bytes(self, digest: Digest) -> list[Digest]:
+        """Collect what is no record, and return what it is about where it is a signed statement."""
         if digest not in self.artifacts:
             self.materials[digest] = None
-            return
+            return []
         path = self.artifacts.path_of(digest)
         size = path.stat().st_size
         text = _statement_text(path.read_bytes()) if size <= LARGEST_STATEMENT_BYTES else None
         if text is None:
             self.materials[digest] = size
-        else:
-            open_statement(text.encode(), key=self.key.public)  # say so now, not at the auditor's desk
-            self.statements[digest] = text
+            return []
+        told = open_statement(text.encode(), key=self.key.public)  # say so now, not at the auditor's desk
+        self.statements[digest] = text
+        return subject_digests(told)
 
 
 def _statement_text(data: bytes) -> str | None:

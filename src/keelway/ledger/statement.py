@@ -92,10 +92,27 @@ def statement(subjects: Mapping[str, Digest], *, predicate_type: str, predicate:
     """Return an in-toto Statement about named digests."""
     return {
         "_type": STATEMENT_TYPE,
-        "subject": [{"name": name, "digest": _digest_set(digest)} for name, digest in subjects.items()],
+        "subject": subject_list(subjects),
         "predicateType": predicate_type,
         "predicate": dict(predicate),
     }
+
+
+def subject_list(subjects: Mapping[str, Digest]) -> list[dict[str, Any]]:
+    """Return named digests as a statement's `subject` holds them."""
+    return [{"name": name, "digest": _digest_set(digest)} for name, digest in subjects.items()]
+
+
+def subject_digests(statement: Mapping[str, Any]) -> list[Digest]:
+    """Return the digests that a statement is about.
+
+    Raises:
+        IntegrityError: Its subject is malformed.
+    """
+    try:
+        return [Digest(DIGEST_PREFIX + str(each["digest"]["sha256"])) for each in statement["subject"]]
+    except (KeyError, TypeError) as error:
+        raise IntegrityError("A statement is malformed", expected="subjects with digests", found=repr(error)) from error
 
 
 def provenance(

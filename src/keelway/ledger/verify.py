@@ -30,7 +30,7 @@ from keelway.ledger.explain import explain
 from keelway.ledger.keys import PublicKey, RetiredKey
 from keelway.ledger.merkle import leaf_hash, verify_inclusion
 from keelway.ledger.record import decision_in
-from keelway.ledger.statement import open_statement, opened
+from keelway.ledger.statement import open_statement, opened, subject_digests, subject_list
 from keelway.ledger.tree import ProvenChain, tree_lines
 from keelway.ledger.witness import NO_WITNESSES, Quorum
 
@@ -87,6 +87,7 @@ def verify_bundle(
     decisions = _checked_decisions(bundle, key)
     statements = _checked_statements(bundle, key)
     _must_resolve(bundle, values, statements)
+    _must_be_signed(bundle, values, statements)
     chain = _reached(bundle, values, decisions)
     subject = _checked_subject(content, bundle, chain)
     return Verification(
@@ -214,10 +215,24 @@ def _must_resolve(bundle: ProofBundle, values: dict[Digest, Any], statements: di
             if reference not in known:
                 raise IntegrityError(f"{what} names something the bundle lacks", expected=reference, found="nothing")
     for digest, content in statements.items():
-        for subject in content.get("subject", ()):
-            about = DIGEST_PREFIX + str(subject.get("digest", {}).get("sha256", ""))
+        for about in subject_digests(content):
             if about not in known:
                 raise IntegrityError(f"The statement {digest} is about something else", expected=about, found="nothing")
+
+
+def _must_be_signed(bundle: ProofBundle, values: dict[Digest, Any], statements: dict[Digest, dict[str, Any]]) -> None:
+    """Refuse a version unless the statement that it names is about its exported model and its plan, and nothing else."""
+    for digest, value in values.items():
+        if bundle.records[digest].kind != VERSION_KIND:
+            continue
+        name, plan = value.get("name"), value.get("plan")
+        subjects = {f"{name}": value.get("onnx"), **({f"{name}/plan": plan} if plan is not None else {})}
+        expected = subject_list({each: Digest(str(about)) for each, about in subjects.items()})
+        told = statements.get(value.get("statement"), {}).get("subject")
+        if told != expected:
+            raise IntegrityError(
+                f"The signed statement of {name} is about something else", expected=str(expected), found=str(told)
+            )
 
 
 def _reached(bundle: ProofBundle, values: dict[Digest, Any], decisions: dict[int, Decision]) -> ProvenChain:

@@ -40,30 +40,28 @@ def newest_version(model: str, tx: Transaction) -> ModelVersion | None:
 
 
 def load_onnx(version: ModelVersion, *, artifacts: ArtifactStore, public_key: PublicKey) -> bytes:
-    """Return the exported model of a version.
+    """Return the exported model of a version, once all its forms are checked.
 
     Raises:
-        IntegrityError: The bytes are altered, or no statement that the key signed is about this version and them.
-        MissingRecordError: Bytes or statement are gone.
+        IntegrityError: A form is altered, or no statement that the key signed is about this version and its forms.
+        MissingRecordError: A form or the statement is gone.
     """
-    statement_about(version, artifacts.get(version.statement), key=public_key)
+    _check_forms(version, artifacts=artifacts, public_key=public_key)
     return artifacts.get(version.onnx)
 
 
 def load_plan(version: ModelVersion, *, artifacts: ArtifactStore, public_key: PublicKey) -> bytes | None:
-    """Return the compiled plan of a version, or None where it has none.
-
-    Raises:
-        IntegrityError: The bytes are altered, or no statement that the key signed is about this version and them.
-        MissingRecordError: Bytes or statement are gone.
-    """
-    statement_about(version, artifacts.get(version.statement), key=public_key)
+    """Return the compiled plan of a version, or None where it has none; raises as `load_onnx`."""
+    _check_forms(version, artifacts=artifacts, public_key=public_key)
     return None if version.plan is None else artifacts.get(version.plan)
 
 
 def load_served(version: ModelVersion, *, artifacts: ArtifactStore, public_key: PublicKey) -> bytes:
-    """Return the bytes that answer requests for a version: its plan, or else the exported model; raises as `load_plan`."""
-    statement_about(version, artifacts.get(version.statement), key=public_key)
+    """Return the bytes that answer requests for a version: its plan, or else the exported model.
+
+    The form that does not answer is checked too; raises as `load_onnx`.
+    """
+    _check_forms(version, artifacts=artifacts, public_key=public_key)
     return artifacts.get(version.served)
 
 
@@ -98,7 +96,7 @@ def load_scorer(version: ModelVersion, *, artifacts: ArtifactStore, public_key: 
     A version that is served as Python answers in this process, so a server does not load it so.
     """
     if version.served_form == "python":
-        statement_about(version, artifacts.get(version.statement), key=public_key)
+        _check_forms(version, artifacts=artifacts, public_key=public_key)
         model = _pipeline_model(version, artifacts)
         return OnnxScorer(model, task=version.task, classes=version.classes)
     return scorer_of(version, load_served(version, artifacts=artifacts, public_key=public_key))
@@ -116,9 +114,7 @@ def check_version(version: ModelVersion, *, artifacts: ArtifactStore, public_key
         IntegrityError: Something is altered, or is not what the signed statement names.
         MissingRecordError: Something is gone.
     """
-    told = statement_about(version, artifacts.get(version.statement), key=public_key)
-    for digest in {version.onnx, version.served}:
-        artifacts.path_of(digest)
+    told = _check_forms(version, artifacts=artifacts, public_key=public_key)
     members = member_pipelines(version.pipeline, artifacts=artifacts)
     named = {f"pipeline/{name}": digest for name, digest in members.items()}
     signed = _signed_digests(told)
@@ -167,6 +163,14 @@ def statement_about(version: ModelVersion, envelope: bytes, *, key: PublicKey) -
             found=str(told.get("subject")),
             fix="Do not use this version; run `keelway audit`.",
         )
+    return told
+
+
+def _check_forms(version: ModelVersion, *, artifacts: ArtifactStore, public_key: PublicKey) -> dict[str, Any]:
+    """Return the signed statement of a version, once every form of it that the statement is about is as it was signed."""
+    told = statement_about(version, artifacts.get(version.statement), key=public_key)
+    for digest in {version.onnx, version.served}:
+        artifacts.path_of(digest)
     return told
 
 

@@ -103,12 +103,17 @@ class JournalLog:
             return sealed
 
     def close(self) -> None:
-        """Seal the rest and stop; what cannot be sealed stays on the disk for the next start."""
+        """Seal the rest, and what processes beside this one left that died meanwhile, and stop.
+
+        What cannot be sealed stays on the disk for the next start.
+        """
         self._stopping = True
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
         self._try_to_seal()
+        if not self.seal_error:
+            self._attempt(self._seal_leftovers)
         with self._guard:
             if self._journal is not None:
                 if self._journal.lines:  # written after the last sealing: the next start finds it
@@ -126,10 +131,16 @@ class JournalLog:
             self._try_to_seal()
 
     def _try_to_seal(self) -> None:
+        self._attempt(self._seal_all)
+
+    def _seal_all(self) -> None:
+        if self._leftovers:
+            self._seal_leftovers()
+        self.seal()
+
+    def _attempt(self, work: Callable[[], None]) -> None:
         try:
-            if self._leftovers:
-                self._seal_leftovers()
-            self.seal()
+            work()
         except KeelwayError as error:
             self.seal_error = str(error)
             _log.error("Predictions wait to be sealed: %s", error)

@@ -77,6 +77,7 @@ class FileLastGood:
         self._bytes = LocalArtifacts(folder / "artifacts")
         self._guard = threading.RLock()
         self._loaded: dict[Digest, KeptVersion] = {}
+        self._compared: set[Digest] = set()
 
     def deployments(self) -> tuple[Deployment, ...]:
         """Return the kept deployments, the one that answers first."""
@@ -126,7 +127,7 @@ class FileLastGood:
 
     def bytes_behind(self, store: Callable[[], ArtifactStore]) -> KeptBytes:
         """Return a reader of bytes that are kept here, or are fetched from a store and kept."""
-        return KeptBytes(self._bytes, store)
+        return KeptBytes(self._bytes, store, self._compared)
 
     def _holds(self, version: KeptVersion) -> bool:
         return all(digest in self._bytes for digest in version.artifacts)
@@ -161,22 +162,39 @@ class FileLastGood:
 
 
 class KeptBytes:
-    """An artifact store to read from: what is kept first, else what the real store has, which is kept then.
+    """An artifact store to read from: what is kept, once the real store has shown the same, or cannot show anything.
 
-    Kept bytes that are damaged are fetched anew; where that cannot be, they are refused.
+    What was altered in the store is refused, though a sound copy is kept: somebody was there. Kept bytes that are damaged are
+    fetched anew; where that cannot be, they are refused.
+
+    Args:
+        compared: What the store has shown to this process; it is asked once for each.
 
     Attributes:
         used: Every artifact that was read.
     """
 
-    def __init__(self, kept: LocalArtifacts, store: Callable[[], ArtifactStore]) -> None:
+    def __init__(self, kept: LocalArtifacts, store: Callable[[], ArtifactStore], compared: set[Digest]) -> None:
         self._kept = kept
         self._store = store
+        self._compared = compared
+        self._is_down = False
         self.used: set[Digest] = set()
 
     def get(self, digest: Digest) -> bytes:
-        """Return the checked bytes of an artifact."""
+        """Return the checked bytes of an artifact.
+
+        Raises:
+            IntegrityError: They were altered, in the store or, where it cannot be read, here.
+        """
         self.used.add(digest)
+        if digest not in self._compared and not self._is_down:
+            try:
+                return self._fetched(digest)
+            except MissingRecordError:
+                pass  # as when its disk is not mounted
+            except EngineError:
+                self._is_down = True  # it is not asked again for the rest of this version
         try:
             return self._kept.get(digest)
         except MissingRecordError:
@@ -215,6 +233,7 @@ class KeptBytes:
 
     def _fetched(self, digest: Digest) -> bytes:
         data = self._store().get(digest)
+        self._compared.add(digest)
         with contextlib.suppress(StorageError):  # a full disk here must not keep a sound version from answering
             self._kept.put(data, kind=ArtifactKind.MODEL)
         return data
@@ -263,4 +282,4 @@ def _write(path: Path, value: Any) -> None:
 
 if TYPE_CHECKING:
     _last_good: LastGood = FileLastGood(Path(), "", "")
-    _bytes: ArtifactStore = KeptBytes(LocalArtifacts(Path()), lambda: LocalArtifacts(Path()))
+    _bytes: ArtifactStore = KeptBytes(LocalArtifacts(Path()), lambda: LocalArtifacts(Path()), set())
