@@ -40,6 +40,7 @@ from keelway.core.ids import (
     split_version,
     version_name,
 )
+from keelway.core.migrating import migration_turn
 from keelway.core.observation import Outcome, Prediction
 from keelway.core.page import html_facts, html_list, html_page, html_plots, html_table
 from keelway.core.policy import Evidence, PolicyEngine, PolicySet, Verdict
@@ -126,6 +127,7 @@ __all__ = [
     "is_digest",
     "js_distance",
     "memory_duckdb",
+    "migration_turn",
     "must_be_artifact",
     "parse_duration",
     "parse_json",

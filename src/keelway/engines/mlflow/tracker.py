@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keelway.core import Digest, Scalar
+from keelway.core import Digest, Scalar, migration_turn
 from keelway.engines.mlflow.mirror import (
     KEY_TAG,
     MAX_TEXT,
@@ -320,7 +320,8 @@ def _open(uri: str) -> Any:
         ) from error
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.ERROR)
-    with translated():
+    turn = contextlib.nullcontext() if uri.startswith("http") else migration_turn
+    with turn, translated():
         _write_ahead(uri)
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         client.search_experiments(max_results=1)  # creates the tables

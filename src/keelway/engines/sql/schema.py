@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, inspect, text
 
+from keelway.core import migration_turn
 from keelway.engines.sql.failures import translated
 from keelway.engines.sql.tables import HEAD
 from keelway.errors import SettingsError, StorageError, UsageError
@@ -45,7 +46,7 @@ def bring_to(connection: Connection, version: str) -> None:
     _must_hold_every_text(connection)
     change = command.upgrade if found is None or found < version else command.downgrade
     try:
-        with translated():
+        with migration_turn, translated():
             change(alembic_config(connection), version)
     except CommandError as error:
         raise StorageError(
