@@ -1,16 +1,14 @@
-"""The servers that bench_serving.py compares, each in a process of its own, and the model that they serve.
+"""The models that the benchmarks of serving use, and the floor that they are compared with.
 
-    python _scoring.py keelway FOLDER    the scoring app, with schema check, prediction log, sealing and metrics
-    python _scoring.py empty FOLDER      an ASGI endpoint that does nothing, under the same uvicorn: the floor
+    python _scoring.py    an ASGI endpoint that does nothing, under the same uvicorn as the scoring app: the floor
 
-A server prints `{"ready": "http://127.0.0.1:PORT"}` when it answers. `make_project` leaves in the folder what they
-need: a model of 10 numbers and 2 categories that was trained, registered, admitted and deployed by the real code.
+It prints `{"ready": "http://127.0.0.1:PORT"}` when it answers. `make_project` leaves in a folder what servers need: a model
+of 12 numbers and 8 categories that was trained, registered, admitted and deployed by the real code.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,11 +17,9 @@ from typing import TYPE_CHECKING, Any
 from keelway.core import (
     ArtifactKind,
     CodeState,
-    Digest,
     Environment,
     PrincipalId,
     RunId,
-    SystemClock,
     Verdict,
     VersionName,
     digest_bytes,
@@ -31,11 +27,10 @@ from keelway.core import (
 )
 from keelway.deploy import SmokeResult
 from keelway.engines.local.artifacts import LocalArtifacts
-from keelway.engines.local.journal import FileJournals
 from keelway.engines.local.tracker import NoTracker
 from keelway.engines.sql import SqlState
 from keelway.features import FeatureColumn, FeatureTable, columns_for_scoring, profile_of, rows_of
-from keelway.ledger import PublicKey, SigningKey
+from keelway.ledger import SigningKey
 from keelway.project import Cuts, Dataset, Estimator, FeatureSet, Label, Model
 
 if TYPE_CHECKING:
@@ -44,16 +39,21 @@ if TYPE_CHECKING:
     from keelway.register import ModelVersion
 
 MODEL, ENVIRONMENT = "bench", Environment("prod")
-ROWS, NUMBERS, BODIES = 5_000, 10, 500
+ROWS, NUMBERS, CATEGORIES, LEVELS = 5_000, 12, 8, 8
+BODIES, MANY = 1_000, 1_000
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CUTS = tuple(datetime(2025, month, 1, tzinfo=UTC) for month in (1, 3, 5))
 PRINCIPAL = PrincipalId("sp:bench")
 ANY = digest_bytes(b"benchmark")
-LEVELS = {"plan": ["gold", "silver", "bronze", ""], "region": [f"region-{number}" for number in range(20)]}
 FEATURES = (
     *(FeatureColumn(f"number_{place}", "numeric") for place in range(NUMBERS)),
-    *(FeatureColumn(name, "categorical") for name in LEVELS),
+    *(FeatureColumn(f"category_{place}", "categorical") for place in range(CATEGORIES)),
 )
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "logistic": ("sklearn.linear_model.LogisticRegression", {"max_iter": 1000}),
+    "lightgbm": ("lightgbm.LGBMClassifier", {"n_estimators": 200, "verbose": -1, "n_jobs": 1}),
+}
+"""Each kind's estimator; `python` in front of one has its pipeline answer in a process of its own, as any model can."""
 
 
 class ScoringProject:
@@ -64,44 +64,48 @@ class ScoringProject:
         self.state = SqlState(f"sqlite:///{folder / 'state.db'}")
         self.artifacts = LocalArtifacts(folder / "artifacts")
 
-    def load(self, name: VersionName, digest: Digest) -> Any:
-        """Return a version's scorer; record, signature and bytes are checked."""
-        from keelway.register import ModelVersion, load_scorer
 
-        with self.state.snapshot() as tx:
-            version = tx.by_digest(ModelVersion, digest)
-        key = PublicKey.load(self.folder / "key.pub")
-        return load_scorer(version, artifacts=self.artifacts, public_key=key)
-
-
-def make_project(folder: Path) -> None:
-    """Train, register, admit and deploy the model; write `bodies.json` and the pipeline as `pipeline.joblib`."""
+def make_project(folder: Path, kind: str = "logistic") -> None:
+    """Train, register, admit and deploy the model; write the rows, the bodies that ask for them, and the pipeline."""
     import joblib
 
     from keelway.train import frame_of, load_pipeline
 
     project = ScoringProject(folder)
-    version, table = _registered(project)
+    version, table = _registered(project, declared(kind))
     _admitted(project, version)
     move_traffic(folder, version.name)
     rows = rows_of(table, project.artifacts).slice(0, BODIES)
     columns = columns_for_scoring(rows, FEATURES)
     records = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    bodies = [
-        json.dumps({"entity": f"c{place:05}", "features": record}, separators=(",", ":"))
-        for place, record in enumerate(records)
-    ]
-    (folder / "bodies.json").write_text(json.dumps(bodies))
+    instances = [{"entity": f"c{place:05}", "features": record} for place, record in enumerate(records)]
+    (folder / "bodies.json").write_text(json.dumps([compact(each) for each in instances]))
+    (folder / "many.json").write_text(json.dumps([compact({"instances": instances[:MANY]})]))
     (folder / "records.json").write_text(json.dumps(records))
-    pipeline = load_pipeline(version.pipeline, artifacts=project.artifacts)
+    pipeline = _for_peers(load_pipeline(version.pipeline, artifacts=project.artifacts))
     joblib.dump((pipeline, frame_of(columns, FEATURES)), folder / "pipeline.joblib")
     project.state.close()
+
+
+def _for_peers(pipeline: Any) -> Any:
+    """Return the pipeline without a class of ours in it."""
+    name, last = pipeline.steps[-1]
+    if hasattr(last, "text"):
+        from _booster import FittedBooster
+
+        pipeline.steps[-1] = (name, FittedBooster(last.text))
+    return pipeline
+
+
+def compact(body: Any) -> str:
+    """Return JSON without blanks."""
+    return json.dumps(body, separators=(",", ":"))
 
 
 def second_version(folder: Path) -> None:
     """Register and admit another version of the model in the folder, with other answers; it gets no traffic."""
     project = ScoringProject(folder)
-    version, _ = _registered(project, strength=0.01)
+    version, _ = _registered(project, declared(strength=0.01))
     _admitted(project, version)
     project.state.close()
 
@@ -123,13 +127,12 @@ def move_traffic(folder: Path, version: str) -> None:
     project.state.close()
 
 
-def _registered(project: ScoringProject, strength: float = 1.0) -> tuple[ModelVersion, FeatureTable]:
+def _registered(project: ScoringProject, model: Model) -> tuple[ModelVersion, FeatureTable]:
     from keelway.evaluate import evaluate
     from keelway.register import register
     from keelway.train import fit
 
     key = _key(project.folder)
-    model = declared(strength)
     table = _feature_table(project)
     ports: dict[str, Any] = {"artifacts": project.artifacts, "state": project.state}
     trained = fit(
@@ -167,17 +170,19 @@ def _key(folder: Path) -> SigningKey:
     return SigningKey.load(private)
 
 
-def declared(strength: float = 1.0) -> Model:
+def declared(kind: str = "logistic", strength: float | None = None) -> Model:
+    """Return the model of a kind; a strength of regularisation gives another version of the logistic one."""
     source = Dataset("rows", contract="c.yaml", source="*.csv", event_time="at")
+    path, options = KINDS[kind.removeprefix("python-")]
+    estimator = Estimator("chosen", path, options if strength is None else {**options, "C": strength})
     return Model(
         MODEL,
         features=(FeatureSet("all", entity="entity", sources=(source,), function=_nothing),),
         label=Label("label", entity="entity", source=source, horizon=timedelta(days=30), function=_nothing, absent=0),
-        estimators=(
-            Estimator("logistic", "sklearn.linear_model.LogisticRegression", {"max_iter": 1000, "C": strength}),
-        ),
+        estimators=(estimator,),
         cuts=Cuts(CUTS[0]),
         trivial_rule="number_0",
+        serve="python" if kind.startswith("python-") else "compiled",
     )
 
 
@@ -213,14 +218,14 @@ def _feature_table(project: ScoringProject) -> FeatureTable:
 
 
 def _rows() -> pa.Table:
-    """Return rows whose label follows two numbers and a category; one number in twenty is null."""
+    """Return rows whose label follows numbers and a category; one number in twenty is null."""
     import numpy as np
     import pyarrow as pa
 
     draw = np.random.default_rng(1)
     numbers = draw.normal(size=(NUMBERS, ROWS)).round(4)
-    plan = draw.choice(LEVELS["plan"], ROWS)
-    label = numbers[0] - numbers[1] + (plan == "gold") + draw.normal(size=ROWS) > 0.5
+    levels = draw.integers(0, LEVELS, size=(CATEGORIES, ROWS))
+    label = numbers[0] - numbers[1] * numbers[2] + (levels[0] == 2) + draw.normal(size=ROWS) > 0.3
     moments = [CUTS[place * len(CUTS) // ROWS] for place in range(ROWS)]
     utc = pa.timestamp("us", "UTC")
     return pa.table(
@@ -228,8 +233,7 @@ def _rows() -> pa.Table:
             "entity": [f"c{place:05}" for place in range(ROWS)],
             "as_of": pa.array(moments, utc),
             **{f"number_{n}": pa.array(numbers[n], mask=draw.random(ROWS) < 0.05) for n in range(NUMBERS)},
-            "plan": plan.tolist(),
-            "region": draw.choice(LEVELS["region"], ROWS).tolist(),
+            **{f"category_{n}": [f"level {level}" for level in levels[n]] for n in range(CATEGORIES)},
             "label": label.astype(np.int8),
             "label_known_at": pa.array([moment + timedelta(days=30) for moment in moments], utc),
         }
@@ -247,36 +251,7 @@ def _admitted(project: ScoringProject, version: ModelVersion) -> None:
         tx.insert(f"{parent}/1", admission, parent=parent, at=NOW)
 
 
-def told_ready(address: str) -> None:
-    """Tell the process that started this one where requests are answered."""
-    print(json.dumps({"ready": address}), flush=True)
-
-
-def serve_keelway(folder: Path) -> None:
-    """Serve the model as `keelway serve` does, until SIGTERM."""
-    from keelway.serve import JournalLog, Router
-    from keelway.surfaces.scoring import ModelRoute, ScoringApp, serve
-    from keelway.surfaces.scoring.metrics import ScoringMetrics
-
-    project = ScoringProject(folder)
-    metrics = ScoringMetrics(MODEL, ENVIRONMENT)
-    log = JournalLog(
-        MODEL,
-        environment=ENVIRONMENT,
-        journals=FileJournals(folder / "journals"),
-        state=project.state,
-        artifacts=project.artifacts,
-        principal=PRINCIPAL,
-        clock=SystemClock(),
-        on_unlogged=metrics.unlogged,
-    )
-    router = Router(MODEL, ENVIRONMENT, state=project.state, load=project.load)
-    app = ScoringApp({MODEL: ModelRoute(router, log=log, metrics=metrics)}, clock=SystemClock())
-    serve(app, host="127.0.0.1", port=0, on_ready=told_ready)
-    project.state.close()
-
-
-def serve_empty(_folder: Path) -> None:
+def serve_empty() -> None:
     """Serve an endpoint that reads the request and says yes."""
     import uvicorn
 
@@ -290,7 +265,7 @@ def serve_empty(_folder: Path) -> None:
         await send({"type": "http.response.body", "body": b"{}"})
 
     bound = bind("127.0.0.1", 0)
-    told_ready(f"http://127.0.0.1:{bound.getsockname()[1]}")
+    print(json.dumps({"ready": f"http://127.0.0.1:{bound.getsockname()[1]}"}), flush=True)
     config = uvicorn.Config(
         empty, lifespan="off", ws="none", access_log=False, log_level="warning", server_header=False, date_header=False
     )
@@ -298,4 +273,4 @@ def serve_empty(_folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"keelway": serve_keelway, "empty": serve_empty}[sys.argv[1]](Path(sys.argv[2]))
+    serve_empty()

@@ -4,6 +4,7 @@ load = WatchingLoad(port, bodies, connections=32)
 load.start(); ...; load.stop()
 load.answers    # (asked at, answered at, version), in seconds of time.monotonic
 load.errors     # (at, what)
+load.logged     # the ids of predictions that were said to be logged
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class WatchingLoad:
         self.answers: list[tuple[float, float, str]] = []
         self.errors: list[tuple[float, str]] = []
         self.mixed = self.refused = 0
+        self.logged: set[str] = set()
+        self.unlogged: list[float] = []
 
     def start(self) -> None:
         self._thread.start()
@@ -84,6 +87,9 @@ class WatchingLoad:
             self.errors.append((time.monotonic(), head[9:12].decode()))
             return
         told = json.loads(data)
-        versions = {one["version"] for one in told.get("predictions", [told])}
+        predictions = told.get("predictions", [told])
+        self.logged.update(one["prediction_id"] for one in predictions if one["logged"])
+        self.unlogged.extend(asked for one in predictions if not one["logged"])
+        versions = {one["version"] for one in predictions}
         self.mixed += len(versions) > 1
         self.answers.append((asked, time.monotonic(), versions.pop()))

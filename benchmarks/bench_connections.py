@@ -16,9 +16,10 @@ import time
 from pathlib import Path
 
 from _figures import Figure, report
+from _house import served, write_settings
 from _load import http_requests
+from _programs import usage
 from _scoring import make_project
-from bench_serving import of_own, resident_mb
 
 ROUNDS, AT_ONCE, TIMEOUT_S = 3, 64, 120.0
 
@@ -37,10 +38,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_project(folder)
-        with of_own("keelway", folder) as server:
-            requests = http_requests("/predict", json.loads(server.bodies.read_text()))
-            figures = asyncio.run(measure(server.port, requests, chosen.connections))
-            figures.append(Figure("connections.rss", resident_mb(server.process.pid), "MB"))
+        write_settings(folder)
+        with served(folder) as house:
+            requests = http_requests("/predict", json.loads((folder / "bodies.json").read_text()))
+            figures = asyncio.run(measure(house.port, requests, chosen.connections))
+            figures.append(Figure("connections.rss", usage(house.process.pid).resident_mb, "MB"))
     report(figures, chosen.json)
 
 

@@ -28,6 +28,7 @@ from keelway.deploy.analysis import (
 )
 from keelway.project import Analysis, Guardrail, Metric
 from keelway.testing.experiments import FAULTS, Fault, canary, crossed, flips, z_of_rates
+from keelway.testing.rollouts import served_canary
 
 ALPHA = 0.05
 LOOKS, PER_LOOK = 100, 100
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--runs", type=int, default=4_000)
     args = parser.parse_args()
-    for part in (peeking, boundaries, always_valid, exact, canaries):
+    for part in (peeking, boundaries, always_valid, exact, canaries, gathered):
         report(part(args.runs), args.json)
 
 
@@ -149,8 +150,32 @@ def canaries(runs: int) -> Iterator[Figure]:
     yield from _caught("calibration", LABELS, max(runs // 40, 100), "canary with calibration, by its labels alone")
 
 
+def gathered(runs: int) -> Iterator[Figure]:
+    """The same canaries the whole way: a log, counts of servers and labels, gathered at each look."""
+    stopped = [_served(None, SEED + run, looks=20, per_look=500) for run in range(max(runs // 20, 20))]
+    share = float(np.isfinite(stopped).mean())
+    yield Figure(
+        "gathered: canary like its control, 20 looks in 10,000 requests: failed", share, "of runs", aim=f"<= {ALPHA}"
+    )
+    for fault in FAULTS[:-1]:
+        found = np.array([_served(fault, SEED + run, looks=200, per_look=100) for run in range(max(runs // 40, 10))])
+        yield from _told(f"gathered: canary with {fault}", found)
+
+
+def _served(fault: Fault | None, seed: int, *, looks: int, per_look: int) -> float:
+    """Return how many requests the canary had when it was failed; infinity where it was not."""
+    for evidence in served_canary(seed=seed, analysis=WATCHED, fault=fault, looks=looks, per_look=per_look):
+        if violations(WATCHED, evidence):
+            return evidence.treatment.requests
+    return math.inf
+
+
 def _caught(fault: Fault, analysis: Analysis, runs: int, name: str) -> Iterator[Figure]:
     found = np.array([_stopped(fault, SEED + run, analysis, looks=200, per_look=100) for run in range(runs)])
+    yield from _told(name, found)
+
+
+def _told(name: str, found: np.ndarray) -> Iterator[Figure]:
     yield Figure(f"{name}, 20,000 requests: caught", float(np.isfinite(found).mean()), "of runs", aim="1")
     yield Figure(f"{name}: median", float(np.median(found)), "requests of the canary")
     yield Figure(f"{name}: 95 %", float(np.quantile(found, 0.95, method="higher")), "requests of the canary")

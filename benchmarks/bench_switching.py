@@ -10,62 +10,21 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
-import hashlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from _figures import Figure, report
+from _house import keelway, served, write_settings
 from _scoring import ENVIRONMENT, MODEL, make_project, move_traffic, second_version
 from _watching_load import WatchingLoad
 
-HERE = Path(__file__).parent
 ROUNDS, SETTLE_S, PROMISE_S, CONNECTIONS, ROWS = 4, 6.5, 5.0, 32, 8
 ONE, TWO = f"{MODEL}:1", f"{MODEL}:2"
-TOKEN = "bench"
-CONTRACT = """
-apiVersion: v3.0.2
-kind: DataContract
-id: rows
-name: rows
-version: 1.0.0
-status: active
-schema:
-  - name: rows
-    properties:
-      - {name: entity, logicalType: string, required: true, primaryKey: true}
-      - {name: at, logicalType: timestamp, required: true}
-"""
-TOML = """
-[project]
-name = "bench"
-module = "_scoring_project"
-source = "{source}"
-actor = "sp:bench"
-[engines]
-state = "sqlite:state.db"
-artifacts = "artifacts"
-tracking = ""
-journals = "journals"
-[signing]
-name = "bench"
-key = "file:key.pem"
-public_key = "key.pub"
-[serving]
-last_good = "last-good"
-fallback = {{ bench = ["previous"] }}
-[environments.prod]
-[principals."sp:bench"]
-roles = ["deployer"]
-token_sha256 = "{token}"
-"""
 
 
 def main() -> None:
@@ -78,25 +37,23 @@ def main() -> None:
         folder = Path(name)
         make_project(folder)
         second_version(folder)
-        token = hashlib.sha256(TOKEN.encode()).hexdigest()
-        (folder / "c.yaml").write_text(CONTRACT)
-        (folder / "keelway.toml").write_text(TOML.format(source=HERE, token=token))
+        write_settings(folder, f'fallback = {{ {MODEL} = ["previous"] }}')
         report(measure(folder, chosen.rounds), chosen.json)
 
 
 def measure(folder: Path, rounds: int) -> list[Figure]:
     """Return what callers saw."""
-    instances = [json.loads(body) for body in json.loads((folder / "bodies.json").read_text())]
-    bodies = [json.dumps({"instances": instances[at : at + ROWS]}) for at in range(0, len(instances), ROWS)]
-    with served(folder) as (port, pids), loaded(port, bodies) as load:
-        figures = [*switching(folder, load, rounds), *killing(load, pids), *renewing(load, folder)]
+    bodies = bodies_of(folder, ROWS)
+    with served(folder, workers=2) as house, loaded(house.port, bodies) as load:
+        figures = [*switching(folder, load, rounds), *killing(load, house.workers[0])]
+        figures += renewing(load, house.process.pid)
     mixed, answers, refused = load.mixed, len(load.answers), load.refused
     kinds = collections.Counter(what for _, what in load.errors)
     (folder / "state.db").rename(folder / "state.away")
     (folder / "artifacts").rename(folder / "artifacts.away")
     (folder / "state.db").write_bytes(b"no database " * 1000)
     (folder / "artifacts").write_bytes(b"")
-    with served(folder) as (port, _), loaded(port, bodies) as load:
+    with served(folder, workers=2) as house, loaded(house.port, bodies) as load:
         figures += away(folder, load)
     figures.append(Figure("switching.mixed_batches", mixed + load.mixed, "answers", aim="0"))
     kinds.update(what for _, what in load.errors)
@@ -104,6 +61,12 @@ def measure(folder: Path, rounds: int) -> list[Figure]:
     figures.append(Figure("switching.refused", refused + load.refused, f"answers of 503; errors were: {told}"))
     figures.append(Figure("switching.answers", answers + len(load.answers), "answers of 8 rows"))
     return figures
+
+
+def bodies_of(folder: Path, rows: int) -> list[str]:
+    """Return requests for so many rows each."""
+    instances = [json.loads(body) for body in json.loads((folder / "bodies.json").read_text())]
+    return [json.dumps({"instances": instances[at : at + rows]}) for at in range(0, len(instances), rows)]
 
 
 @contextlib.contextmanager
@@ -136,10 +99,10 @@ def switching(folder: Path, load: WatchingLoad, rounds: int) -> Iterator[Figure]
     yield Figure("switching.errors", load.errors_between(begun, time.monotonic()), "errors", aim="0")
 
 
-def killing(load: WatchingLoad, pids: list[int]) -> Iterator[Figure]:
+def killing(load: WatchingLoad, pid: int) -> Iterator[Figure]:
     """Kill a worker under load."""
     begun = time.monotonic()
-    os.kill(pids[0], signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
     time.sleep(8.0)
     ended = time.monotonic()
     errors, answers = load.errors_between(begun, ended), load.answers_between(begun, ended)
@@ -163,51 +126,14 @@ def away(folder: Path, load: WatchingLoad) -> Iterator[Figure]:
     yield Figure("switching.away_wrong_version", late, "answers", aim="0")
 
 
-def renewing(load: WatchingLoad, folder: Path) -> Iterator[Figure]:
+def renewing(load: WatchingLoad, supervisor: int) -> Iterator[Figure]:
     """Start every worker anew, as after a change of settings."""
     begun = time.monotonic()
-    os.kill(int((folder / "supervisor.pid").read_text()), signal.SIGHUP)
+    os.kill(supervisor, signal.SIGHUP)
     time.sleep(15.0)
     errors = load.errors_between(begun, time.monotonic())
     answers = load.answers_between(begun, time.monotonic())
     yield Figure("switching.renewal_errors", errors, "connections lost", "all answers", errors / max(1, answers))
-
-
-@contextlib.contextmanager
-def served(folder: Path) -> Iterator[tuple[int, list[int]]]:
-    """Run the server as a user does, and yield its port and its workers."""
-    words = ["serve", MODEL, "--env", ENVIRONMENT, "--port", "0", "--workers", "2", "--json"]
-    with (folder / "errors.txt").open("w") as errors:
-        server = subprocess.Popen(command(folder, *words), stdout=subprocess.PIPE, stderr=errors, text=True, env=env())
-    (folder / "supervisor.pid").write_text(str(server.pid))
-    assert server.stdout is not None
-    text = ""
-    for line in server.stdout:
-        text += line
-        if line.rstrip() == "}":
-            break
-    else:
-        raise SystemExit(f"The server did not start: {(folder / 'errors.txt').read_text()[-2000:]}")
-    told = json.loads(text)
-    try:
-        yield urlsplit(told["ready"]).port or 0, told["workers"]
-    finally:
-        server.send_signal(signal.SIGTERM)
-        if server.wait(60):
-            sys.stderr.write((folder / "errors.txt").read_text()[-2000:])
-
-
-def keelway(folder: Path, *words: str) -> None:
-    """Run a command that has to succeed."""
-    subprocess.run(command(folder, *words), check=True, stdout=subprocess.DEVNULL, env=env())
-
-
-def command(folder: Path, *words: str) -> list[str]:
-    return [sys.executable, "-m", "keelway", *words, "--project", str(folder)]
-
-
-def env() -> dict[str, str]:
-    return {**os.environ, "KEELWAY_TOKEN": TOKEN}
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ async def _app() -> Figure:
     from keelway.testing.serving import FixedScorer, ScorerShelf, ServedTraffic
 
     class SilentLog:
-        healthy, seal_error = True, ""
+        healthy, refuses, seal_error = True, False, ""
 
         def append(self, _lines: bytes) -> bool:
             return True

@@ -77,7 +77,7 @@ def main(folder: Path) -> None:
     # 9. Traffic, after a smoke test. `keelway serve churn` answers over HTTP; here we score every customer.
     release.traffic.deploy(version.name, "prod")
     scored = release.traffic.score("churn", "prod", as_of=NEW_YEAR)
-    print(f"score: {scored.rows} customers, mean probability to leave {scored.mean_probability:.3f}")
+    print(f"score: {scored.rows} customers, mean probability to leave {scored.mean_value:.3f}")
     for app in (ana, bo, olga, release):
         app.close()
 
@@ -101,10 +101,10 @@ def main(folder: Path) -> None:
     ana.gate.request(challenger, "prod")
     bo.gate.approve(challenger, "prod")
     release.gate.promote(challenger, "prod")
-    release.traffic.deploy(challenger, "prod", canary=10)
+    release.rollouts.canary(challenger, "prod", 10)
     release.traffic.score("churn", "prod", as_of=parse_time("1998-07-01"))
-    answer = release.traffic.rollout("churn", "prod")
-    print(f"canary: {challenger} with 10 %: {answer.verdict}, {answer.reasons[0]}")
+    answer = release.rollouts.look("churn", "prod")
+    print(f"canary: {challenger} with 10 %: {answer.move}, {answer.reasons[0]}")
     print(f"traffic: {dict(answer.deployment.traffic)}")
 
     # 12. One prediction, proven back to the bytes of the raw files, by whoever has the public key.

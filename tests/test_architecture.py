@@ -21,6 +21,7 @@ DOORS = {
     "keelway.ledger.merkle",
     "keelway.ledger.keys",
     "keelway.features.blocks",
+    "keelway.monitor.rollout",
     "keelway.serve.wire",
     "keelway.train.networks",
     "keelway.train.stages",

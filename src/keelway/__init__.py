@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from keelway.errors import KeelwayError
     from keelway.flow import Context, Plan, Step, step
     from keelway.project import (
+        Analysis,
+        BusinessMetric,
         Card,
         Choice,
         ColumnPreprocessing,
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
         Evaluation,
         FallbackPlan,
         FeatureSet,
+        Guardrail,
         Label,
+        Metric,
         Model,
         Monitor,
         PredefinedSplit,
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
         RandomSplit,
         Range,
         Risk,
+        Rollout,
         Search,
         TimeSplit,
         feature_set,
@@ -45,7 +50,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Analysis": "keelway.project",
     "App": "keelway.app",
+    "BusinessMetric": "keelway.project",
     "Card": "keelway.project",
     "Choice": "keelway.project",
     "ColumnPreprocessing": "keelway.project",
@@ -59,17 +66,20 @@ _HOMES = {
     "Evaluation": "keelway.project",
     "FallbackPlan": "keelway.project",
     "FeatureSet": "keelway.project",
+    "Guardrail": "keelway.project",
     "KeelwayError": "keelway.errors",
     "Label": "keelway.project",
+    "Metric": "keelway.project",
     "Model": "keelway.project",
     "Monitor": "keelway.project",
     "Plan": "keelway.flow",
     "PredefinedSplit": "keelway.project",
     "Preprocessing": "keelway.project",
     "Project": "keelway.project",
-    "Range": "keelway.project",
     "RandomSplit": "keelway.project",
+    "Range": "keelway.project",
     "Risk": "keelway.project",
+    "Rollout": "keelway.project",
     "Search": "keelway.project",
     "Step": "keelway.flow",
     "TimeSplit": "keelway.project",
@@ -80,7 +90,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "Analysis",
     "App",
+    "BusinessMetric",
     "Card",
     "Choice",
     "ColumnPreprocessing",
@@ -94,8 +106,10 @@ __all__ = [
     "Evaluation",
     "FallbackPlan",
     "FeatureSet",
+    "Guardrail",
     "KeelwayError",
     "Label",
+    "Metric",
     "Model",
     "Monitor",
     "Plan",
@@ -105,6 +119,7 @@ __all__ = [
     "RandomSplit",
     "Range",
     "Risk",
+    "Rollout",
     "Search",
     "Step",
     "TimeSplit",

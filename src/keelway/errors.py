@@ -21,7 +21,9 @@
     │   └── IdentityError             the principal is unknown or may not do this
     ├── ServingError                  a request or a scorer cannot be served
     │   ├── BadRequestError           the request itself is wrong; `field` says where
+    │   ├── UndefinedAnswerError      a scorer answered with NaN, infinity or what is no probability
     │   └── UnavailableError          not now; `retry_after_s` says when to ask again
+    │       └── OverloadedError       there is too much to do: the request was shed
     ├── StepError                     a step of a plan failed
     └── EngineError                   a service or a library under us failed (chained with `from`)
         └── StorageError              a disk or store could not be read or written
@@ -156,6 +158,10 @@ class BadRequestError(ServingError):
         self.status = status
 
 
+class UndefinedAnswerError(ServingError):
+    """A scorer answered with NaN, infinity or a probability outside [0, 1]; nobody gets such an answer."""
+
+
 class UnavailableError(ServingError):
     """A request is not answered now: there is too much to do, or what would answer is out; ask again later."""
 
@@ -164,6 +170,10 @@ class UnavailableError(ServingError):
     ) -> None:
         super().__init__(what, expected=expected, found=found, fix=fix)
         self.retry_after_s = retry_after_s
+
+
+class OverloadedError(UnavailableError):
+    """There is too much to do; the request is refused before it makes that worse."""
 
 
 class StepError(KeelwayError):

@@ -13,10 +13,13 @@ from jsonschema import Draft202012Validator
 
 from keelway.app.gate_evidence import more_evidence
 from keelway.app.settings_environment import EnvironmentSettings
-from keelway.core import Environment, digest_bytes, digest_of, version_name
+from keelway.core import Environment, PrincipalId, digest_bytes, digest_of, plain, version_name
+from keelway.deploy import ArmVerdict, RolloutLook, RolloutStart
+from keelway.deploy.analysis import MeasuredFigure, RolloutVerdict
 from keelway.errors import ProjectError
 from keelway.evaluate import Interval
 from keelway.monitor import ColumnDrift, DriftReport, QualityReport, QualitySlice
+from keelway.project import Rollout
 from keelway.promote import evidence_schema
 from keelway.serve import RequestFigures
 from keelway.serve.tally import keep_figures
@@ -80,6 +83,64 @@ def test_an_error_budget_needs_an_objective_and_requests(world: DoorWorld) -> No
     assert budget["left"] == pytest.approx(0.5)
     schema = evidence_schema()["properties"]["error_budget"]
     assert list(Draft202012Validator(schema).iter_errors(budget)) == []
+
+
+def verdict(outcome: Any) -> RolloutVerdict:
+    figure = MeasuredFigure("error_rate", "held", 0.001, -0.002, 0.004, "errors are within the margin")
+    return RolloutVerdict(outcome, ("because",), (figure,), 0.5, (9_000, 1_000))
+
+
+def begun(world: DoorWorld, rollout: str, *treatments: int, hours: int = 0) -> RolloutStart:
+    names = tuple(version_name("churn", number) for number in treatments)
+    start = RolloutStart(
+        rollout, "churn", Environment("prod"), plain(Rollout.canary("prod")), version_name("churn", 9), names,
+        NOW + timedelta(hours=hours), PrincipalId("user:ana"),
+    )  # fmt: skip
+    with world.state.transaction() as tx:
+        tx.insert(start.place, start, parent="prod/churn", at=start.at)
+    return start
+
+
+def look(world: DoorWorld, start: RolloutStart, number: int, move: Any, *outcomes: str, hours: int = 1) -> RolloutLook:
+    arms = tuple(
+        ArmVerdict("canary", name, verdict(each)) for name, each in zip(start.treatments, outcomes, strict=False)
+    )
+    seen = RolloutLook(
+        "churn", start.environment, start.rollout, 0, number, D, start.control, arms, move, ("because",),
+        start.at + timedelta(hours=hours),
+    )  # fmt: skip
+    with world.state.transaction() as tx:
+        tx.insert(f"{start.place}/{number}", seen, parent=start.place, at=seen.at)
+    return seen
+
+
+def test_the_last_rollout_of_the_version_that_ended_is_told_by_environment(world: DoorWorld) -> None:
+    assert parts(world)["rollouts"] == {}
+    first = begun(world, "r1", 1)
+    look(world, first, 1, "hold", "inconclusive")
+    last = look(world, first, 2, "back", "failure", hours=2)
+    found = parts(world)["rollouts"]["prod"]
+    assert (found["state"], found["outcome"], found["hours"]) == ("back", "failure", 2)
+    assert (found["requests"], found["control_requests"]) == (1_000, 9_000)
+    assert found["figures"] == {"error_rate": {"status": "held", "harm": 0.001, "low": -0.002, "high": 0.004}}
+    assert found["look"] == digest_of(last)
+    second = begun(world, "r2", 1, hours=10)
+    look(world, second, 1, "advance", "success")
+    look(world, second, 2, "finish", hours=3)  # the last stage compares nothing
+    found = parts(world)["rollouts"]["prod"]
+    assert (found["rollout"], found["state"], found["outcome"], found["hours"]) == ("r2", "finished", "success", 3)
+    schema = evidence_schema()["properties"]["rollouts"]
+    assert list(Draft202012Validator(schema).iter_errors(parts(world)["rollouts"])) == []
+
+
+def test_rollouts_of_other_versions_do_not_count_and_one_without_a_verdict_has_no_outcome(world: DoorWorld) -> None:
+    look(world, begun(world, "r1", 2), 1, "finish", "success")
+    assert parts(world)["rollouts"] == {}
+    look(world, begun(world, "r2", 2, 1, hours=5), 1, "finish", "success")
+    found = parts(world)["rollouts"]["prod"]
+    assert (found["state"], found["outcome"], found["requests"], found["figures"]) == ("finished", None, None, {})
+    schema = evidence_schema()["properties"]["rollouts"]
+    assert list(Draft202012Validator(schema).iter_errors({"prod": found})) == []
 
 
 def test_a_model_whose_bytes_are_gone_has_no_size(world: DoorWorld) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keelway.app.ledger_log import CSV_HEAD, LedgerLine, LogQuery, as_csv, chosen
+from keelway.app.ledger_log import CSV_HEAD, LedgerLine, LogQuery, as_csv, check_environment, chosen
 from keelway.core import Action, Decision, PointerMove, PrincipalId, digest_bytes
 from keelway.engines.sql import SqlState
 from keelway.errors import UsageError
@@ -93,3 +93,14 @@ def test_csv_holds_every_field(state: SqlState, tmp_path: Path) -> None:
 def test_any_comment_comes_back_from_csv(comment: str) -> None:
     (row,) = read([LedgerLine(0, Decision(Action.RUN, "x", True, ANA, START, comment=comment))])
     assert row["comment"].removeprefix("'") == comment.removeprefix("'")
+
+
+@pytest.mark.parametrize("name", ["prod", "staging"])
+def test_an_environment_is_known_by_a_decision_or_by_the_settings(state: SqlState, name: str) -> None:
+    with state.snapshot() as tx:
+        check_environment(name, known=["staging"], tx=tx)
+
+
+def test_an_environment_that_nobody_knows_is_told_with_those_that_there_are(state: SqlState) -> None:
+    with state.snapshot() as tx, pytest.raises(UsageError, match="expected prod, staging, found pord"):
+        check_environment("pord", known=["staging"], tx=tx)

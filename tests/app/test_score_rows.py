@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +15,6 @@ from keelway.errors import FeatureError, IntegrityError
 from keelway.features import FeatureColumn, FeatureTable
 from keelway.testing.training import TrainingWorld
 
-AT = datetime(2026, 3, 1, tzinfo=UTC)
 FEATURES = (FeatureColumn("plan", "categorical"), FeatureColumn("spend", "numeric"))
 GROUPS = 12
 ROWS = GROUPS * PART_ROWS + 5
@@ -46,33 +43,44 @@ def table(world: TrainingWorld, tmp_path_factory: pytest.TempPathFactory) -> Fea
 def test_every_row_comes_once_in_the_order_of_the_features_that_are_asked_for(
     world: TrainingWorld, table: FeatureTable
 ) -> None:
-    found = list(stream_rows(table, FEATURES, as_of=AT, artifacts=world.artifacts))
-    assert len(found) == ROWS
-    assert found[:2] == [("c000000", AT, ["", None]), ("c000001", AT, ["gold", 0.5])]
-    assert found[-1] == (f"c{ROWS - 1:06d}", AT, ["gold", (ROWS - 1) / 2])
-    turned = stream_rows(table, FEATURES[::-1], as_of=AT, artifacts=world.artifacts, limit=2)
-    assert list(turned) == [("c000000", AT, [None, ""]), ("c000001", AT, [0.5, "gold"])]
+    found = pa.concat_tables(stream_rows(table, FEATURES, artifacts=world.artifacts))
+    assert found.column_names == ["entity", "plan", "spend"]
+    assert found.num_rows == ROWS
+    assert found.slice(0, 2).to_pylist() == [
+        {"entity": "c000000", "plan": "", "spend": None}, {"entity": "c000001", "plan": "gold", "spend": 0.5},
+    ]  # fmt: skip
+    assert found["entity"][-1].as_py() == f"c{ROWS - 1:06d}"
+    (turned,) = stream_rows(table, FEATURES[::-1], artifacts=world.artifacts, limit=2)
+    assert turned.to_pylist()[0] == {"entity": "c000000", "spend": None, "plan": ""}
+
+
+def test_wide_rows_come_in_smaller_parts(
+    world: TrainingWorld, table: FeatureTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("keelway.app.score_rows.PART_BYTES", 100_000)
+    parts = list(stream_rows(table, FEATURES, artifacts=world.artifacts))
+    assert sum(part.num_rows for part in parts) == ROWS
+    assert max(part.nbytes for part in parts) < 200_000
 
 
 @pytest.mark.parametrize("limit", [1, PART_ROWS, PART_ROWS + 1])
 def test_a_limit_is_kept(world: TrainingWorld, table: FeatureTable, limit: int) -> None:
-    assert len(list(stream_rows(table, FEATURES, as_of=AT, artifacts=world.artifacts, limit=limit))) == limit
+    parts = stream_rows(table, FEATURES, artifacts=world.artifacts, limit=limit)
+    assert sum(part.num_rows for part in parts) == limit
 
 
 def test_what_is_held_does_not_grow_with_the_rows(world: TrainingWorld, table: FeatureTable) -> None:
     before = pa.total_allocated_bytes()
-    held = []
-    rows = stream_rows(table, FEATURES, as_of=AT, artifacts=world.artifacts)
-    while list(islice(rows, PART_ROWS // 2)):
-        held.append(pa.total_allocated_bytes() - before)
-    assert len(held) >= 2 * GROUPS
-    assert max(held[-GROUPS:]) <= 1.5 * max(held[:4])
+    rows = stream_rows(table, FEATURES, artifacts=world.artifacts)
+    held = [pa.total_allocated_bytes() - before for _ in rows]
+    assert len(held) >= GROUPS
+    assert max(held[-4:]) <= 1.5 * max(held[:4])
 
 
 def test_a_feature_that_the_table_lacks_is_told(world: TrainingWorld, table: FeatureTable) -> None:
     wanted = (*FEATURES, FeatureColumn("age", "numeric"))
     with pytest.raises(FeatureError, match="'age'"):
-        next(stream_rows(table, wanted, as_of=AT, artifacts=world.artifacts))
+        next(stream_rows(table, wanted, artifacts=world.artifacts))
 
 
 def test_altered_rows_are_not_scored(world: TrainingWorld, table: FeatureTable, tmp_path: Path) -> None:
@@ -82,4 +90,4 @@ def test_altered_rows_are_not_scored(world: TrainingWorld, table: FeatureTable, 
     path.chmod(0o600)
     path.write_bytes(path.read_bytes()[:-1] + b"X")
     with pytest.raises(IntegrityError):
-        next(stream_rows(table, FEATURES, as_of=AT, artifacts=other.artifacts))
+        next(stream_rows(table, FEATURES, artifacts=other.artifacts))

@@ -29,6 +29,12 @@ def test_a_number_that_is_too_small_is_refused_by_name(wrong: dict[str, Any]) ->
         check_serving(ServingSettings(**wrong))
 
 
+def test_an_unknown_policy_for_what_is_not_logged_is_refused() -> None:
+    check_serving(ServingSettings(unlogged="refuse"))
+    with pytest.raises(SettingsError, match=r"serving\.unlogged"):
+        check_serving(ServingSettings(unlogged="drop"))
+
+
 @pytest.mark.parametrize("chain", [["newest"], ["previous", "constant:much"]], ids=str)
 def test_a_fallback_that_is_none_is_refused(chain: list[str]) -> None:
     with pytest.raises(SettingsError, match="fallback"):

@@ -111,3 +111,22 @@ def test_what_is_no_number_is_never_drawn(value: float) -> None:
         chart.points([0.5], [value])
     with pytest.raises(UsageError, match="cannot show"):
         Chart("Lift", "Better than chance", x=Axis("share", 0, value), y=Axis("lift"))
+
+
+def test_a_band_lies_between_its_two_lines() -> None:
+    chart = Chart("Band", "Where the truth is", x=Axis("time", 0, 2), y=Axis("difference", -1, 1))
+    chart.band([0, 1, 2], [-1, -0.5, 0], [1, 0.5, 0], colour=2)
+    root = ET.fromstring(chart.svg())
+    (polygon,) = root.iter(f"{SVG}polygon")
+    corners = [tuple(map(float, corner.split(","))) for corner in (polygon.get("points") or "").split()]
+    assert len(corners) == 6
+    assert [x for x, _ in corners[:3]] == [x for x, _ in corners[3:]][::-1]
+    assert corners[2] == corners[3]  # where the lines meet
+    assert all(low[1] >= high[1] for low, high in zip(corners[:3], corners[3:][::-1], strict=True))  # down is larger
+    assert polygon.get("fill") != "none"
+
+
+def test_a_band_of_no_numbers_is_refused() -> None:
+    chart = Chart("Band", "", x=Axis("time"), y=Axis("difference"))
+    with pytest.raises(UsageError, match="cannot show a figure"):
+        chart.band([0.0], [math.nan], [1.0])

@@ -5,101 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from keelway.core import (
-    Action,
-    Decision,
-    Environment,
-    PointerMove,
-    PrincipalId,
-    Verdict,
-    VersionName,
-    digest_bytes,
-    digest_of,
-    version_name,
-)
-from keelway.deploy import Deployment, SmokeResult, advance, current, deploy, history, pointer_of, rollback
-from keelway.engines.sql import SqlState
+from keelway.core import Action, Environment, PointerMove, digest_of, version_name
+from keelway.deploy import SmokeResult, current, history, pointer_of
 from keelway.errors import MissingRecordError, PointerMovedError, RefusedError, UsageError
-from keelway.ledger import SigningKey, StateStore, audit, decisions
-from keelway.promote import Admission
-from keelway.register import ModelVersion, Parity
+from keelway.ledger import SigningKey, audit
+from keelway.register import ModelVersion
 from keelway.testing.crash import EXIT_CODE, CrashingState, CrashPoint
-
-NOW = datetime(1998, 6, 1, tzinfo=UTC)
-PROD = Environment("prod")
-CI = PrincipalId("sp:ci")
-D = digest_bytes(b"x")
-A, B, C, UNADMITTED = (version_name("churn", number) for number in (1, 2, 3, 4))
-
-
-def passes(version: ModelVersion) -> SmokeResult:
-    return SmokeResult(version.name, digest_of(version), passed=True, answers=50)
-
-
-def fails(version: ModelVersion) -> SmokeResult:
-    return SmokeResult(version.name, digest_of(version), False, 50, ("3 of 50 answers are no probability",))
-
-
-class Fleet:
-    """A state database with three versions that prod admitted and one that it did not."""
-
-    def __init__(self, folder: Path) -> None:
-        self.state: StateStore = SqlState(f"sqlite:///{folder / 'state.db'}")
-
-    def fill(self) -> None:
-        with self.state.transaction() as tx:
-            for number in (1, 2, 3, 4):
-                version = model_version(number)
-                tx.insert(version.name, version, parent="churn", at=NOW)
-                if version.name != UNADMITTED:
-                    parent = f"prod/{version.name}"
-                    tx.insert(f"{parent}/1", admission(version), parent=parent, at=NOW)
-
-    def deploy(self, stable: VersionName, **changed: Any) -> Deployment:
-        return deploy("churn", stable=stable, **(self._ports() | {"smoke": passes} | changed))
-
-    def advance(self, percent: int = 100) -> Deployment:
-        return advance("churn", percent=percent, smoke=passes, **self._ports())
-
-    def rollback(self) -> Deployment:
-        return rollback("churn", **self._ports())
-
-    def _ports(self) -> dict[str, Any]:
-        return {"environment": PROD, "state": self.state, "principal": CI, "now": NOW}
-
-    def current(self) -> Deployment | None:
-        with self.state.snapshot() as tx:
-            return current("churn", PROD, tx)
-
-    def history(self) -> list[Deployment]:
-        with self.state.snapshot() as tx:
-            return history("churn", PROD, tx)
-
-    def decisions(self) -> list[Decision]:
-        with self.state.snapshot() as tx:
-            return [decision for _, decision in decisions(tx)]
-
-    def everything(self) -> tuple[Deployment | None, list[Deployment], list[Decision]]:
-        return self.current(), self.history(), self.decisions()
-
-
-def model_version(number: int) -> ModelVersion:
-    return ModelVersion(
-        name=version_name("churn", number), model="churn", number=number, semver="1.0.0", onnx=D, pipeline=D,
-        features=(), entity="c", parity=Parity(9, 1e-7, 1e-5, True, True), trained=D, scorecard=D, feature_table=D,
-        profile=D, run_id="r", author=PrincipalId("user:ana"), created_at=NOW, statement=D, registry_link="",
-    )  # fmt: skip
-
-
-def admission(version: ModelVersion, *, allowed: bool = True) -> Admission:
-    verdict = Verdict(allowed, () if allowed else ("no",), ("all",), D, D)
-    return Admission(version.name, digest_of(version), "prod", D, verdict, None, (), CI, NOW)
+from keelway.testing.fleet import CI, NOW, UNADMITTED, A, B, C, D, Fleet, admission, fails, model_version, passes
 
 
 @pytest.fixture
@@ -125,10 +43,12 @@ def test_a_deployment_is_record_pointer_and_decision_together(fleet: Fleet) -> N
 
 def test_deploying_what_is_there_already_does_nothing(fleet: Fleet) -> None:
     fleet.deploy(A)
-    fleet.deploy(A, canary=B, percent=10)
     before = fleet.everything()
-    again = fleet.deploy(A, canary=B, percent=10, smoke=fails, now=NOW + timedelta(days=1), comment="again")
-    assert again == before[0]
+    assert fleet.deploy(A, smoke=fails, now=NOW + timedelta(days=1), comment="again") == before[0]
+    assert fleet.everything() == before
+    fleet.canary(B)
+    before = fleet.everything()
+    assert fleet.canary(B, smoke=fails, now=NOW + timedelta(days=1), comment="again").deployment == before[0]
     assert fleet.everything() == before
 
 
@@ -136,18 +56,14 @@ def test_deploying_what_is_there_already_does_nothing(fleet: Fleet) -> None:
     ("traffic", "reasons"),
     [
         ({"stable": UNADMITTED}, ("churn:4 is not admitted to prod",)),
-        ({"stable": A, "canary": UNADMITTED, "percent": 5}, ("churn:4 is not admitted to prod",)),
         ({"stable": A, "environment": Environment("staging")}, ("churn:1 is not admitted to staging",)),
-        (
-            {"stable": B, "canary": C, "percent": 5, "smoke": fails},
-            tuple(f"{name} failed its smoke test: 3 of 50 answers are no probability" for name in (B, C)),
-        ),
+        ({"stable": B, "smoke": fails}, ("churn:2 failed its smoke test: 3 of 50 answers are no probability",)),
         (
             {"stable": A, "smoke": lambda version: SmokeResult(version.name, D, passed=False, answers=0)},
             ("churn:1 failed its smoke test",),
         ),
     ],
-    ids=["not admitted", "canary not admitted", "admitted elsewhere", "smoke", "smoke without a reason"],
+    ids=["not admitted", "admitted elsewhere", "smoke", "smoke without a reason"],
 )
 def test_what_may_not_serve_is_refused_and_the_refusal_recorded(
     fleet: Fleet, traffic: dict[str, Any], reasons: tuple[str, ...]
@@ -171,7 +87,7 @@ def test_a_refusal_leaves_the_traffic_where_it_is(fleet: Fleet) -> None:
 def test_an_unadmitted_version_is_not_even_tried(fleet: Fleet) -> None:
     tried: list[str] = []
     with pytest.raises(RefusedError):
-        fleet.deploy(A, canary=UNADMITTED, percent=5, smoke=recording(tried))
+        fleet.deploy(UNADMITTED, smoke=recording(tried))
     assert tried == []
 
 
@@ -187,7 +103,7 @@ def test_an_admission_that_says_no_or_is_of_another_record_does_not_count(fleet:
 def test_only_versions_without_traffic_are_tried(fleet: Fleet) -> None:
     tried: list[str] = []
     fleet.deploy(A, smoke=recording(tried))
-    fleet.deploy(A, canary=B, percent=5, smoke=recording(tried))
+    fleet.canary(B, smoke=recording(tried))
     fleet.deploy(B, smoke=recording(tried))
     assert tried == [A, B]
 
@@ -200,17 +116,9 @@ def recording(tried: list[str]) -> Callable[[ModelVersion], SmokeResult]:
     return smoke
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"canary": B}, {"canary": B, "percent": 100}, {"canary": B, "percent": -1}, {"percent": 10},
-        {"canary": A, "percent": 10}, {"canary": version_name("other", 1), "percent": 10},
-    ],
-    ids=["0 %", "100 %", "-1 %", "no canary", "same version", "other model"],
-)  # fmt: skip
-def test_a_senseless_share_is_refused_before_anything_is_read(fleet: Fleet, wrong: dict[str, Any]) -> None:
-    with pytest.raises(UsageError):
-        fleet.deploy(A, **wrong)
+def test_a_version_of_another_model_is_refused_before_anything_is_read(fleet: Fleet) -> None:
+    with pytest.raises(UsageError, match="one model"):
+        fleet.deploy(version_name("other", 1), model="churn")
     assert fleet.decisions() == []
 
 
@@ -219,37 +127,9 @@ def test_an_unknown_version_is_missing(fleet: Fleet) -> None:
         fleet.deploy(version_name("churn", 9))
 
 
-def test_a_canary_grows_until_it_is_stable(fleet: Fleet) -> None:
-    fleet.deploy(A)
-    started = fleet.deploy(A, canary=B, percent=10)
-    assert (started.strategy, started.canary, started.traffic) == ("canary", B, {A: 90, B: 10})
-    grown = fleet.advance(50)
-    assert (grown.stable, grown.traffic, grown.salt) == (A, {A: 50, B: 50}, started.salt)
-    whole = fleet.advance()
-    assert (whole.strategy, whole.stable, whole.traffic) == ("all", B, {B: 100})
-    assert [each.number for each in fleet.history()] == [4, 3, 2, 1]
-    assert [each.previous for each in fleet.history()] == [*map(digest_of, fleet.history()[1:]), None]
-
-
-@pytest.mark.parametrize("percent", [0, 9, 10, 101])
-def test_a_canary_never_shrinks(fleet: Fleet, percent: int) -> None:
-    fleet.deploy(A)
-    fleet.deploy(A, canary=B, percent=10)
-    with pytest.raises(UsageError, match="only grows"):
-        fleet.advance(percent)
-
-
-def test_without_a_canary_nothing_advances(fleet: Fleet) -> None:
-    with pytest.raises(UsageError, match="no deployment"):
-        fleet.advance()
-    fleet.deploy(A)
-    with pytest.raises(UsageError, match="found churn:1"):
-        fleet.advance()
-
-
 def test_a_rollback_takes_a_canary_back(fleet: Fleet) -> None:
     fleet.deploy(A)
-    fleet.deploy(A, canary=B, percent=10)
+    fleet.canary(B)
     back = fleet.rollback()
     assert (back.stable, back.traffic, back.number) == (A, {A: 100}, 3)
     told = fleet.decisions()[-1]
@@ -270,9 +150,9 @@ def test_a_second_rollback_goes_back_further(fleet: Fleet) -> None:
 def test_a_rollback_from_a_grown_canary_does_not_stop_at_its_smaller_shares(fleet: Fleet) -> None:
     fleet.deploy(A)
     fleet.deploy(B)
-    fleet.deploy(B, canary=C, percent=10)
-    fleet.advance(50)
-    fleet.advance()
+    fleet.canary(C, 10)
+    fleet.canary(C, 50)
+    fleet.deploy(C)
     assert [fleet.rollback().stable for _ in range(2)] == [B, A]
 
 
@@ -308,8 +188,8 @@ def test_environments_and_models_do_not_mix(fleet: Fleet) -> None:
 
 STORY: tuple[Callable[[Fleet], object], ...] = (
     lambda fleet: fleet.deploy(A),
-    lambda fleet: fleet.deploy(A, canary=B, percent=10),
-    lambda fleet: fleet.advance(),
+    lambda fleet: fleet.canary(B),
+    lambda fleet: fleet.deploy(B),
     lambda fleet: fleet.rollback(),
 )
 INSTANTS = 3 * len(STORY)  # before a transaction, inside it, after it

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from keelway.core import ArtifactKind, Digest, VersionName, digest_bytes, digest_of
-from keelway.deploy import Deployment
+from keelway.deploy import EVERYBODY, Deployment
 from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.local.last_good import FileLastGood
 from keelway.errors import IntegrityError, MissingRecordError, StorageError
@@ -209,7 +209,11 @@ class TestPins:
         canary = replace(deployment_of(churn_1=90, churn_2=10), versions=digests)
         pin = pin_back((canary, served(one)), to=None, principal=ANA, now=NOW)
         assert pinned(canary, pin, (canary, served(one))) == replace(
-            canary, strategy="all", traffic={one.name: 100}, versions={one.name: digests[one.name]}
+            canary,
+            strategy="all",
+            traffic={one.name: 100},
+            versions={one.name: digests[one.name]},
+            allocation=EVERYBODY,
         )
 
     def test_a_version_that_is_kept_can_be_named(self, machine: Machine) -> None:

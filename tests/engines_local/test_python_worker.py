@@ -22,7 +22,14 @@ from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.local.python_worker.__main__ import loaded
 from keelway.engines.local.python_worker.frames import WorkerAnswer, WorkerModel, read_frame, send_frame
 from keelway.engines.local.python_worker.scorer import PythonRule, PythonScorer
-from keelway.errors import EngineError, IntegrityError, MissingRecordError, ServingError, UnavailableError
+from keelway.errors import (
+    EngineError,
+    IntegrityError,
+    MissingRecordError,
+    ServingError,
+    UnavailableError,
+    UndefinedAnswerError,
+)
 from keelway.features import FeatureColumn
 from keelway.serve import Breaker, BreakerRule, ShedRule
 from keelway.train import frame_of
@@ -132,7 +139,7 @@ def test_a_row_that_the_model_cannot_answer_costs_nobody_else_an_answer(scorer: 
 
 
 def test_what_is_no_number_is_never_an_answer(scorer: PythonScorer) -> None:
-    with pytest.raises(ServingError, match="not finite"):
+    with pytest.raises(UndefinedAnswerError, match="not finite"):
         answer(scorer, -4)
 
 

@@ -80,7 +80,7 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "infinite": (numbers([float("inf"), 1.0]), "infinity in 1 row, the first at 1997-05-01T00:00:00Z"),
     "short": (arrays([[1.0], [1.0, 2.0]]), "1 numbers in 1 row, the first at 1997-05-01T00:00:00Z"),
     "missing in an array": (arrays([[1.0, None], [1.0, 2.0]]), "null, NaN or infinity in 1 row, the first at 1997-05"),
-    "label": (labels([2.0, 1.0]), "2.0 in 1 row, the first at 1997-05-01T00:00:00Z"),
+    "label": (labels([2.0, 1.0]), "another number in 1 row, the first at 1997-05-01T00:00:00Z"),
 }
 
 

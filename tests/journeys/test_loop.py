@@ -118,6 +118,23 @@ def test_outcomes_come_from_a_file_too(live) -> None:
     assert live.at(LATER)("outcomes", "churn", str(file))["recorded"] == 1
 
 
+def test_business_events_come_from_a_file_and_count_once(live) -> None:
+    live.edit(
+        "src/churn/project.py", "    cuts=", '    business=(BusinessMetric("purchases", window="14d"),),\n    cuts='
+    )
+    live.edit("src/churn/project.py", "    Analysis,\n", "    Analysis,\n    BusinessMetric,\n")
+    file = live.root / "events.csv"
+    entity = live.rows(1)[0]["entity"]
+    file.write_text(f"entity,event_time,amount\n{entity},1998-02-01T00:00:00Z,9.5\n{entity},1998-02-03T00:00:00Z,-2\n")
+    later = live.at(LATER)
+    told = later("outcomes", "churn", str(file), "--stream", "purchases", "--until", "1998-03-01T00:00:00Z")
+    assert told == {"stream": "purchases", "recorded": 2, "known": 0, "complete_until": "1998-03-01T00:00:00Z"}
+    again = later("outcomes", "churn", str(file), "--stream", "purchases")
+    assert (again["recorded"], again["known"], again["complete_until"]) == (0, 2, told["complete_until"])
+    assert later.refused("outcomes", "churn", str(file), "--stream", "visits")["expected"] == "purchases"
+    assert later.refused("outcomes", "churn", "--stream", "purchases")["error"] == "UsageError"
+
+
 def test_a_bundle_is_verified_without_a_project_and_breaks_with_one_byte(live, tmp_path: Path, flip) -> None:
     bundle = tmp_path / "bundle.json"
     proof = live("prove", "churn@prod", "--out", str(bundle))
@@ -166,10 +183,14 @@ def test_a_canary_is_judged_and_traffic_goes_back(live) -> None:
     assert "admitted" in str(later.refused("deploy", "churn:2", "--canary", "20", *RELEASE))
     later.through_the_door("churn:2")
     assert later("deploy", "churn:2", "--canary", "20", *RELEASE)["traffic"] == {"churn:1": 80, "churn:2": 20}
-    judged = later("rollout", "churn", "--check")
-    assert (judged["verdict"], judged["deployment"]["traffic"]) == ("wait", {"churn:1": 80, "churn:2": 20})
+    judged = later("rollout", "churn", "--dry")
+    assert judged["move"] in ("hold", "pause"), "nothing was asked yet"
+    assert judged["deployment"]["traffic"] == {"churn:1": 80, "churn:2": 20}
+    assert later("deploy", "plan", "churn")["change"] == "none"
     scored = later("score", "churn", "--as-of", "1998-07-01")
     assert set(scored["by_version"]) == {"churn:1", "churn:2"}
+    assert later("rollout", "churn", "--pause", *RELEASE)["state"] == "paused"
+    assert later("rollout", "status", "churn")["treatments"] == ["churn:2"]
     assert later.refused("rollback", "churn")["error"] == "IdentityError"
     assert later("rollback", "churn", *RELEASE)["traffic"] == {"churn:1": 100}
     assert later.refused("rollout", "churn", *RELEASE)["fix"]

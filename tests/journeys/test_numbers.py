@@ -173,9 +173,9 @@ def test_a_split_that_is_declared_otherwise_by_now_is_refused(grown: Path) -> No
     ("words", "told"),
     [
         pytest.param(
-            ["deploy", "incomes:1", "--env", "local"],
-            "Serving is built for binary models; incomes:1 is regression",
-            id="deploy",
+            ["outcomes", "incomes", "--from-label", "--as-of", "2026-02-01T00:00:00Z"],
+            "Outcomes are computed for binary labels with a horizon only; label 'income' is regression",
+            id="outcomes",
         ),
     ],
 )

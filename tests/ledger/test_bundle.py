@@ -104,7 +104,11 @@ class Shop:
     lines: tuple[dict[str, Any], ...]
 
     def prove(self, subject: Any, **options: Any) -> bytes:
-        return prove(subject, state=self.state, artifacts=self.artifacts, key=KEY, origin="keelway.example", **options)
+        lines = [canonical_json(line) for line in self.lines]
+        return prove(
+            subject, state=self.state, artifacts=self.artifacts, key=KEY, origin="keelway.example",
+            **({"lines": lines} | options),
+        )  # fmt: skip
 
 
 def told(action: Action, subject: str, evidence: dict[str, Digest], **more: Any) -> Decision:
@@ -145,7 +149,7 @@ def fill(state: SqlState, artifacts: LocalArtifacts, raw: Path, *, promoted: boo
             record_decision(told(Action.MONITOR, "churn", {"version": version}, comment=str(number)), tx=tx)
         lines = tuple(
             {"prediction_id": f"{number:032x}", "version": "churn:1", "environment": "prod", "entity": f"c{number}",
-             "probability": number / 7} for number in range(7)
+             "value": number / 7} for number in range(7)
         )  # fmt: skip
         data = b"".join(canonical_json(line) + b"\n" for line in lines)
         root = MemoryTree(data.splitlines()).root().hex()
@@ -245,7 +249,7 @@ def test_the_part_that_was_altered_is_named(shop: Shop, old: str, new: str, name
 
 def test_a_prediction_that_was_never_made_is_refused(shop: Shop) -> None:
     with pytest.raises(MissingRecordError):
-        shop.prove(shop.lines[3] | {"probability": 1.0}, segment=shop.segment)
+        shop.prove(shop.lines[3] | {"value": 1.0}, segment=shop.segment)
     with pytest.raises(UsageError):
         shop.prove(shop.lines[3])
     data = replaced(

@@ -128,7 +128,7 @@ def prediction(number: int, probability: float, *, version: VersionName = V1, ar
         entity=f"c{number}",
         as_of=AS_OF,
         features={},
-        probability=probability,
+        value=probability,
         event_time=AS_OF,
     )
 

@@ -52,6 +52,7 @@ EXAMPLES: dict[str, str] = {
     "committed": "committed",
     "admitted_in": 'admitted_in("staging")',
     "admitted_days_ago": 'admitted_days_ago("staging", 7)',
+    "rollout_succeeded": 'rollout_succeeded("staging")',
     "drilled_within_days": 'drilled_within_days("rollback", 90)',
     "error_budget_at_least": "error_budget_at_least(0.25)",
     "no_freeze": "no_freeze",

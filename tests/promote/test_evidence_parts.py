@@ -75,7 +75,7 @@ def test_evidence_of_a_trained_version_is_what_the_schema_says(trained: tuple[Tr
 def test_every_part_is_there_and_null_where_nobody_recorded_it(trained: tuple[TrainingWorld, Any]) -> None:
     evidence = gathered(*trained)
     assert set(evidence_schema()["required"]) <= set(evidence)
-    unknown = {"card", "drift", "error_budget", "latency", "leakage", "quality", "reproduction", "size"}
+    unknown = {"card", "drift", "error_budget", "latency", "leakage", "quality", "reproduction", "rollouts", "size"}
     assert {name for name in unknown if evidence[name] is not None} == set()
     refused = {
         "card_complete": "the model card cannot be made: keelway card churn:1",
@@ -86,6 +86,7 @@ def test_every_part_is_there_and_null_where_nobody_recorded_it(trained: tuple[Tr
         "quality_kept": "the quality of its answers was not measured: keelway monitor churn",
         "reproducible": "nobody trained it again: keelway policy measure churn:1 --reproduce",
         "size_at_most_mb(9)": "the model's bytes are not in the artifact store: keelway run churn",
+        'rollout_succeeded("staging")': "no rollout of it in staging was judged and has ended: keelway rollout churn --env staging",
         'drilled_within_days("rollback", 9)': "no drill of rollback is recorded that went well: keelway drill record churn",
     }
     for rule, reason in refused.items():

@@ -133,12 +133,26 @@ def test_what_counts_as_an_edit(world: DoorWorld, shown: int | None, edited: boo
     assert (line.found, line.edited) == (shown, edited)
 
 
-def test_an_alias_of_a_model_that_nobody_let_in_is_found(world: DoorWorld) -> None:
+def test_an_alias_of_a_model_that_nobody_let_in_is_found_and_taken_away(world: DoorWorld) -> None:
     world.tracker.shown["basket", "prod"] = 3
     assert drift(world) == ()
     (line,) = drift(world, registries={"prod": world.tracker}, models=["basket", "churn"])
     assert (line.model, line.expected, line.found, line.edited) == ("basket", 0, 3, True)
+    world.tracker.down = True
     assert heal_aliases([line], tracker=world.tracker, registries={}, state=world.state) == (line,)
+    world.tracker.down = False
+    assert heal_aliases([line], tracker=world.tracker, registries={}, state=world.state) == ()
+    assert world.tracker.alias_of("basket", "prod") is None
+
+
+def test_an_alias_stays_where_a_version_was_let_in_meanwhile(world: DoorWorld) -> None:
+    world.tracker.shown["churn", "prod"] = 3
+    (line,) = drift(world, registries={"prod": world.tracker}, models=["churn"])
+    assert line.expected == 0
+    world.promote()
+    world.tracker.shown["churn", "prod"] = 7
+    assert heal_aliases([line], tracker=world.tracker, registries={}, state=world.state) == ()
+    assert world.tracker.alias_of("churn", "prod") == 1
 
 
 def test_an_edit_raises_its_alert_once_a_day_while_it_stands(world: DoorWorld) -> None:

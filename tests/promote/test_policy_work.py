@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.promote.policy_worlds import EXAMPLES, REPOSITORY, SAMPLE, gate_of
 
 from keelway.core import PolicySet
@@ -25,6 +27,8 @@ from keelway.promote.policies import (
     run_tests,
     with_clause_sets,
 )
+from keelway.promote.policies.brackets import CLOSING, bracket_fault
+from keelway.promote.policies.ready import outside_texts, without_comments
 
 ENGINE = RegoEngine()
 OWN = """package keelway.gate
@@ -130,6 +134,58 @@ def test_what_is_refused_before_the_clauses_is_told_as_such() -> None:
     assert explain(own("package keelway.gate\ndeny if {"), SAMPLE, lab=ENGINE).unplaced
 
 
+def test_what_the_gate_refuses_whatever_its_policy_asks_is_told_before_the_clauses() -> None:
+    told = explain(own(), SAMPLE, lab=ENGINE, standing=("churn:1 was retired",))
+    assert (told.verdict.allowed, told.verdict.reasons, told.unplaced) == (
+        False,
+        ("churn:1 was retired",),
+        told.verdict.reasons,
+    )
+    assert not any(clause.reasons for clause in told.clauses)
+    assert explain(own(), SAMPLE, lab=ENGINE).verdict.allowed
+
+
+UNCLOSED = {
+    "a clause": (
+        'package keelway.gate\n\ndeny contains "x" if {\n  input.a\n\nrules contains "y"\n',
+        3,
+        "{ is never closed",
+    ),
+    "a call": (
+        'package keelway.gate\ndeny contains "x" if {\n  count(input.a > 1\n}\n',
+        3,
+        "( is closed by } in line 4",
+    ),
+    "closed twice": (
+        'package keelway.gate\ndeny contains "x" if {\n  input.a\n}}\n',
+        4,
+        "} closes what nothing opened",
+    ),
+    "in a comment and a text": (
+        'package keelway.gate\n# (((\nrules contains ")"\ndeny contains "{" if [\n',
+        4,
+        "[ is never closed",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "line", "fault"), UNCLOSED.values(), ids=UNCLOSED.keys())
+def test_a_bracket_without_a_partner_is_found_by_its_line(text: str, line: int, fault: str) -> None:
+    first, *others = check_policy(own(text), lab=ENGINE)
+    assert (first.level, first.place, first.text) == ("error", f"gate.rego:{line}", fault)
+    assert others, "what the compiler says stays"
+
+
+@given(st.text('()[]{}"`# \n', max_size=40))
+def test_brackets_without_a_fault_are_as_many_on_both_sides(text: str) -> None:
+    fault = bracket_fault(text)
+    plain = [character for _, character, _ in outside_texts(without_comments(text))]
+    if fault is None:
+        assert all(plain.count(opening) == plain.count(closing) for opening, closing in CLOSING.items())
+    else:
+        assert 1 <= fault[0] <= text.count("\n") + 1
+
+
 def test_a_policy_with_nothing_wrong_has_no_findings() -> None:
     assert texts(OWN) == []
     assert check_policy(gate_of(*EXAMPLES.values()), lab=ENGINE) == ()
@@ -175,7 +231,7 @@ def test_rules_and_clauses_that_do_not_belong_together_are_found() -> None:
 
 
 def test_a_policy_that_does_not_compile_or_is_empty_is_an_error() -> None:
-    assert [level for level, _ in texts("package keelway.gate\ndeny if {")] == ["error"]
+    assert {level for level, _ in texts("package keelway.gate\ndeny if {")} == {"error"}
     (finding,) = check_policy(PolicySet("none"), lab=ENGINE)
     assert finding.level == "error"
     assert "no rules" in finding.text

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from keelway.core import Action, Environment, PolicySet, digest_of, version_name
-from keelway.deploy import SmokeResult, current, deploy, pointer_of, rollback
+from keelway.deploy import SmokeResult, begin_rollout, current, deploy, pointer_of, rollback
 from keelway.errors import MissingRecordError, RefusedError, UsageError
+from keelway.project import Rollout
 from keelway.promote import Freeze, admitted, status_at
 from keelway.register import ModelVersion, change_life
 from keelway.testing.door import ADA, CI, NOW, OPEN, DoorWorld, person
@@ -50,19 +51,13 @@ def refused(world: DoorWorld, **wanted: Any) -> str:
     return "; ".join(caught.value.reasons)
 
 
-def deployed(world: DoorWorld, stable: Any, **canary: Any) -> Any:
-    def smoke(version: ModelVersion) -> SmokeResult:
-        return SmokeResult(version.name, digest_of(version), passed=True, answers=1)
+def passes(version: ModelVersion) -> SmokeResult:
+    return SmokeResult(version.name, digest_of(version), passed=True, answers=1)
 
+
+def deployed(world: DoorWorld, stable: Any) -> Any:
     return deploy(
-        "churn",
-        environment=PROD,
-        stable=stable,
-        smoke=smoke,
-        state=world.state,
-        principal=CI.id,
-        now=world.now,
-        **canary,
+        "churn", environment=PROD, stable=stable, smoke=passes, state=world.state, principal=CI.id, now=world.now
     )
 
 
@@ -189,7 +184,15 @@ def test_traffic_and_pointer_go_back_in_one_transaction(world: DoorWorld) -> Non
 
 def test_a_canary_that_is_taken_back_takes_the_pointer_with_it(world: DoorWorld) -> None:
     deployed(world, TWO)
-    deployed(world, TWO, canary=THREE, percent=10)
+    begin_rollout(
+        "churn",
+        [THREE],
+        rollout=Rollout.canary(str(PROD)),
+        smoke=passes,
+        state=world.state,
+        principal=CI.id,
+        now=world.now,
+    )
     both_back(world)
     assert (served(world), world.live()) == ({TWO: 100}, TWO)
 

@@ -11,6 +11,7 @@ from keelway.errors import RefusedError
 from keelway.features import columns_for_scoring
 from keelway.project import Estimator
 from keelway.register import OnnxModel, check_parity, to_onnx
+from keelway.testing.mixed import BentPipeline
 from keelway.testing.training import BOOSTED, FEATURES, LOGISTIC, TrainingWorld, customers
 from keelway.train import frame_of, load_pipeline
 
@@ -48,23 +49,11 @@ def test_the_same_pipeline_is_exported_to_the_same_bytes(world: TrainingWorld) -
     assert (pipeline.predict_proba(frame_of(strange_customers(50), FEATURES)) == before).all()
 
 
-class Bent:
-    """A pipeline that answers otherwise for one row."""
-
-    def __init__(self, inner: Any, row: int, change: float) -> None:
-        self._inner, self._row, self._change = inner, row, change
-
-    def predict_proba(self, frame: Any) -> Any:
-        found = self._inner.predict_proba(frame)
-        found[self._row, 1] += self._change
-        return found
-
-
 @pytest.mark.parametrize(("change", "told"), [(0.01, "a difference of 0.01"), (float("nan"), "a difference of nan")])
 def test_a_difference_is_refused_and_the_worst_row_named(world: TrainingWorld, change: float, told: str) -> None:
     pipeline = load_pipeline(world.fit().pipeline, artifacts=world.artifacts)
     columns = columns_for_scoring(customers(100, seed=4), FEATURES)
-    bent = Bent(pipeline, 42, change)
+    bent = BentPipeline(pipeline, 42, change)
     with pytest.raises(RefusedError, match="differs from the trained one") as refused:
         check_parity(bent, to_onnx(pipeline, FEATURES), FEATURES, columns, tolerance=1e-5)
     (reason,) = refused.value.reasons
@@ -79,7 +68,7 @@ def test_what_was_changed_in_a_copy_is_named_and_no_value(world: TrainingWorld, 
     columns = columns_for_scoring(customers(100, seed=4), FEATURES)
     with pytest.raises(RefusedError) as refused:
         check_parity(
-            Bent(pipeline, 100 + 30 + way, 0.01), to_onnx(pipeline, FEATURES), FEATURES, columns, tolerance=1e-5
+            BentPipeline(pipeline, 100 + 30 + way, 0.01), to_onnx(pipeline, FEATURES), FEATURES, columns, tolerance=1e-5
         )
     (reason,) = refused.value.reasons
     assert reason.startswith(f"a difference of 0.01 in a copy of a row with {told} ")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from keelway.errors import RefusedError
 from keelway.project import ColumnPreprocessing, Estimator, Preprocessing, Task
 from keelway.register import PlanScorer, ScoringPlan, check_plan, compile_plan, plan_bytes, read_plan
-from keelway.testing.mixed import CLASSES, FEATURES, MixedRows, forward_folds
+from keelway.testing.mixed import CLASSES, FEATURES, BentPipeline, MixedRows, forward_folds
 from keelway.testing.training import LOGISTIC, TrainingWorld
 from keelway.train import EnsembleManifest, EnsembleMember, EnsemblePipeline, Lesson, fitted_pipeline, frame_of
 from keelway.train.manifest import FORMAT
@@ -77,10 +77,21 @@ def agreed(pipeline: Any, task: Task, *, bits: int, tolerance: float = 1e-6) -> 
     """Check a plan against its pipeline, and return the largest difference."""
     plan = planned(pipeline, task)
     assert plan.head.bits == bits
+    _agreed_in_columns(PlanScorer(plan))
     found = check_plan(pipeline, plan, COLUMNS, tolerance=tolerance)
     assert (found.rows, found.nulls_tested, found.unseen_tested) == (660, True, True)
     assert found.tolerance == (1e-12 if bits == 64 else tolerance)
     return found.max_difference
+
+
+def _agreed_in_columns(scorer: PlanScorer) -> None:
+    """Check that rows that come as columns are answered as those that come as rows, to the last bit."""
+    columns = [
+        np.array(COLUMNS[each.name], dtype=np.float64) if each.kind == "numeric" else COLUMNS[each.name]
+        for each in scorer.features
+    ]
+    rows = [list(row) for row in zip(*(COLUMNS[each.name] for each in scorer.features), strict=True)]
+    assert scorer.predictions_in(columns) == scorer.predictions(rows)
 
 
 @pytest.mark.parametrize("kind", CLASSIFIERS)
@@ -185,23 +196,11 @@ def test_what_has_no_plan_says_why(kind: str, chosen: Preprocessing, features: A
         compile_plan(fitted_pipeline(lesson, Estimator(kind, factory)), features, task="binary")
 
 
-class Bent:
-    """A pipeline that answers otherwise for one row."""
-
-    def __init__(self, inner: Any, row: int, change: float) -> None:
-        self._inner, self._row, self._change = inner, row, change
-
-    def predict_proba(self, frame: Any) -> Any:
-        found = self._inner.predict_proba(frame)
-        found[self._row, 1] += self._change
-        return found
-
-
 @pytest.mark.parametrize("change", [1e-9, float("nan")])
 def test_a_difference_is_refused_and_the_worst_row_named(change: float) -> None:
     pipeline = fitted("binary", "histogram")
     with pytest.raises(RefusedError, match="The plan differs from the trained one") as refused:
-        check_plan(Bent(pipeline, 17, change), planned(pipeline, "binary"), COLUMNS, tolerance=1e-5)
+        check_plan(BentPipeline(pipeline, 17, change), planned(pipeline, "binary"), COLUMNS, tolerance=1e-5)
     (reason,) = refused.value.reasons
     assert reason.endswith("in row 17")
 

@@ -108,6 +108,14 @@ def test_tables_and_walks_give_the_sums_of_plain_trees_to_the_last_bit(
     assert [walked.one(row) for row in rows] == [each if isinstance(each, list) else [each] for each in expected]
 
 
+def test_a_split_that_sends_every_row_one_way_still_does() -> None:
+    """Its only column tells where a number is missing, and whether it is or not, the row goes to the right."""
+    forest = Forest(0, trees=1, leaves=1)
+    forest.nodes = [[[2, -0.5, 1, 2, [0.0]], [0, 0.0, -1, -1, [1.0]], [0, 0.0, -1, -1, [2.0]]]]
+    rows = [[0.5, 0.5, "a"], [None, 0.5, "a"]]
+    assert PlanScorer(forest.plan()).predictions(rows) == [forest.expected(row) for row in rows]
+
+
 @given(threshold=st.floats(-1e38, 1e38), value=st.floats(-1e38, 1e38))
 def test_a_cut_stands_for_rounding_to_32_bits(threshold: float, value: float) -> None:
     below, above = (float(np.nextafter(np.float32(threshold), np.float32(way))) for way in (-np.inf, np.inf))

@@ -1,4 +1,4 @@
-"""Whether to train again, and whether a challenger takes all traffic."""
+"""Whether to train again."""
 
 from __future__ import annotations
 
@@ -8,20 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from keelway.core import Action, Environment, Prediction, PrincipalId, RunId, VersionName, digest_bytes, digest_of
+from keelway.core import Action, PrincipalId, RunId, VersionName, digest_bytes, digest_of
 from keelway.engines.sql import SqlState
 from keelway.errors import UsageError
-from keelway.evaluate import Interval
 from keelway.ledger import decisions
 from keelway.monitor import Alert
 from keelway.project import ContingencyPlan
 from keelway.retrain import (
-    ArmEvidence,
-    CanaryGuard,
     RetrainRequest,
     answer_retrain_request,
-    arm_evidence,
-    challenger_verdict,
     open_retrain_request,
     retrain_request,
 )
@@ -79,62 +74,3 @@ def test_a_request_is_open_until_a_challenger_answers_it(state: SqlState) -> Non
     with state.snapshot() as tx:
         assert open_retrain_request("churn", "prod", tx=tx) is None
         assert tx.log.size() == 2
-
-
-def arm(
-    version: VersionName, requests: int = 1000, *, errors: int = 0, undefined: int = 0, high: int = 0
-) -> ArmEvidence:
-    answered = requests - errors - undefined - high
-    return ArmEvidence(version, requests, errors, undefined, (answered // 2, answered - answered // 2, *[0] * 7, high))
-
-
-def judged_by(value: float, low: float, high: float, *, outcomes: int = 500) -> dict[str, object]:
-    return {"roc_auc": Interval(value, low, high, 0.95, "DeLong"), "outcomes": outcomes}
-
-
-@pytest.mark.parametrize(
-    ("canary", "verdict"),
-    [
-        (arm(V2), "advance"),
-        (arm(V2, 50, errors=50), "wait"),
-        (arm(V2, errors=50), "back"),
-        (arm(V2, 200, errors=2), "advance"),
-        (arm(V2, undefined=1), "back"),
-        (arm(V2, high=600), "back"),
-        (arm(V2, errors=1000), "back"),
-        (replace(arm(V2), latency_p99_ms=31.0), "back"),
-        (replace(arm(V2), latency_p99_ms=29.0), "advance"),
-        (replace(arm(V2), **judged_by(0.6, 0.55, 0.65)), "back"),
-        (replace(arm(V2), **judged_by(0.7, 0.65, 0.76)), "advance"),
-        (replace(arm(V2), **judged_by(0.6, 0.55, 0.65, outcomes=20)), "advance"),
-        (replace(arm(V2), **judged_by(float("nan"), 0.5, 0.9)), "back"),
-    ],
-    ids=[
-        "alike", "too little traffic", "errors", "errors by chance", "undefined", "spread otherwise", "no answers",
-        "slow", "not slow", "worse", "not clearly worse", "worse on few outcomes", "undefined quality",
-    ],
-)  # fmt: skip
-def test_a_canary_takes_all_goes_back_or_waits(canary: ArmEvidence, verdict: str) -> None:
-    stable = replace(arm(V1), latency_p99_ms=20.0, **judged_by(0.8, 0.75, 0.85))
-    answer = challenger_verdict(stable, canary)
-    assert answer.verdict == verdict
-    assert answer.reasons
-
-
-def test_every_sign_of_harm_is_told_at_once() -> None:
-    reasons = challenger_verdict(arm(V1), arm(V2, errors=100, undefined=2), guard=CanaryGuard()).reasons
-    assert len(reasons) == 2
-
-
-def test_answers_are_counted_per_version_and_those_that_are_no_probability_apart() -> None:
-    def answer(number: int, probability: float, version: VersionName = V2) -> Prediction:
-        return Prediction(
-            prediction_id=f"{number:032x}", model="churn", version=version, version_digest=digest_bytes(b"v"),
-            deployment=digest_bytes(b"d"), environment=Environment("prod"), arm="canary", entity="c", as_of=NOW,
-            features={}, probability=probability, event_time=NOW,
-        )  # fmt: skip
-
-    scores = (0.0, 0.05, 0.95, 1.0, 1.1, float("nan"))
-    found = arm_evidence([*(answer(n, p) for n, p in enumerate(scores)), answer(9, 0.5, V1)], version=V2, errors=3)
-    assert (found.requests, found.errors, found.undefined) == (9, 3, 2)
-    assert found.probabilities == (2, 0, 0, 0, 0, 0, 0, 0, 0, 2)

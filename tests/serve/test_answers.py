@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 import pytest
 
 from keelway.core import VersionName, digest_of
-from keelway.errors import IntegrityError, MissingRecordError, ServingError, StorageError
-from keelway.serve import LoadedDeployment, Router, answer_rows, score
+from keelway.errors import IntegrityError, MissingRecordError, ServingError
+from keelway.serve import LoadedDeployment, Router, answer_rows
 from keelway.testing.serving import FEATURES, PROD, FixedScorer, MemoryLog, ScorerShelf, ServedTraffic
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -43,9 +42,9 @@ def test_one_row_is_answered_and_logged_as_it_was_answered(traffic: ServedTraffi
     log = MemoryLog()
     (answer,) = answer_rows(rows_of(1), loaded(traffic, ScorerShelf(churn_1=FixedScorer(0.25))), log=log, at=AT)
     (line,) = log.lines
-    assert (answer.probability, answer.logged, answer.version.arm) == ("0.25", True, "stable")
+    assert (answer.value, answer.logged, answer.version.arm) == ("0.25", True, "stable")
     assert line["prediction_id"] == answer.prediction_id
-    assert line["probability"] == 0.25
+    assert line["value"] == 0.25
     assert line["features"] == {"recency_d": 0, "plan": "gold"}
     assert line["deployment"] == digest_of(deployment)
     assert line["version_digest"] == deployment.versions[ONE]
@@ -60,7 +59,7 @@ def test_a_canary_gets_its_share_and_answers_keep_their_order(traffic: ServedTra
     )
     assert [answer.entity for answer in answers] == [row[0] for row in rows]
     canary = [answer for answer in answers if answer.version.version == TWO]
-    assert {answer.probability for answer in canary} == {"0.9"}
+    assert {answer.value for answer in canary} == {"0.9"}
     assert abs(len(canary) / 2000 - 0.2) < 4 * math.sqrt(0.2 * 0.8 / 2000)
     assert {line["prediction_id"] for line in log.lines} == {answer.prediction_id for answer in answers}
 
@@ -74,6 +73,29 @@ def test_what_is_no_probability_is_never_given_and_never_logged(traffic: ServedT
     with pytest.raises(ServingError, match="no probability"):
         answer_rows(rows_of(3), ready, log=log, at=AT)
     assert log.lines == []
+
+
+@pytest.mark.parametrize(("wrong", "undefined"), [(math.nan, True), (1.5, True), (None, False)])
+def test_who_could_not_answer_is_told_with_whether_it_was_no_number(
+    traffic: ServedTraffic, wrong: float | None, undefined: bool
+) -> None:
+    traffic.send(churn_1=100)
+    scorer = FixedScorer(0.5)
+    ready = loaded(traffic, ScorerShelf(churn_1=scorer))
+    told: list[tuple[str, bool]] = []
+    if wrong is None:
+        scorer.predictions = lambda _rows: []  # type: ignore[method-assign]
+    else:
+        scorer.answer = wrong
+    with pytest.raises(ServingError):
+        answer_rows(
+            rows_of(3),
+            ready,
+            log=MemoryLog(),
+            at=AT,
+            on_failure=lambda who, undefined: told.append((who.version, undefined)),
+        )
+    assert told == [(ONE, undefined)]
 
 
 def test_a_canary_without_a_probability_keeps_the_whole_request_out_of_the_log(traffic: ServedTraffic) -> None:
@@ -141,50 +163,6 @@ def test_a_canary_that_asks_for_other_features_is_refused(traffic: ServedTraffic
         router_of(traffic, shelf)
 
 
-def test_a_batch_is_scored_in_chunks_and_every_answer_is_logged(traffic: ServedTraffic) -> None:
-    traffic.send(churn_1=100)
-    log = MemoryLog()
-    report = score(rows_of(2500), loaded(traffic, ScorerShelf(churn_1=FixedScorer(0.25))), as_of=NOW, log=log, now=NOW)
-    assert (report.rows, report.by_version, report.mean_probability) == (2500, {"churn:1": 2500}, 0.25)
-    assert len(log.lines) == 2500
-
-
-def test_a_batch_stops_where_it_cannot_be_logged(traffic: ServedTraffic) -> None:
-    traffic.send(churn_1=100)
-    log = MemoryLog()
-    log.full = True
-    with pytest.raises(StorageError, match="cannot be written"):
-        score(rows_of(10), loaded(traffic, ScorerShelf(churn_1=FixedScorer(0.5))), as_of=NOW, log=log, now=NOW)
-
-
-def test_an_empty_batch_is_a_report_of_nothing(traffic: ServedTraffic) -> None:
-    traffic.send(churn_1=100)
-    report = score([], loaded(traffic, ScorerShelf(churn_1=FixedScorer(0.5))), as_of=NOW, log=MemoryLog(), now=NOW)
-    assert (report.rows, report.mean_probability) == (0, 0.0)
-
-
-def test_a_batch_tells_how_far_it_is_and_takes_rows_as_they_come(
-    traffic: ServedTraffic, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("keelway.serve.batch.TOLD_EVERY", 2)
-    traffic.send(churn_1=100)
-    log = MemoryLog()
-    told: list[str] = []
-    taken = 0
-
-    def coming() -> Iterator[Any]:
-        nonlocal taken
-        for row in rows_of(1) * 4_500:
-            taken += 1
-            assert taken - len(log.lines) <= 1_000, "no more than one chunk waits"
-            yield row
-
-    scorer = FixedScorer(0.25)
-    ready = loaded(traffic, ScorerShelf(churn_1=scorer))
-    report = score(coming(), ready, as_of=NOW, log=log, now=NOW, progress=told.append)
-    assert (report.rows, report.mean_probability, told) == (4_500, 0.25, ["2,000 rows scored", "4,000 rows scored"])
-
-
 class FixedTask(FixedScorer):
     """Answers for another task than a binary one."""
 
@@ -205,7 +183,7 @@ class FixedTask(FixedScorer):
 def test_a_scorer_of_any_task_is_answered_for(traffic: ServedTraffic, scorer: FixedTask, text: str) -> None:
     traffic.send(churn_1=100)
     (answer,) = answer_rows(rows_of(1), loaded(traffic, ScorerShelf(churn_1=scorer)), log=MemoryLog(), at=AT)
-    assert answer.probability == text
+    assert answer.value == text
 
 
 @pytest.mark.parametrize("wrong", [[0.5, math.nan], [0.5, 1.5]])
@@ -227,8 +205,8 @@ def test_what_cannot_answer_is_answered_for_by_its_first_backup_that_can(traffic
     broken = replace(stable, scorer=FixedScorer(math.nan), backups=backups)
     log = MemoryLog()
     answers = answer_rows(rows_of(2), replace(ready, versions={ONE: broken}), log=log, at=AT)
-    assert [(answer.probability, answer.version.fallback) for answer in answers] == [("0.05", "two")] * 2
-    assert [line["probability"] for line in log.lines] == [0.05, 0.05]
+    assert [(answer.value, answer.version.fallback) for answer in answers] == [("0.05", "two")] * 2
+    assert [line["value"] for line in log.lines] == [0.05, 0.05]
     alone = replace(broken, backups=backups[:1])
     with pytest.raises(ServingError, match="no probability"):
         answer_rows(rows_of(2), replace(ready, versions={ONE: alone}), log=log, at=AT)

@@ -50,19 +50,19 @@ def test_a_version_that_gives_no_number_is_answered_for_and_the_answer_and_the_l
     (answer,) = answer_rows(
         [("7", NOW, [1.0, "gold"])], loaded(float("nan"), "previous", "constant:0.5", previous=0.25), log=log, at=AT
     )
-    assert (answer.probability, answer.version.fallback) == ("0.25", "previous:churn:1")
+    assert (answer.value, answer.version.fallback) == ("0.25", "previous:churn:1")
     assert (log.lines[0]["version"], log.lines[0]["arm"]) == ("churn:1", "fallback:previous:churn:1")
 
 
 def test_the_next_link_answers_where_the_first_cannot_either() -> None:
     chain = loaded(float("nan"), "previous", "constant:0.5", previous=float("inf"))
     (answer,) = answer_rows([("7", NOW, [1.0, "gold"])], chain, log=MemoryLog(), at=AT)
-    assert (answer.probability, answer.version.fallback) == ("0.5", "constant:0.5")
+    assert (answer.value, answer.version.fallback) == ("0.5", "constant:0.5")
 
 
 def test_a_version_that_can_answer_answers() -> None:
     (answer,) = answer_rows([("7", NOW, [1.0, "gold"])], loaded(0.75, "constant:0.5"), log=MemoryLog(), at=AT)
-    assert (answer.probability, answer.version.fallback) == ("0.75", "")
+    assert (answer.value, answer.version.fallback) == ("0.75", "")
 
 
 def test_a_constant_takes_the_rows_of_the_version_it_answers_for() -> None:

@@ -36,7 +36,7 @@ WRITER = LineWriter(
 def lines(first: int, count: int = 1) -> bytes:
     return "".join(
         WRITER.line(
-            prediction_id=f"{number:032x}", entity="7", as_of=NOW, values=[1.5], probability="0.25",
+            prediction_id=f"{number:032x}", entity="7", as_of=NOW, values=[1.5], value="0.25",
             at="1998-01-01T00:00:00Z",
         )
         for number in range(first, first + count)

@@ -38,7 +38,7 @@ WRITER = LineWriter(
 def line(number: int, entity: str = "7", values: tuple = (1.5, "gold"), probability: float = 0.25) -> str:
     return WRITER.line(
         prediction_id=f"{number:032x}", entity=entity, as_of=NOW, values=list(values),
-        probability=number_text(probability), at="1998-01-01T00:00:00Z",
+        value=number_text(probability), at="1998-01-01T00:00:00Z",
     )  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def test_a_line_is_the_canonical_json_of_its_prediction(entity, number, text, pr
     prediction = Prediction(
         prediction_id=f"{1:032x}", model="churn", version=VersionName("churn:1"), version_digest=DIGEST,
         deployment=DIGEST, environment=Environment("local"), arm="stable", entity=entity, as_of=NOW,
-        features={"recency_d": number, "plan": text}, probability=probability, event_time=NOW,
+        features={"recency_d": number, "plan": text}, value=probability, event_time=NOW,
     )  # fmt: skip
     assert line(1, entity, (number, text), probability).encode() == canonical_json(prediction) + b"\n"
 
@@ -99,7 +99,7 @@ def test_a_segment_is_found_by_its_ids_whatever_the_features_are_called(tmp_path
     journal = FileJournals(tmp_path / "j").create("churn", "local")
     for number in (2, 1):
         text = writer.line(
-            prediction_id=f"{number:032x}", entity=tricky, as_of=NOW, values=["ffff", tricky], probability="0.5",
+            prediction_id=f"{number:032x}", entity=tricky, as_of=NOW, values=["ffff", tricky], value="0.5",
             at="1998-01-01T00:00:00Z",
         )  # fmt: skip
         journal.append(text.encode())

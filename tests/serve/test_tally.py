@@ -16,8 +16,17 @@ from keelway.core import SimulatedClock, VersionName, digest_bytes
 from keelway.engines.sql import SqlState
 from keelway.errors import StorageError
 from keelway.ledger import Transaction
-from keelway.serve import LineWriter, LoadedVersion, RequestSchema, RequestTally, TallyKeeper, request_figures, together
-from keelway.serve.tally import GROWTH, LARGEST_BIN, SHORTEST_S, latency_bin, latency_of
+from keelway.serve import (
+    LineWriter,
+    LoadedVersion,
+    RequestFigures,
+    RequestSchema,
+    RequestTally,
+    TallyKeeper,
+    request_figures,
+    together,
+)
+from keelway.serve.tally import FIRST_READ, GROWTH, LARGEST_BIN, SHORTEST_S, latency_bin, latency_of
 from keelway.testing.serving import FEATURES, NOW, ONE, PROD, TWO, FixedScorer
 
 MINUTE = timedelta(minutes=1)
@@ -106,6 +115,33 @@ def test_what_is_kept_says_how_each_arm_answered(state: Shaky, clock: SimulatedC
     assert (stable.version, stable.arm, stable.answers, stable.failed) == (ONE, "stable", 6, 0)
     assert (stable.bins, stable.counts) == ((latency_bin(0.001), latency_bin(0.1)), (2, 1))
     assert (canary.answers, canary.failed, canary.counts) == (1, 1, (1,))
+
+
+def test_answers_that_were_no_number_are_told_from_other_failures(clock: SimulatedClock) -> None:
+    tally = RequestTally(clock)
+    for undefined in (True, False, True):
+        tally.failed(CANARY, undefined=undefined)
+    first = tally.take("churn", PROD)
+    tally.failed(CANARY, undefined=True)
+    second = tally.take("churn", PROD)
+    assert first is not None
+    assert second is not None
+    assert (first.arms[0].failed, first.arms[0].undefined) == (3, 2)
+    (both,) = together([first, second]).values()
+    assert (both.failed, both.undefined) == (4, 3)
+
+
+def test_figures_are_found_however_many_were_kept_since(state: Shaky) -> None:
+    total = 2 * FIRST_READ
+    with state.transaction() as tx:
+        for minute in range(total):
+            at = NOW + minute * MINUTE
+            figures = RequestFigures("churn", PROD, at, at + MINUTE, 1, 0, 0, ())
+            tx.insert(f"prod/churn/{minute:05d}", figures, parent="prod/churn", at=figures.until)
+    with state.snapshot() as tx:
+        for wanted in (0, 1, FIRST_READ - 1, FIRST_READ, total):
+            found = request_figures("churn", PROD, since=NOW + (total - wanted) * MINUTE, tx=tx)
+            assert len(found) == wanted
 
 
 def test_a_span_without_requests_keeps_nothing_and_counting_begins_anew(state: Shaky, clock: SimulatedClock) -> None:

@@ -142,6 +142,19 @@ def test_from_a_request_to_the_door_and_what_is_missing_on_the_way(counter: Coun
     assert [line["state"] for line in counter("requests", "--all")] == ["admitted"]
 
 
+def test_looking_at_the_door_tells_scripts_what_it_said(counter: Counter) -> None:
+    assert "the gate says yes" in counter.told("promote", *CHURN, "--check")
+    assert "lets it in" in counter.told("policy", "explain", *CHURN)
+    counter("models", "retire", "churn:1", "--reason", "too old", by="user:ben")
+    assert "was retired by user:ben: too old" in counter.told("promote", *CHURN, "--check", code=3)
+    assert not json.loads(counter.call("promote", *CHURN, "--check").stdout)["allowed"]
+    explained = counter("policy", "explain", *CHURN)
+    assert not explained["verdict"]["allowed"]
+    assert explained["unplaced"] == ["churn:1 was retired by user:ben: too old"]
+    assert counter("audit", "log", "--environment", "prod") == []
+    assert "prod" in counter.refused("audit", "log", "--environment", "pord")
+
+
 def test_a_rejection_a_revocation_and_a_withdrawal(counter: Counter) -> None:
     counter("promote", *CHURN, "--request")
     assert "reason" in counter.refused("reject", *CHURN, by="user:ben")

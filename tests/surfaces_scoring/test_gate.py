@@ -225,7 +225,8 @@ def test_callers_that_could_never_be_known_are_refused(callers: CallerSettings) 
 
 def test_limits_come_from_the_settings() -> None:
     assert limits_of(RequestSettings()) == WireLimits()
-    assert limits_of(RequestSettings(max_bytes=5, max_rows=6, timeout_ms=7)) == WireLimits(5, 6, 7)
+    given = RequestSettings(max_bytes=5, max_rows=6, max_explained_rows=7, timeout_ms=8)
+    assert limits_of(given) == WireLimits(5, 6, 7, 8)
     for wrong in (RequestSettings(max_bytes=0), RequestSettings(max_rows=0), RequestSettings(timeout_ms=-1)):
         with pytest.raises(SettingsError):
             check_requests(wrong, CallerSettings())

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from keelway.core import SimulatedClock, VersionName
 from keelway.deploy import Deployment
-from keelway.serve import Answer, LoadedVersion
+from keelway.errors import OverloadedError, UnavailableError
+from keelway.serve import Answer, LoadedVersion, RequestTally, together
 from keelway.serve.loaded import VersionAtHand, assembled
-from keelway.surfaces.scoring.metrics import SHARED_FOLDER, MetricFamilies, ScoringMetrics
-from keelway.testing.serving import ONE, FixedScorer, deployment_of
+from keelway.surfaces.scoring.metrics import MOST_VERSIONS, SHARED_FOLDER, MetricFamilies, ScoringMetrics
+from keelway.testing.serving import NOW, ONE, PROD, FixedScorer, deployment_of
 
 COUNT_IN_A_PROCESS = """
 from keelway.surfaces.scoring.metrics import MetricFamilies, ScoringMetrics
@@ -52,7 +54,7 @@ def test_a_request_is_counted_by_each_version_that_answered_it(version: LoadedVe
 def test_models_of_one_process_share_their_families() -> None:
     families = MetricFamilies()
     churn, fraud = (ScoringMetrics(model, "prod", families) for model in ("churn", "fraud"))
-    churn.shed()
+    churn.unavailable(OverloadedError("much"))
     fraud.unlogged(3)
     fraud.breaker("fraud:1/0", "half-open")
     text = churn.text().decode()
@@ -70,3 +72,53 @@ def test_processes_that_share_a_folder_are_added_up(tmp_path: Path, monkeypatch:
     text = MetricFamilies().text().decode()
     assert 'keelway_requests_total{environment="prod",model="churn",status="200"} 2.0' in text
     assert 'keelway_request_seconds_count{environment="prod",model="churn"} 2.0' in text
+
+
+def test_what_is_out_is_not_counted_as_too_much_work() -> None:
+    metrics = ScoringMetrics("churn", "prod")
+    metrics.unavailable(OverloadedError("There is too much to do"))
+    for _ in range(2):
+        metrics.unavailable(UnavailableError("The online store cannot be read"))
+    text = metrics.text().decode()
+    assert 'keelway_shed_requests_total{environment="prod",model="churn"} 1.0' in text
+    assert 'keelway_unavailable_requests_total{environment="prod",model="churn"} 2.0' in text
+
+
+def test_explanations_are_counted_apart_and_in_no_figure() -> None:
+    tally = RequestTally(SimulatedClock(NOW))
+    metrics = ScoringMetrics("churn", "prod", tally=tally)
+    metrics.explained(501, 0.02)
+    text = metrics.text().decode()
+    assert 'keelway_explain_requests_total{environment="prod",model="churn",status="501"} 1.0' in text
+    assert 'keelway_explain_seconds_count{environment="prod",model="churn"} 1.0' in text
+    assert tally.take("churn", PROD) is None
+
+
+def test_a_shadow_is_an_arm_with_rows_that_it_dropped(version: LoadedVersion) -> None:
+    tally = RequestTally(SimulatedClock(NOW))
+    metrics = ScoringMetrics("churn", "prod", tally=tally)
+    shadow = replace(version, arm="shadow")
+    metrics.mirrored(shadow, 3, 0.004)
+    metrics.dropped(shadow, 2)
+    text = metrics.text().decode()
+    assert 'keelway_predictions_total{arm="shadow",environment="prod",model="churn",version="churn:1"} 3.0' in text
+    assert 'keelway_shadow_dropped_rows_total{environment="prod",model="churn",version="churn:1"} 2.0' in text
+    figures = tally.take("churn", PROD)
+    assert figures is not None
+    (arm,) = figures.arms
+    assert (arm.arm, arm.answers, arm.dropped, sum(arm.counts)) == ("shadow", 3, 2, 1)
+    assert together([figures, figures])[ONE, "shadow"].dropped == 4
+
+
+def test_no_more_than_some_versions_have_series(version: LoadedVersion) -> None:
+    """However often a model is trained anew, a process that runs for months does not grow by it."""
+    metrics = ScoringMetrics("churn", "prod")
+    for number in range(MOST_VERSIONS + 3):
+        metrics.scored(answers(replace(version, version=VersionName(f"churn:{number}")), 1), 0.001)
+    text = metrics.text().decode()
+    told = [line for line in text.splitlines() if line.startswith("keelway_predictions_total{")]
+    assert len(told) == MOST_VERSIONS
+    assert 'version="churn:2"' not in "".join(told)
+    assert f'version="churn:{MOST_VERSIONS + 2}"' in "".join(told)
+    metrics.scored(answers(replace(version, version=VersionName("churn:0")), 1), 0.001)
+    assert 'version="churn:0"} 1.0' in metrics.text().decode()

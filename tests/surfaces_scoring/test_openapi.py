@@ -16,7 +16,7 @@ import pytest
 
 from keelway.core import SimulatedClock
 from keelway.features import FeatureColumn
-from keelway.serve import Row
+from keelway.serve import Explainers, LoadedVersion, Row, RowExplainer, SampledExplainer
 from keelway.serve.wire import WireLimits
 from keelway.surfaces.scoring import CallerGate, ScoringApp
 from keelway.testing.asgi import AsgiClient, live, route_of
@@ -56,11 +56,16 @@ def looked_up(entities: Any, names: Any, now: datetime) -> list[Row]:
     return [(entity, now - timedelta(days=1), [None, "", None, ""]) for entity in entities]
 
 
+def sampled(version: LoadedVersion) -> RowExplainer:
+    return SampledExplainer(version.scorer, [[1.0, "free", None, ""]], permutations=2)
+
+
 def app_of(folder: Path, scorer: TaskScorer, **more: Any) -> ScoringApp:
     traffic = ServedTraffic(folder)
     traffic.send(churn_1=60, churn_2=40)
     shelf = ScorerShelf(churn_1=scorer, churn_2=scorer)
-    route = route_of(traffic, shelf, lookup=looked_up if scorer.task == "regression" else None)
+    lookup = looked_up if scorer.task == "regression" else None
+    route = route_of(traffic, shelf, lookup=lookup, explainers=Explainers(sampled))
     return ScoringApp({"churn": route}, clock=SimulatedClock(NOW), limits=WireLimits(rows=20), **more)
 
 
@@ -139,3 +144,6 @@ def test_every_task_answers_in_every_protocol(tmp_path: Path, task: str) -> None
     found = client.post("/v2/models/churn/infer", {"inputs": inputs}).json
     assert found["outputs"][0]["data"] == (expected if task == "multiclass" else [expected])
     assert json.dumps(found).isascii()
+    why = client.post("/explain", {"entity": "7", "features": values}).json
+    assert why[key] == named[key]
+    assert why["contributions"].keys() == values.keys()

@@ -13,6 +13,7 @@ import pytest
 
 from keelway.app.settings_requests import CallerSettings, RequestSettings, check_requests
 from keelway.core import SimulatedClock
+from keelway.serve import Explainers, LoadedVersion, RowExplainer, SampledExplainer
 from keelway.surfaces.scoring import ScoringApp
 from keelway.testing.asgi import AsgiClient, route_of
 from keelway.testing.serving import NOW, FixedScorer, ScorerShelf, ServedTraffic
@@ -22,11 +23,16 @@ EXAMPLE = re.compile(r"```http\nPOST (\S+)\n(.*)\n\n(\d+)\n(.*)\n```")
 EXAMPLES = EXAMPLE.findall(PAGE)
 
 
+def sampled(version: LoadedVersion) -> RowExplainer:
+    return SampledExplainer(version.scorer, [[1.0, "free"]])
+
+
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> AsgiClient:
     traffic = ServedTraffic(tmp_path_factory.mktemp("page"))
     traffic.send(churn_1=100)
-    models = {"churn": route_of(traffic, ScorerShelf(churn_1=FixedScorer(0.25)))}
+    route = route_of(traffic, ScorerShelf(churn_1=FixedScorer(0.25)), explainers=Explainers(sampled))
+    models = {"churn": route}
     return AsgiClient(ScoringApp(models, clock=SimulatedClock(NOW)))
 
 
@@ -50,7 +56,7 @@ def test_an_example_is_answered_as_told(client: AsgiClient, path: str, body: str
 
 def test_there_are_examples_of_every_protocol() -> None:
     assert len(EXAMPLES) == PAGE.count("```http") >= 6
-    assert {each[0].split("/")[1] for each in EXAMPLES} == {"predict", "models", "v2", "invocations"}
+    assert {each[0].split("/")[1] for each in EXAMPLES} == {"predict", "explain", "models", "v2", "invocations"}
 
 
 def test_every_route_status_and_header_of_the_document_is_told(client: AsgiClient) -> None:
@@ -73,5 +79,5 @@ def test_the_settings_of_the_page_are_settings() -> None:
     callers = msgspec.convert(tomllib.loads(text[1])["callers"], CallerSettings)
     check_requests(RequestSettings(), callers)
     defaults = RequestSettings()
-    for number in (defaults.max_bytes, defaults.max_rows):
+    for number in (defaults.max_bytes, defaults.max_rows, defaults.max_explained_rows):
         assert f"{number:,}" in PAGE

@@ -10,7 +10,7 @@ import pytest
 
 from keelway.core import digest_bytes
 from keelway.train import code_state, environment_digest
-from keelway.train.code_state import installed_packages, lock_digest
+from keelway.train.code_state import _installed, installed_packages, lock_digest
 
 PROJECT = digest_bytes(b"project")
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
@@ -139,3 +139,18 @@ def test_what_is_installed_is_read_again_when_a_folder_of_packages_changes(
     (made / "METADATA").write_text("Metadata-Version: 2.1\nName: Made_Up\nVersion: 1.2\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert installed_packages() == {**before, "made-up": "1.2"}
+
+    made.rename(tmp_path / "made_up-1.3.dist-info")
+    (tmp_path / "made_up-1.3.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: Made_Up\nVersion: 1.3\n")
+    assert installed_packages() == {**before, "made-up": "1.3"}
+
+
+def test_other_files_in_the_folders_of_packages_cost_no_second_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    installed_packages()
+    read = _installed.cache_info().misses
+    (tmp_path / "notes.txt").write_text("written beside the project's code while it is trained")
+    installed_packages()
+    assert _installed.cache_info().misses == read

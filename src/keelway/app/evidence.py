@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelway.app.checkup import Checkup, checkup
-from keelway.app.ledger_log import LedgerLine, LogQuery, chosen
+from keelway.app.ledger_log import LedgerLine, LogQuery, check_environment, chosen
 from keelway.app.publishing import Published, kept_notes, publish, publish_everywhere, quorum_of
 from keelway.app.status import Status, status_of
-from keelway.app.wire import Workspace
+from keelway.app.wire import LOCAL, Workspace
 from keelway.core import Digest, RunId, VersionName, digest_of, is_digest, parse_json
 from keelway.errors import MissingRecordError, SettingsError, UsageError
 
@@ -123,9 +123,16 @@ class EvidenceRoom:
         return self.decisions(LogQuery(action=action or "", subject=subject or "", limit=limit))
 
     def decisions(self, query: LogQuery) -> list[LedgerLine]:
-        """Return the decisions that a query wants, oldest first."""
+        """Return the decisions that a query wants, oldest first.
+
+        Raises:
+            UsageError: Nothing was ever decided on the environment, and the settings know none of that name.
+        """
         with self._at.state.snapshot() as tx:
-            return chosen(query, tx=tx)
+            lines = chosen(query, tx=tx)
+            if not lines and query.environment:
+                check_environment(query.environment, known=(LOCAL, *self._at.settings.environments), tx=tx)
+        return lines
 
     def status(self, *, at: datetime | None = None) -> Status:
         """Return what is live where, now or at an earlier time, read from the ledger alone."""
@@ -144,7 +151,7 @@ class EvidenceRoom:
 
         at = self._at
         with at.state.snapshot() as tx:
-            start, segment, also = self._subject(subject, tx)
+            start, segment, lines, also = self._subject(subject, tx)
         note = checkpoint.read_bytes().decode(errors="replace") if checkpoint else ""
         data = prove(
             start,
@@ -154,7 +161,7 @@ class EvidenceRoom:
             origin=at.settings.signing.name,
             segment=segment,
             also=also,
-            log=at.artifacts,
+            lines=lines,
             name=subject,
             checkpoint=verify_checkpoint(note, key=at.signing.public_key) if note else None,
         )
@@ -170,15 +177,16 @@ class EvidenceRoom:
             raw_files=verification.raw_files,
         )
 
-    def _subject(self, name: str, tx: Transaction) -> tuple[Any, Digest | None, tuple[Digest, ...]]:
-        """Return where a proof starts: a record's digest; for a prediction its value, segment and deployment."""
-        from keelway.serve import find_prediction
+    def _subject(self, name: str, tx: Transaction) -> tuple[Any, Digest | None, Sequence[bytes], tuple[Digest, ...]]:
+        """Return where a proof starts: a record's digest; for a prediction its value, segment, lines and deployment."""
+        from keelway.serve import find_prediction, lines_of
 
         if name.startswith("prediction:"):
             prediction_id = name.removeprefix("prediction:")
             found, line, segment, _ = find_prediction(prediction_id, tx=tx, artifacts=self._at.artifacts)
-            return parse_json(line), digest_of(segment), (found.deployment,)
-        return self._record(name, tx), None, ()
+            lines = lines_of(segment, artifacts=self._at.artifacts)
+            return parse_json(line), digest_of(segment), lines, (found.deployment,)
+        return self._record(name, tx), None, (), ()
 
     def _record(self, name: str, tx: Transaction) -> Digest:
         """Return the digest of the record that people call by a name."""

@@ -11,11 +11,14 @@ from keelway.core import digest_of, parse_duration, time_text
 from keelway.errors import IntegrityError, KeelwayError, MissingRecordError
 
 if TYPE_CHECKING:
+    from keelway.deploy import RolloutStart, RolloutState
     from keelway.ledger import Transaction
     from keelway.promote import MoreEvidence
     from keelway.register import ModelVersion
 
 _DAY_S = 86_400
+_HOUR_S = 3_600
+_ENDED = ("finished", "back", "stopped")
 
 
 def more_evidence(at: Workspace) -> MoreEvidence:
@@ -29,6 +32,7 @@ def more_evidence(at: Workspace) -> MoreEvidence:
             "size": _size_part(version, at),
             "model_signing": _model_signing_part(version, at, tx, now),
             "error_budget": _budget_part(version.model, environment, at, tx, now),
+            "rollouts": _rollouts_part(version, at, tx, now),
         }
 
     return parts
@@ -110,6 +114,56 @@ def _budget_part(model: str, environment: str, at: Workspace, tx: Transaction, n
         "failed": budget.failed,
         "since": time_text(budget.since),
     }
+
+
+def _rollouts_part(version: ModelVersion, at: Workspace, tx: Transaction, now: datetime) -> dict[str, Any]:
+    """Return how the last rollout of a version that ended went, by environment; nothing where none has ended."""
+    from keelway.deploy import rollout_state, rollouts_of
+
+    found = {}
+    for environment in at.settings.environments:
+        tried = (each for each in rollouts_of(version.model, environment, tx) if version.name in each.treatments)
+        ended = ((each, rollout_state(each, tx)) for each in tried)
+        last = next(((each, state) for each, state in ended if state in _ENDED), None)
+        if last is not None:
+            found[environment] = _rollout_part(*last, version, tx, now)
+    return found
+
+
+def _rollout_part(
+    start: RolloutStart, state: RolloutState, version: ModelVersion, tx: Transaction, now: datetime
+) -> dict[str, Any]:
+    """Return what the last verdict on a version in a rollout said; null where it was never judged."""
+    from keelway.deploy import looks_of, turns_of
+
+    looks = looks_of(start, tx)
+    judged = [(look, arm) for look in looks for arm in look.arms if arm.version == version.name]
+    ended = max([start.at, *(look.at for look in looks), *(turn.at for turn in turns_of(start, tx))])
+    found: dict[str, Any] = {
+        "rollout": start.rollout,
+        "strategy": start.plan.strategy,
+        "state": state,
+        "control": start.control,
+        "began_at": time_text(start.at),
+        "ended_at": time_text(ended),
+        "hours": round((ended - start.at).total_seconds() / _HOUR_S, 3),
+        "age_days": _days(ended, now),
+        "outcome": None,
+        "look": None,
+        "requests": None,
+        "control_requests": None,
+        "figures": {},
+    }
+    if judged:
+        look, arm = judged[-1]
+        control, treatment = arm.verdict.requests
+        figures = {
+            each.name: {"status": each.status, "harm": each.harm, "low": each.low, "high": each.high}
+            for each in arm.verdict.figures
+        }
+        found |= {"outcome": arm.verdict.outcome, "look": digest_of(look), "figures": figures}
+        found |= {"requests": treatment, "control_requests": control}
+    return found
 
 
 def _model_signing_part(version: ModelVersion, at: Workspace, tx: Transaction, now: datetime) -> dict[str, Any] | None:

@@ -88,6 +88,21 @@ def chosen(query: LogQuery, *, tx: Transaction) -> list[LedgerLine]:
     return list(deque(found, maxlen=query.limit or None))
 
 
+def check_environment(name: str, *, known: Iterable[str], tx: Transaction) -> None:
+    """Return when an environment is known, by the settings or by a decision of any time.
+
+    Raises:
+        UsageError: It is not.
+    """
+    from keelway.ledger import decisions
+
+    decided = {decision.environment for _, decision in decisions(tx) if decision.environment}
+    if name not in decided.union(known):
+        raise UsageError(
+            f"No environment is called {name}", expected=", ".join(sorted(decided.union(known))), found=name
+        )
+
+
 def as_csv(lines: Iterable[LedgerLine]) -> Iterator[str]:
     """Yield the decisions as lines of CSV (RFC 4180), with a heading; several values in a field are joined by `; `."""
     yield _row(CSV_HEAD)

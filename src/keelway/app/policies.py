@@ -106,20 +106,21 @@ class PolicyRoom:
         return [PolicyChecked(name, check_policy(self._policy(name), lab=self._lab)) for name in self.folders(named)]
 
     def explain(self, version: str, environment: str) -> Explanation:
-        """Return what an environment's policy says of a version now, clause by clause; nothing is changed.
+        """Return what an environment's gate says of a version now, clause by clause; nothing is changed.
 
         Raises:
             MissingRecordError: There is no such version.
             SettingsError: The environment has no policy.
         """
-        from keelway.promote import check_signature, door_evidence, explain
+        from keelway.promote import check_signature, door_evidence, explain, standing_reasons
 
         at = self._at
         found, rules = self._gate.version(version), environment_rules(environment, at=at)
         signature = check_signature(found, artifacts=at.artifacts, public_key=at.signing.public_key)
         with at.state.snapshot() as tx:
             evidence = door_evidence(found, environment=rules, signature=signature, now=at.now(), tx=tx)
-        return explain(rules.policy, evidence, lab=self._lab)
+            standing = standing_reasons(found, signature=signature, tx=tx)
+        return explain(rules.policy, evidence, lab=self._lab, standing=standing)
 
     def rules(self) -> list[ReadyRule]:
         """Return the ready rules that Keelway ships, by name."""

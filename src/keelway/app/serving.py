@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keelway.app.persons import log_store
-from keelway.app.way_back import gone_back, must_be_mover
-from keelway.app.wire import LOCAL, Workspace
+from keelway.app.training_rows import training_rows
+from keelway.app.way_back import check_mover, gone_back, must_be_mover
+from keelway.app.wire import Workspace
 from keelway.core import Environment, VersionName, digest_of
 from keelway.errors import EngineError, IntegrityError, KeelwayError, MissingRecordError
 
@@ -26,9 +27,14 @@ if TYPE_CHECKING:
         RequestTally,
         Router,
         Scorer,
+        SegmentLog,
         ShedRule,
         TallyKeeper,
     )
+
+
+WARM_ROWS = 64
+"""Rows of the training that a version answers before it answers anybody."""
 
 
 def router_for(
@@ -57,6 +63,7 @@ def router_for(
     care = ServingCare(
         MemoryBudget(serving.memory_mb),
         size_of=versions.size_of,
+        rows_of=versions.rows_of,
         fetch=versions.fetch,
         chain=tuple(parse_fallback(link) for link in serving.fallback.get(model, [])),
         digest_named=versions.digest_named,
@@ -78,8 +85,17 @@ def log_for(model: str, environment: str, *, at: Workspace, on_unlogged: Callabl
         artifacts=log_store(at.project.model(model), at=at),
         principal=at.principal.id,
         clock=at.clock,
+        refuses=at.settings.serving.unlogged == "refuse",
         on_unlogged=on_unlogged,
     )
+
+
+def batch_log_for(model: str, environment: str, *, at: Workspace) -> SegmentLog:
+    """Return where the predictions of a batch are kept."""
+    from keelway.serve import SealingPorts, SegmentLog
+
+    ports = SealingPorts(at.state, log_store(at.project.model(model), at=at), at.principal.id)
+    return SegmentLog(model, environment, ports=ports, clock=at.clock)
 
 
 def keeper_for(model: str, environment: str, *, tally: RequestTally, at: Workspace) -> TallyKeeper:
@@ -106,7 +122,7 @@ def pin_rollback(model: str, environment: str, *, to: str, comment: str, at: Wor
     """
     from keelway.serve import pin_back
 
-    _must_be_mover_by_the_settings(environment, at=at)
+    check_mover(environment, at=at)  # a refusal cannot be recorded, because the state is away
     kept = last_good(model, environment, at=at)
     if kept is None:
         raise MissingRecordError("This machine keeps nothing", expected="serving.last_good", found="an empty setting")
@@ -119,15 +135,6 @@ def pin_rollback(model: str, environment: str, *, to: str, comment: str, at: Wor
     )
     kept.set_pin(pin)
     return pin
-
-
-def _must_be_mover_by_the_settings(environment: str, *, at: Workspace) -> None:
-    """Return when the principal may move an environment; a refusal cannot be recorded, because the state is away."""
-    from keelway.identity import require_role, require_service
-
-    require_role(at.principal, "deployer")
-    if at.environment(environment).service_principal and environment != LOCAL:
-        require_service(at.principal, what=f"move {environment}")
 
 
 def record_pin(pin: Pin, *, at: Workspace) -> None:
@@ -207,6 +214,17 @@ class VersionSource:
         version = self.record(name, digest)
         data, members = self._read(version, digest)
         return self._python_scorer(version, members) if members else scorer_of(version, data)
+
+    def plan(self, version: ModelVersion, digest: Digest) -> bytes | None:
+        """Return the checked plan of a version; None where it has none."""
+        return None if version.plan is None else self._read(version, digest)[0]
+
+    def rows_of(self, name: VersionName, digest: Digest) -> list[list[Any]]:
+        """Return the first rows that a version was trained on; none where they cannot be read."""
+        try:
+            return training_rows(self.record(name, digest), at=self._at, limit=WARM_ROWS, spread=False)
+        except KeelwayError:
+            return []
 
     def fetch(self, name: VersionName, digest: Digest) -> None:
         """Read what loading a version would read, so that it is kept."""

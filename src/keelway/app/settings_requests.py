@@ -19,6 +19,7 @@ class RequestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     Attributes:
         max_bytes: Bytes of a body, after it was unpacked.
         max_rows: Rows of one request.
+        max_explained_rows: Rows of one request for explanations, each of which costs some hundred times an answer.
         timeout_ms: Milliseconds from a request's first byte to its answer; 0 for no end. A caller can ask for less.
         online: Whether a request that names only an entity takes its features from the online store.
         online_max_age_s: How old these may be; 0 for any age.
@@ -28,6 +29,7 @@ class RequestSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     max_bytes: int = 2_000_000
     max_rows: int = 1_000
+    max_explained_rows: int = 20
     timeout_ms: int = 30_000
     online: bool = False
     online_max_age_s: int = 0
@@ -61,7 +63,13 @@ def check_requests(requests: RequestSettings, callers: CallerSettings) -> None:
     Raises:
         SettingsError: One is.
     """
-    for name, least in (("max_bytes", 1), ("max_rows", 1), ("timeout_ms", 0), ("online_max_age_s", 0)):
+    for name, least in (
+        ("max_bytes", 1),
+        ("max_rows", 1),
+        ("max_explained_rows", 1),
+        ("timeout_ms", 0),
+        ("online_max_age_s", 0),
+    ):
         if (found := getattr(requests, name)) < least:
             raise SettingsError(f"requests.{name} is too small", expected=f"{least} or more", found=str(found))
     for name, key in callers.keys.items():

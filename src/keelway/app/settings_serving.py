@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from keelway.core import checked_name
 from keelway.errors import SettingsError
+
+
+class TracingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[serving.tracing]`: where traces of requests are sent.
+
+    Attributes:
+        endpoint: The whole URL of a collector that takes OTLP over HTTP; empty traces nothing.
+        ratio: How many requests are traced, from 0 to 1; a caller's own decision comes first.
+    """
+
+    endpoint: str = ""
+    ratio: float = 0.01
 
 
 class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -18,6 +32,7 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         keep_alive_s: How long a connection may stay open without a request.
         shed_wait_ms: Requests are refused with 503 when waits stay above this; see `ShedRule`.
         most_requests: How many requests a process takes at once; 0 for any number.
+        unlogged: What becomes of an answer that cannot be logged: `answer` gives it, marked; `refuse` answers 503 instead.
         fallback: By model, what answers when its version cannot: `previous`, `baseline:MODEL:NUMBER`, `constant:NUMBER`.
         breaker_failures: After so many failures in a row an upstream is left alone.
         breaker_ejection_s: For how long the first time; the n-th time n times that.
@@ -26,6 +41,9 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         python_wait_ms: How long a row waits for others to come along.
         python_memory_mb: The most memory such a process may take; 0 for no limit.
         python_timeout_s: How long it may take for one answer before it is ended.
+        log: How a serving process writes what it says of itself: as `text`, or as `json`.
+        log_requests: Whether each request has a line of its own.
+        tracing: Where traces of requests are sent.
     """
 
     workers: int = 1
@@ -34,6 +52,7 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     keep_alive_s: int = 75
     shed_wait_ms: int = 250
     most_requests: int = 0
+    unlogged: str = "answer"
     fallback: dict[str, list[str]] = {}
     breaker_failures: int = 5
     breaker_ejection_s: float = 30.0
@@ -42,8 +61,12 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     python_wait_ms: float = 2.0
     python_memory_mb: int = 0
     python_timeout_s: float = 10.0
+    log: Literal["text", "json"] = "text"
+    log_requests: bool = False
+    tracing: TracingSettings = TracingSettings()
 
 
+UNLOGGED = ("answer", "refuse")
 _LEAST = {
     "workers": 1,
     "memory_mb": 0,
@@ -61,7 +84,7 @@ _LEAST = {
 
 
 def check_serving(serving: ServingSettings) -> None:
-    """Refuse numbers that are too small, and fallbacks that are none.
+    """Refuse numbers that are too small, a policy that is unknown, and fallbacks that are none.
 
     Raises:
         SettingsError: One is.
@@ -69,6 +92,18 @@ def check_serving(serving: ServingSettings) -> None:
     for name, least in _LEAST.items():
         if not (found := getattr(serving, name)) >= least:
             raise SettingsError(f"serving.{name} is too small", expected=f"{least} or more", found=str(found))
+    if serving.unlogged not in UNLOGGED:
+        raise SettingsError("serving.unlogged is unknown", expected=" or ".join(UNLOGGED), found=repr(serving.unlogged))
+    if not 0 <= serving.tracing.ratio <= 1:
+        raise SettingsError(
+            "serving.tracing.ratio is no share", expected="from 0 to 1", found=str(serving.tracing.ratio)
+        )
+    if serving.tracing.endpoint and not serving.tracing.endpoint.startswith(("http://", "https://")):
+        raise SettingsError(
+            "serving.tracing.endpoint is no URL",
+            expected="as http://localhost:4318/v1/traces",
+            found=serving.tracing.endpoint,
+        )
     if not serving.fallback:
         return
     from keelway.serve import parse_fallback

@@ -26,6 +26,7 @@ from keelway.app.online import OnlineRoom
 from keelway.app.policies import PolicyRoom
 from keelway.app.privacy import PrivacyRoom
 from keelway.app.registries import Registries
+from keelway.app.rollouts import RolloutRoom
 from keelway.app.runs import RunRoom
 from keelway.app.snapshots import SnapshotRoom
 from keelway.app.traffic import Traffic
@@ -58,7 +59,8 @@ class App:
         gate: Request, approve, reject, promote; checklists, delegations.
         policies: Check, test, explain and replay policies.
         registries: Compare the registries' aliases with the pointers, and heal them.
-        traffic: Deploy, roll out, roll back, serve, score.
+        traffic: Deploy at once, roll back, serve, score.
+        rollouts: Plan, begin, look at and steer rollouts.
         watch: Outcomes, monitoring, retraining.
         governance: Risk, incidents and drills, reports.
         evidence: Prove, audit, status, doctor.
@@ -82,6 +84,7 @@ class App:
     policies: PolicyRoom
     registries: Registries
     traffic: Traffic
+    rollouts: RolloutRoom
     watch: Watch
     governance: Governance
     evidence: EvidenceRoom
@@ -135,6 +138,7 @@ class App:
             policies=PolicyRoom(workspace, gate),
             registries=Registries(workspace),
             traffic=Traffic(workspace),
+            rollouts=RolloutRoom(workspace),
             watch=Watch(workspace, lab),
             governance=Governance.of(workspace),
             evidence=EvidenceRoom(workspace),

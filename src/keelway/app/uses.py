@@ -65,18 +65,18 @@ def _reads(table: FeatureTable, traces: Traces, names: set[str], at: Workspace) 
 
 def _predictions(names: set[str], tx: Transaction, at: Workspace) -> Iterator[str]:
     """Yield the ids of the sealed predictions about a person."""
-    from keelway.core import parse_json
-    from keelway.serve import PredictionSegment, lines_of
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
-    wanted = [name.encode() for name in names]
+    from keelway.serve import PredictionSegment, columns_in
+
+    wanted = pa.array(sorted(names), pa.string())
     for segment in tx.newest(PredictionSegment):
         try:
-            lines = lines_of(segment, artifacts=at.artifacts)
+            found = columns_in(segment, ["prediction_id", "entity"], artifacts=at.artifacts)
         except ErasedError:
             continue
-        for line in lines:
-            if any(name in line for name in wanted) and (found := parse_json(line))["entity"] in names:
-                yield found["prediction_id"]
+        yield from found.filter(pc.is_in(found["entity"], wanted))["prediction_id"].to_pylist()
 
 
 def _due(deployments: list[Deployment], versions: Collection[Digest], tx: Transaction) -> Iterator[str]:

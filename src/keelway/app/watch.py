@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from keelway.app.lab import Lab
 from keelway.app.persons import entity_names
 from keelway.app.scoring_table import checked_paths, newest_snapshots, scoring_table
 from keelway.app.wire import Workspace
-from keelway.core import Environment, Outcome, RunId, VersionName, parse_time
+from keelway.core import BusinessEvent, Environment, Outcome, RunId, VersionName, parse_time
 from keelway.errors import DataError, MissingRecordError, UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from keelway.retrain import RetrainRequest
 
 COLUMNS = ("entity", "as_of", "value")
+Told = TypeVar("Told", Outcome, BusinessEvent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,16 @@ class OutcomesRecorded:
     label: str
     recorded: int
     known: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventsRecorded:
+    """How many events of a stream were new, how many were known before, and how far the stream is complete."""
+
+    stream: str
+    recorded: int
+    known: int
+    complete_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +104,47 @@ class Watch:
         recorded = batch.count if batch else 0
         return OutcomesRecorded(declared.label.name, recorded, len(given) - recorded)
 
-    def _named(self, outcomes: Iterator[Outcome], model: Model) -> list[Outcome]:
-        """Return outcomes under the tokens of the people they are about."""
-        given, names = list(outcomes), entity_names(model, at=self._at)
+    def events(self, model: str, file: Path, stream: str, *, until: datetime | None = None) -> EventsRecorded:
+        """Record business events of a stream from a file.
+
+        Args:
+            file: CSV or, with the ending `.jsonl`, one JSON object a line; see `app.events`.
+            stream: One that a business metric of the model reads.
+            until: Everything before this moment is recorded then; None takes the time of the newest event.
+
+        Raises:
+            DataError: The file is wrong, or contradicts what is known; nothing is written.
+            UsageError: No business metric reads the stream.
+        """
+        from keelway.app.events import events_in
+        from keelway.monitor import events_complete_until, record_events
+
+        at, declared = self._at, self._at.project.model(model)
+        streams = sorted({each.stream for each in declared.business})
+        if stream not in streams:
+            raise UsageError(
+                f"No business metric of {model} reads {stream}",
+                expected=", ".join(streams) or "a declared business metric",
+                found=stream,
+                fix=f"Declare Model({model!r}, business=(BusinessMetric(NAME, stream={stream!r}),)).",
+            )
+        given = self._named(events_in(file, stream, now=at.now()), declared)
+        batch = record_events(
+            given, stream, complete_until=until, state=at.state, artifacts=at.artifacts, now=at.now(),
+            actor=at.principal.id,
+        )  # fmt: skip
+        with at.state.snapshot() as tx:
+            reached = events_complete_until(tx, stream)
+        recorded = batch.count if batch else 0
+        return EventsRecorded(stream, recorded, len(given) - recorded, reached)
+
+    def _named(self, told: Iterator[Told], model: Model) -> list[Told]:
+        """Return outcomes or events under the tokens of the people they are about."""
+        given, names = list(told), entity_names(model, at=self._at)
         if names is None:
             return given
-        tokens = names([outcome.entity for outcome in given])
-        return [replace(outcome, entity=token) for outcome, token in zip(given, tokens, strict=True)]
+        tokens = names([one.entity for one in given])
+        return [replace(one, entity=token) for one, token in zip(given, tokens, strict=True)]
 
     def _from_label(self, model: Model, as_of: datetime | None) -> Iterator[Outcome]:
         from keelway.features import labels_for

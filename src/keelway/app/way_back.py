@@ -12,8 +12,10 @@ from keelway.app.wire import LOCAL, Workspace
 from keelway.core import Action, Environment, VersionName
 
 if TYPE_CHECKING:
-    from keelway.deploy import Deployment
+    from keelway.deploy import Deployment, Follow
+    from keelway.ledger import Transaction
     from keelway.promote import WayBack
+    from keelway.register import ModelVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,6 @@ def gone_back(model: str, environment: str, *, to: str, comment: str, at: Worksp
 def traffic_back(model: str, environment: str, *, comment: str, at: Workspace, to: str = "") -> Deployment:
     """Return all traffic to an earlier version, and the environment's pointer with it; then show it."""
     from keelway.deploy import rollback
-    from keelway.promote import show_pointer
 
     deployment = rollback(
         model,
@@ -72,8 +73,7 @@ def traffic_back(model: str, environment: str, *, comment: str, at: Workspace, t
         to=VersionName(to) if to else None,
         follow=_way_back(environment, comment, at).follow,
     )
-    show_pointer(model, environment, registry=registry_of(environment, at=at), state=at.state)
-    publish(at)
+    show_moved(model, environment, at=at)
     return deployment
 
 
@@ -83,13 +83,46 @@ def must_be_mover(environment: str, *, at: Workspace, action: Action = Action.DE
     Raises:
         IdentityError: They may not deploy, or only a service principal may.
     """
-    from keelway.identity import on_record, require_role, require_service
+    from keelway.identity import on_record
+
+    at.environment(environment)
+    with on_record(action, subject, principal=at.principal, state=at.state, now=at.now(), environment=environment):
+        check_mover(environment, at=at)
+
+
+def check_mover(environment: str, *, at: Workspace) -> None:
+    """Return when the settings let the principal move an environment; a refusal is not recorded.
+
+    Raises:
+        IdentityError: They may not deploy, or only a service principal may.
+    """
+    from keelway.identity import require_role, require_service
 
     rules = at.environment(environment)
-    with on_record(action, subject, principal=at.principal, state=at.state, now=at.now(), environment=environment):
-        require_role(at.principal, "deployer")
-        if rules.service_principal and environment != LOCAL:
-            require_service(at.principal, what=f"move {environment}")
+    require_role(at.principal, "deployer")
+    if rules.service_principal and environment != LOCAL:
+        require_service(at.principal, what=f"move {environment}")
+
+
+def pointer_follows(environment: str, comment: str, *, at: Workspace) -> Follow:
+    """Return what takes the environment's pointer to a version that traffic goes to; where it stands there, nothing happens."""
+    from keelway.promote import held_version
+
+    way = _way_back(environment, comment, at)
+
+    def follow(version: ModelVersion, *, tx: Transaction) -> tuple[str, ...]:
+        held = held_version(version.model, environment, tx=tx)
+        return way.follow(version, tx=tx) if held is None or held.name != version.name else ()
+
+    return follow
+
+
+def show_moved(model: str, environment: str, *, at: Workspace) -> None:
+    """Show the registry where the environment's pointer stands, and publish what was decided."""
+    from keelway.promote import show_pointer
+
+    show_pointer(model, environment, registry=registry_of(environment, at=at), state=at.state)
+    publish(at)
 
 
 def _way_back(environment: str, comment: str, at: Workspace) -> WayBack:
@@ -105,7 +138,7 @@ def _moves_traffic(before: Deployment, to: str, at: Workspace) -> bool:
     from keelway.promote import held_version
 
     if to:
-        return before.traffic != {VersionName(to): 100}
+        return bool(before.rollout) or before.traffic != {VersionName(to): 100}
     with at.state.snapshot() as tx:
         held = held_version(before.model, before.environment, tx=tx)
         unserved = held is not None and held.name not in before.traffic

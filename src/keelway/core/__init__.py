@@ -37,11 +37,12 @@ from keelway.core.ids import (
     VersionName,
     checked_name,
     sortable_id,
+    sortable_ids,
     split_version,
     version_name,
 )
 from keelway.core.migrating import migration_turn
-from keelway.core.observation import Outcome, Prediction
+from keelway.core.observation import BusinessEvent, Outcome, Prediction
 from keelway.core.page import html_facts, html_list, html_page, html_plots, html_table
 from keelway.core.policy import Evidence, PolicyEngine, PolicySet, Verdict
 from keelway.core.run import DIRTY, CodeState, Run, RunStarted, RunStatus, Scalar, StepFinished
@@ -72,6 +73,7 @@ __all__ = [
     "ArtifactKind",
     "ArtifactStore",
     "Axis",
+    "BusinessEvent",
     "Chart",
     "Clock",
     "CodeState",
@@ -140,6 +142,7 @@ __all__ = [
     "revive",
     "short",
     "sortable_id",
+    "sortable_ids",
     "split_version",
     "time_text",
     "unchanged_blocks",

@@ -85,6 +85,12 @@ class Chart:
             f'x2="{_px(self._across(x[1]))}" y2="{_px(self._up(y[1]))}" stroke="{_colour(colour)}" stroke-width="2"/>'
         )
 
+    def band(self, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], *, colour: int = 0) -> None:
+        """Fill what lies between two lines over the same places, such as an interval over time."""
+        edge = [*zip(xs, lows, strict=True), *reversed(list(zip(xs, highs, strict=True)))]
+        points = " ".join(f"{_px(self._across(x))},{_px(self._up(y))}" for x, y in edge)
+        self._marks.append(f'<polygon class="band" points="{points}" fill="{_colour(colour)}" fill-opacity="0.18"/>')
+
     def bar(self, x: tuple[float, float], y: tuple[float, float], *, name: str = "", colour: int = 0) -> None:
         """Draw a filled rectangle between two corners."""
         left, right = sorted(self._across(each) for each in x)

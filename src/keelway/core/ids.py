@@ -17,17 +17,25 @@ Environment = NewType("Environment", str)
 VersionName = NewType("VersionName", str)
 """A model and a number: `churn:3`."""
 
+_VARIANTS = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
+"""Four random bits to the digit that holds the variant of a UUID (binary 10) and two of them."""
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _VERSION = re.compile(r"(?P<model>[a-z][a-z0-9_-]{0,62}):(?P<number>[1-9][0-9]{0,8})")
 
 
 def sortable_id() -> str:
     """Return 32 hexadecimal digits that sort by time of making (UUID version 7, RFC 9562)."""
-    stamp = time.time_ns() // 1_000_000
-    value = (stamp << 80) | int.from_bytes(os.urandom(10))
-    value = (value & ~(0xF << 76)) | (0x7 << 76)
-    value = (value & ~(0x3 << 62)) | (0x2 << 62)
-    return f"{value:032x}"
+    return sortable_ids(1)[0]
+
+
+def sortable_ids(count: int) -> list[str]:
+    """Return as many ids as wanted, as `sortable_id` makes one; those of one call have one time, and no order."""
+    head = f"{time.time_ns() // 1_000_000:012x}7"  # 48 bits of Unix time in milliseconds, then the version
+    noise = os.urandom(10 * count).hex()
+    return [
+        f"{head}{noise[at : at + 3]}{_VARIANTS[noise[at + 3]]}{noise[at + 4 : at + 19]}"
+        for at in range(0, 20 * count, 20)
+    ]
 
 
 def checked_name(name: str, *, what: str) -> str:

@@ -17,8 +17,9 @@ class Prediction:
         prediction_id: Sortable by time (UUID version 7, hexadecimal).
         entity: The entity's key as text.
         as_of: The moment the features speak of.
-        features: The inputs, as they were given.
-        probability: Of the positive class, in [0, 1].
+        features: The inputs, as they were given; an array as its numbers.
+        value: What was answered. Binary: the probability of the positive class, in [0, 1]. Multiclass: a probability
+            for each class, in the version's order. Regression: the number.
         version: The model version that answered.
         version_digest: Digest of that version's record: a proof walks on from here.
         deployment: Digest of the deployment that sent the request to that version.
@@ -35,8 +36,8 @@ class Prediction:
     arm: str
     entity: str
     as_of: datetime
-    features: dict[str, float | str | None]
-    probability: float
+    features: dict[str, float | str | tuple[float, ...] | None]
+    value: float | tuple[float, ...]
     event_time: datetime
 
 
@@ -55,3 +56,23 @@ class Outcome:
     value: int
     event_time: datetime
     known_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BusinessEvent:
+    """Something that an entity did, with an amount: a purchase, a visit, a refund.
+
+    Attributes:
+        stream: What it is an event of, such as `purchases`.
+        amount: Any finite number, in the unit of the stream; 1 where only the event counts.
+        event_time: When it happened.
+        known_at: When we learned it.
+        event_id: Tells events of an entity at the same time apart; empty where there is one at a time.
+    """
+
+    stream: str
+    entity: str
+    amount: float
+    event_time: datetime
+    known_at: datetime
+    event_id: str = ""

@@ -51,8 +51,14 @@ svg { max-width: 100%; height: auto; }
 """
 
 
-def html_page(title: str, parts: Iterable[str]) -> str:
-    """Return a page of a title and parts of HTML under it; empty parts are left out."""
+def html_page(title: str, parts: Iterable[str], *, style: str = "") -> str:
+    """Return a page of a title and parts of HTML under it; empty parts are left out.
+
+    Args:
+        title: A text.
+        parts: HTML.
+        style: Rules of this page's own, after those of all pages.
+    """
     return "\n".join(
         [
             "<!doctype html>",
@@ -60,7 +66,7 @@ def html_page(title: str, parts: Iterable[str]) -> str:
             '<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
             f"<title>{escape(title)}</title>",
-            f"<style>{STYLE}</style></head>",
+            f"<style>{STYLE}{style}</style></head>",
             "<body><main>",
             f"<h1>{escape(title)}</h1>",
             *(part for part in parts if part),

@@ -1,25 +1,77 @@
-"""Deployments: which versions answer in an environment, canaries, and the way back."""
+"""Deployments: which versions answer in an environment, rollouts of new ones, and the way back."""
 
-from keelway.deploy.assign import BUCKETS, CANARY, STABLE, assign, bucket_of
-from keelway.deploy.deploy import advance, current, deploy, history, rollback, way_back
-from keelway.deploy.layers import Allocation, Layer
-from keelway.deploy.record import Deployment, SmokeResult, pointer_of
+from keelway.deploy.assign import assign
+from keelway.deploy.begin import BegunRollout, begin_rollout
+from keelway.deploy.buckets import BUCKETS, bucket_of
+from keelway.deploy.change import Smoke, StandingTraffic, standing
+from keelway.deploy.deploy import Follow, current, deploy, history, rollback, way_back
+from keelway.deploy.layers import NOBODY, Allocation, Layer
+from keelway.deploy.moves import RolloutScene, carry_out, rollout_scene, seen, turn
+from keelway.deploy.next_move import NextMove, next_move
+from keelway.deploy.places import layer_of, layer_pointer
+from keelway.deploy.record import CANARY, CONTROL, EVERYBODY, SHADOW, STABLE, Deployment, SmokeResult, pointer_of
+from keelway.deploy.rollouts import (
+    ArmVerdict,
+    Move,
+    RolloutLook,
+    RolloutStart,
+    RolloutState,
+    RolloutTurn,
+    deployments_of,
+    looks_of,
+    rollout_state,
+    rollouts_of,
+    running_rollout,
+    turns_of,
+)
+from keelway.deploy.stages import trial_shares
 
 __all__ = [
     "BUCKETS",
     "CANARY",
+    "CONTROL",
+    "EVERYBODY",
+    "NOBODY",
+    "SHADOW",
     "STABLE",
     "Allocation",
+    "ArmVerdict",
+    "BegunRollout",
     "Deployment",
+    "Follow",
     "Layer",
+    "Move",
+    "NextMove",
+    "RolloutLook",
+    "RolloutScene",
+    "RolloutStart",
+    "RolloutState",
+    "RolloutTurn",
+    "Smoke",
     "SmokeResult",
-    "advance",
+    "StandingTraffic",
     "assign",
+    "begin_rollout",
     "bucket_of",
+    "carry_out",
     "current",
     "deploy",
+    "deployments_of",
     "history",
+    "layer_of",
+    "layer_pointer",
+    "looks_of",
+    "next_move",
     "pointer_of",
     "rollback",
+    "rollout_scene",
+    "rollout_state",
+    "rollouts_of",
+    "running_rollout",
+    "seen",
+    "standing",
+    "trial_shares",
+    "turn",
+    "turns_of",
     "way_back",
 ]

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from keelway.deploy.assign import BUCKETS, bucket_of
+from keelway.deploy.buckets import BUCKETS, bucket_of
 from keelway.errors import UsageError
 
 NOBODY = ""

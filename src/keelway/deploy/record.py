@@ -1,4 +1,4 @@
-"""Deployment: which versions of a model answer in an environment, and with what share of the traffic."""
+"""Deployment: which versions of a model answer in an environment, which entities each of them answers for, and who only listens."""
 
 from __future__ import annotations
 
@@ -7,8 +7,19 @@ from datetime import datetime
 from typing import Literal
 
 from keelway.core import Digest, Environment, PrincipalId, VersionName
+from keelway.deploy.layers import NOBODY, Allocation
 
-Strategy = Literal["all", "canary"]
+Strategy = Literal["all", "shadow", "canary", "blue_green", "ab", "champion_challenger", "bandit"]
+STABLE = "stable"
+"""The arm of all entities that are in no experiment."""
+CONTROL = "control"
+"""The arm inside an experiment that keeps the stable version."""
+CANARY = "canary"
+"""The arm of the one version that is tried beside the stable one."""
+SHADOW = "shadow"
+"""The arm of versions that score copies of requests and answer nobody."""
+EVERYBODY = Allocation("", (), ())
+"""No allocation: whoever makes a deployment without one leaves the lowest buckets to a canary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +28,17 @@ class Deployment:
 
     Attributes:
         number: Counts the deployments of the model in the environment, from 1.
-        stable: The version that gets what no canary takes.
-        traffic: Percent of the entities by version; sums to 100.
-        versions: Digest of each version's record.
-        salt: Makes the assignment of entities differ between canaries.
+        stable: The version that gets what no trial takes, and that a trial is compared with.
+        traffic: Percent of the entities by version, to the nearest; sums to 100. A version with 0 is loaded and waits.
+        versions: Digest of each version's record, of those with traffic and of shadows.
+        salt: Makes the assignment of entities differ between trials.
         previous: The deployment that a rollback goes back to; None for the first.
+        shadows: Versions that score copies of requests and answer nobody.
+        allocation: Which arm holds which buckets: `stable`, `control`, `canary`, or a version's name in a trial of several.
+        rollout: The rollout that this is a step of; empty where it is none.
+        stage: Which stage of it, from 0.
+        layer: The layer whose experiments exclude this one; empty where there is none.
+        members: Which buckets of the layer the experiment holds; the other entities are in the arm `stable`.
     """
 
     model: str
@@ -36,11 +53,47 @@ class Deployment:
     at: datetime
     principal: PrincipalId
     comment: str = ""
+    shadows: tuple[VersionName, ...] = ()
+    allocation: Allocation = EVERYBODY
+    rollout: str = ""
+    stage: int = 0
+    layer: str = ""
+    members: Allocation = EVERYBODY
+
+    def __post_init__(self) -> None:
+        if not self.allocation.starts:
+            canary = self.canary
+            share = self.traffic[canary] if canary else 0
+            shares = {CANARY: share, STABLE: 100 - share}
+            object.__setattr__(self, "allocation", Allocation.of(shares, salt=self.salt))
 
     @property
     def canary(self) -> VersionName | None:
-        """The version that is tried beside the stable one, or None."""
+        """The first version that is tried beside the stable one, or None."""
         return next((version for version in self.traffic if version != self.stable), None)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms that entities are in, in the order of their buckets."""
+        outside = (STABLE,) if NOBODY in self.members.holders else ()
+        return tuple(dict.fromkeys((*self.allocation.holders, *outside)))
+
+    @property
+    def control_arm(self) -> str:
+        """The arm that treatments are compared with."""
+        return CONTROL if CONTROL in self.allocation.holders else STABLE
+
+    def arm_of(self, entity: str) -> str:
+        """Return the arm of an entity."""
+        if self.members.starts and self.members.holder_of(entity) == NOBODY:
+            return STABLE
+        return self.allocation.holder_of(entity)
+
+    def version_of(self, arm: str) -> VersionName:
+        """Return the version that answers in an arm."""
+        if arm in (STABLE, CONTROL):
+            return self.stable
+        return (self.canary or self.stable) if arm == CANARY else VersionName(arm)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from keelway.errors import FeatureError
@@ -64,10 +65,21 @@ def checked_labels(rows: pa.Table, task: Task, *, what: str) -> pa.ChunkedArray:
         raise FeatureError(
             f"{what} has a value that is {WRONG[task]}",
             expected=EXPECTED[task],
-            found=f"{wrong[LABEL][0].as_py()!r} in {counted(wrong)}",
+            found=f"{_in_words(wrong[LABEL][0].as_py())} in {counted(wrong)}",
             fix="Filter such rows out in the label's function, or mend it.",
         )
     return labels.cast(label_type(task))
+
+
+def _in_words(value: float | str | None) -> str:
+    """Return what kind of value a wrong label is; which one it is stays untold, for it may be a person's."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, str):
+        return "an empty text"
+    if math.isnan(value):
+        return "NaN"
+    return "infinity" if math.isinf(value) else "another number"
 
 
 def label_type(task: Task) -> pa.DataType:

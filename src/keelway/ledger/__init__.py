@@ -5,7 +5,7 @@ from keelway.ledger.bundle import LARGEST_STATEMENT_BYTES, prove
 from keelway.ledger.checkpoint import Checkpoint, sign_checkpoint, verify_checkpoint, verify_extension
 from keelway.ledger.findings import Finding, Harm
 from keelway.ledger.keys import PublicKey, SigningKey, write_atomically
-from keelway.ledger.merkle import MemoryTree, RunningRoot, leaf_hash
+from keelway.ledger.merkle import MemoryTree, RunningRoot, leaf_hash, root_of
 from keelway.ledger.ports import CheckpointTarget, Log, LogNode, StateStore, Transaction
 from keelway.ledger.promises import PublishedNote, published
 from keelway.ledger.publish import (
@@ -16,7 +16,7 @@ from keelway.ledger.publish import (
     published_leaves,
     published_notes,
 )
-from keelway.ledger.record import LedgerEntry, decisions, entry_of, record_decision
+from keelway.ledger.record import LedgerEntry, decision_in, decisions, entry_of, record_decision
 from keelway.ledger.rotation import KeyRotation, must_be_current, retired_keys, rotate
 from keelway.ledger.statement import open_statement, provenance, sign_statement, statement
 from keelway.ledger.verify import Verification, verify_bundle
@@ -45,6 +45,7 @@ __all__ = [
     "Verification",
     "Witnessed",
     "audit",
+    "decision_in",
     "decisions",
     "entry_of",
     "extension_request",
@@ -62,6 +63,7 @@ __all__ = [
     "read_request",
     "record_decision",
     "retired_keys",
+    "root_of",
     "rotate",
     "sign_checkpoint",
     "sign_statement",

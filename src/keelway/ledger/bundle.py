@@ -11,7 +11,7 @@ they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,6 @@ from keelway.core import (
     Digest,
     canonical_json,
     digest_bytes,
-    is_digest,
     parse_json,
     plain,
     references,
@@ -104,15 +103,15 @@ def prove(
     origin: str,
     segment: Digest | None = None,
     also: Iterable[Digest] = (),
-    log: ArtifactStore | None = None,
+    lines: Sequence[bytes] = (),
     name: str = "",
     checkpoint: Checkpoint | None = None,
 ) -> bytes:
     """Return the proof bundle of a record, or of one line of a sealed segment.
 
     `subject` is the digest of a record, or the JSON value of a prediction as its `segment` holds it (then the digest
-    of that segment is needed). The proof also begins at the records `also`, such as the deployment that answered.
-    Segments are read from `log`, where they are not in `artifacts`. `name` is what people call a record. The entries are
+    of that segment and its `lines` are needed). The proof also begins at the records `also`, such as the deployment that
+    answered. `name` is what people call a record. The entries are
     proven by a fresh checkpoint, or by one that was published; then those that came later are left out.
 
     Raises:
@@ -127,7 +126,7 @@ def prove(
             start = [Digest(subject), *also]
             called, digest = name or f"record:{short(subject)}", Digest(subject)
         else:
-            line = _line_of(subject, segment, tx, log or artifacts)
+            line = _line_of(subject, segment, lines, tx)
             start = [line.segment, *also, *walk.version_called(str(subject.get("version", "")), index)]
             called, digest = f"prediction:{subject.get('prediction_id', '')}", digest_bytes(line.line.encode())
         walk.follow(start, must_be_records=True)
@@ -260,15 +259,14 @@ def _statement_text(data: bytes) -> str | None:
         return None
 
 
-def _line_of(value: Mapping[str, Any], segment: Digest | None, tx: Transaction, artifacts: ArtifactStore) -> ProofLine:
+def _line_of(value: Mapping[str, Any], segment: Digest | None, lines: Sequence[bytes], tx: Transaction) -> ProofLine:
     stored = tx.text_of(segment) if segment is not None else None
     if segment is None or stored is None:
         raise UsageError("A prediction is proven in its segment", expected="segment=DIGEST", found=str(segment))
     record = parse_json(stored[1].encode())
-    if not is_digest(record.get("data")):
-        raise UsageError("This is no segment", expected="a record with data and root", found=stored[0])
+    if "root" not in record:
+        raise UsageError("This is no segment", expected="a record with a root", found=stored[0])
     wanted, mark = canonical_json(dict(value)), str(value.get("prediction_id", "")).encode()
-    lines = artifacts.get(record["data"]).splitlines()
     tree = MemoryTree(lines)
     if tree.root().hex() != record.get("root"):
         raise IntegrityError(

@@ -72,7 +72,7 @@ class _Story:
         line = self.bundle.line
         assert line is not None
         value, count = parse_json(line.line.encode()), self.chain.values[line.segment].get("count")
-        what = f"answered {value.get('probability')} for {value.get('entity')} by {value.get('version')}"
+        what = f"answered {value.get('value')} for {value.get('entity')} by {value.get('version')}"
         made = above.add(f"{what} in {value.get('environment')} at {value.get('event_time', 'a time not told')}")
         made.add(
             f"it is line {line.index} of {count} in the sealed segment {short(line.segment)} - a Merkle path of "

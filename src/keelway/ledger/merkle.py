@@ -18,6 +18,7 @@ from keelway.errors import IntegrityError, UsageError
 from keelway.ledger.ports import LogNode
 
 EMPTY_ROOT = hashlib.sha256(b"").digest()
+_BLOCK = 128  # a power of two
 
 Place = tuple[int, int]
 """Level and index of a complete subtree."""
@@ -229,6 +230,33 @@ class RunningRoot:
         for left in reversed(self._stack[:-1]):
             found = node_hash(left, found)
         return found
+
+
+def root_of(leaves: Sequence[bytes], *, between: Callable[[], None] = lambda: None) -> bytes:
+    """Return the root of a list that is at hand, in a third of the time of `RunningRoot`.
+
+    Args:
+        between: Called before every 128 leaves, for who must not hold the interpreter for long.
+    """
+    blocks = RunningRoot()
+    for start in range(0, len(leaves), _BLOCK):
+        between()
+        blocks.add_hash(_block_root(leaves[start : start + _BLOCK]))
+    return blocks.root()
+
+
+def _block_root(leaves: Sequence[bytes]) -> bytes:
+    """Return the root of a few leaves. Ranges are split at powers of two, so whole blocks are subtrees of the tree."""
+    hashed = hashlib.sha256
+    hashes = [hashed(b"\x00" + data).digest() for data in leaves]
+    while len(hashes) > 1:
+        above = [
+            hashed(b"\x01" + left + right).digest() for left, right in zip(hashes[::2], hashes[1::2], strict=False)
+        ]
+        if len(hashes) & 1:
+            above.append(hashes[-1])
+        hashes = above
+    return hashes[0]
 
 
 def _range_hashes(ranges: Sequence[tuple[int, int]], nodes: Nodes) -> list[bytes]:

@@ -36,7 +36,7 @@ def tree_lines(subject: str, bundle: ProofBundle, chain: ProvenChain) -> Iterato
     yield subject
     if bundle.line is not None:
         value = parse_json(bundle.line.line.encode())
-        yield f"  answered {value.get('probability')} for {value.get('entity')} by {value.get('version')}"
+        yield f"  answered {value.get('value')} for {value.get('entity')} by {value.get('version')}"
     shown: set[Digest] = set()
     for digest in bundle.start:
         yield from _branch(digest, bundle, chain, shown, depth=1)

@@ -15,8 +15,6 @@ from keelway.core import (
     canonical_json,
     checked_name,
     digest_of,
-    parse_json,
-    revive,
     time_text,
 )
 from keelway.errors import DataError
@@ -74,8 +72,11 @@ def record_outcomes(
 
 def read_outcomes(tx: Transaction, artifacts: ArtifactStore, label: str) -> list[Outcome]:
     """Return every outcome of a label, in the order they were learned."""
+    import msgspec
+
+    decoder = msgspec.json.Decoder(Outcome)
     return [
-        revive(parse_json(line), Outcome)
+        decoder.decode(line)
         for batch in sorted(tx.newest(OutcomeBatch, parent=label), key=lambda one: one.number)
         for line in artifacts.get(batch.data).splitlines()
     ]

@@ -78,7 +78,7 @@ def _last_answers(
 
 def _slice(key: _Slice, answers: dict[_Case, Prediction], known: dict[_Case, int], monitor: Monitor) -> QualitySlice:
     """Judge one version in one arm."""
-    pairs = [(known[case], answer.probability) for case, answer in answers.items() if case in known]
+    pairs = [(known[case], _share(answer)) for case, answer in answers.items() if case in known]
     truth, scores = [value for value, _ in pairs], [score for _, score in pairs]
     auc = roc_auc(truth, scores)
     verdict, reason = _judge(auc, len(pairs), monitor)
@@ -93,6 +93,11 @@ def _slice(key: _Slice, answers: dict[_Case, Prediction], known: dict[_Case, int
         verdict=verdict,
         reason=reason,
     )
+
+
+def _share(answer: Prediction) -> float:
+    """Return the probability that a binary model answered; an answer of another kind is no number here."""
+    return answer.value if isinstance(answer.value, float) else math.nan
 
 
 def _judge(auc: Interval | None, matured: int, monitor: Monitor) -> tuple[QualityVerdict, str]:

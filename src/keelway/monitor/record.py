@@ -140,3 +140,22 @@ class OutcomeBatch:
     data: Digest
     recorded_at: datetime
     recorded_by: PrincipalId
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """Business events that were learned together.
+
+    Attributes:
+        number: Counts a stream's batches from 1.
+        complete_until: Everything that happened before this is known.
+        data: The artifact, one event a line in canonical JSON.
+    """
+
+    stream: str
+    number: int
+    count: int
+    complete_until: datetime
+    data: Digest
+    recorded_at: datetime
+    recorded_by: PrincipalId

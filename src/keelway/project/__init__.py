@@ -1,6 +1,7 @@
 """What a user declares, as pure data: datasets, features, labels, models, monitors; and loading it from a repository."""
 
 from keelway.project.analysis import STANDARD_GUARDRAILS, Analysis, FigureKind, Guardrail, Metric
+from keelway.project.business import BusinessMetric
 from keelway.project.card import Card
 from keelway.project.cuts import Cuts
 from keelway.project.dataset import Dataset
@@ -16,6 +17,7 @@ from keelway.project.monitor import ContingencyPlan, Monitor
 from keelway.project.preprocessing import ColumnPreprocessing, Preprocessing
 from keelway.project.project import Project
 from keelway.project.risk import AnnexIII, DataClass, Exemption, Prohibited, Risk, Transparency
+from keelway.project.rollout import Rollout, RolloutStrategy, Stage
 from keelway.project.search import Pruner, Sampler, Search
 from keelway.project.space import Choice, Range
 from keelway.project.split import PredefinedSplit, RandomSplit, Splitting, TimeSplit, split_columns
@@ -24,6 +26,7 @@ __all__ = [
     "STANDARD_GUARDRAILS",
     "Analysis",
     "AnnexIII",
+    "BusinessMetric",
     "Card",
     "Choice",
     "ColumnPreprocessing",
@@ -55,9 +58,12 @@ __all__ = [
     "RandomSplit",
     "Range",
     "Risk",
+    "Rollout",
+    "RolloutStrategy",
     "Sampler",
     "Search",
     "Splitting",
+    "Stage",
     "Task",
     "TimeSplit",
     "Transparency",

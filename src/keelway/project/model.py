@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from keelway.core import Digest, checked_name, digest_of, plain
 from keelway.errors import ProjectError, UsageError
+from keelway.project.business import BusinessMetric
 from keelway.project.card import Card
 from keelway.project.choice import check_choice
 from keelway.project.cuts import Cuts
@@ -20,6 +21,7 @@ from keelway.project.feature_set import FeatureSet
 from keelway.project.label import Label
 from keelway.project.preprocessing import Preprocessing
 from keelway.project.risk import Risk
+from keelway.project.rollout import Rollout
 from keelway.project.search import Search
 from keelway.project.split import RandomSplit, Splitting, TimeSplit, split_columns
 
@@ -57,6 +59,8 @@ class Model:
         serve: `compiled` answers requests by a plan or ONNX, and registers nothing that has neither; `python` by the fitted
             pipeline itself, in a process of its own.
         fallback: What people do when it cannot be used, at most one plan an environment. It changes nothing else.
+        rollouts: How its versions come to answer, at most one an environment. It changes nothing else.
+        business: What events say of those it answered for, by which rollouts may be judged. It changes nothing else.
     """
 
     name: str
@@ -77,6 +81,8 @@ class Model:
     card: Card = field(default_factory=Card, kw_only=True)
     risk: Risk | None = field(default=None, kw_only=True)
     fallback: tuple[FallbackPlan, ...] = field(default=(), kw_only=True)
+    rollouts: tuple[Rollout, ...] = field(default=(), kw_only=True)
+    business: tuple[BusinessMetric, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         checked_name(self.name, what="model")
@@ -88,8 +94,11 @@ class Model:
                 raise ProjectError(f"Model {self.name!r} declares no {name}", expected="one or more")
         _check_unique([each.name for each in self.features], what=f"feature set of model {self.name!r}")
         _check_unique([each.name for each in self.estimators], what=f"estimator of model {self.name!r}")
-        object.__setattr__(self, "fallback", tuple(self.fallback))
+        for name in ("fallback", "rollouts", "business"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         _check_unique([each.environment for each in self.fallback], what=f"fallback plan of model {self.name!r}")
+        _check_unique([each.environment for each in self.rollouts], what=f"rollout of model {self.name!r}")
+        _check_unique([each.name for each in self.business], what=f"business metric of model {self.name!r}")
         _check_unique(list(self.metrics), what=f"metric of model {self.name!r}")
         check_choice(self.overlap, get_args(Overlap), what="overlap")
         check_choice(self.serve, get_args(Serve), what="serve")
@@ -136,6 +145,10 @@ class Model:
         """Return what people do when the model cannot be used in an environment, or None where nobody planned it."""
         return next((each for each in self.fallback if each.environment == environment), None)
 
+    def rollout_for(self, environment: str) -> Rollout | None:
+        """Return how versions come to answer in an environment, or None where nobody declared it."""
+        return next((each for each in self.rollouts if each.environment == environment), None)
+
     def data_definition(self) -> Digest:
         """Return the digest of features, label and task: what a feature table depends on."""
         return digest_of(
@@ -148,7 +161,7 @@ class Model:
         )
 
     def definition(self) -> Digest:
-        """Return the digest of what is declared here but for card, risk and fallback, the text of every function included."""
+        """Return the digest of all that is declared here and changes versions, the text of every function included."""
         return digest_of(
             {
                 "name": self.name,

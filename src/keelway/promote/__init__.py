@@ -39,7 +39,7 @@ from keelway.promote.checks import (
     told_of,
 )
 from keelway.promote.evidence import SignatureCheck, admitted, check_signature, gather_evidence
-from keelway.promote.gate import check_gate, promote, promote_together
+from keelway.promote.gate import check_gate, promote, promote_together, standing_reasons
 from keelway.promote.incidents import (
     DRILL_KINDS,
     DUTIES,
@@ -263,6 +263,7 @@ __all__ = [
     "sample_evidence",
     "show_pointer",
     "standing_admission",
+    "standing_reasons",
     "statements_in",
     "status_at",
     "store_policy",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 RECENT_BATCHES = 30
 """The share of quarantined rows is that of so many newest batches of a dataset."""
-UNKNOWN = ("card", "drift", "error_budget", "quality", "size")
+UNKNOWN = ("card", "drift", "error_budget", "quality", "rollouts", "size")
 """Parts that are null until somebody records them; a rule that asks for one refuses."""
 _DAY_S = 86_400
 _STATUS = re.compile(r"^status:[ \t]*[\"']?([\w-]+)", re.MULTILINE)

@@ -46,15 +46,20 @@ def check_gate(
 
     Bytes or a signature that do not verify, and a retired version, are a no whatever the policy asks.
     """
-    from keelway.register import retired_reasons
-
     signature = check_signature(version, artifacts=artifacts, public_key=public_key)
     with state.snapshot() as tx:
         evidence = door_evidence(version, environment=environment, signature=signature, now=now, tx=tx)
-        must = (*signature_reasons(signature), *retired_reasons(version, tx=tx))
+        standing = standing_reasons(version, signature=signature, tx=tx)
     verdict, told = judged(environment.policy, evidence, engine)
-    reasons = tuple(dict.fromkeys((*must, *told)))
+    reasons = tuple(dict.fromkeys((*standing, *told)))
     return replace(verdict, allowed=False, reasons=reasons) if reasons else verdict
+
+
+def standing_reasons(version: ModelVersion, *, signature: SignatureCheck, tx: Transaction) -> tuple[str, ...]:
+    """Return why the gate refuses a version whatever its policy asks: bytes or a signature that do not verify, retirement."""
+    from keelway.register import retired_reasons
+
+    return (*signature_reasons(signature), *retired_reasons(version, tx=tx))
 
 
 def promote(

@@ -166,13 +166,31 @@ def alias_drift(
 def heal_aliases(
     drifted: Iterable[AliasDrift], *, tracker: AliasKeeper, registries: Mapping[str, AliasKeeper], state: StateStore
 ) -> tuple[AliasDrift, ...]:
-    """Let the registries show the pointers again, and return those aliases that could not be moved."""
+    """Let the registries show the pointers again, and return those aliases that could not be moved.
+
+    An alias of an environment that holds no version of the model is taken away.
+    """
     left = []
     for one in drifted:
         registry = registries.get(one.environment, tracker)
-        if not show_pointer(one.model, one.environment, registry=registry, state=state):
+        healed = show_pointer(one.model, one.environment, registry=registry, state=state)
+        if not healed and not (one.expected == 0 and _taken_away(one, registry, state)):
             left.append(one)
     return tuple(left)
+
+
+def _taken_away(one: AliasDrift, registry: AliasKeeper, state: StateStore) -> bool:
+    """Take away an alias that shows what nobody let in, and say whether it is gone; the pointer is asked again before."""
+    with state.snapshot() as tx:
+        version, _ = _held(one.environment, one.model, tx)
+    if version is not None:
+        return False
+    try:
+        registry.remove_alias(one.model, one.environment)
+    except KeelwayError as error:
+        _LOG.warning("The registry's alias %s of %s was not taken away: %s", one.environment, one.model, error)
+        return False
+    return True
 
 
 def alert_drift(

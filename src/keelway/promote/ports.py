@@ -60,6 +60,14 @@ class AliasKeeper(Protocol):
         """
         ...
 
+    def remove_alias(self, model: str, alias: str) -> None:
+        """Let an alias show nothing; one that is not there stays so.
+
+        Raises:
+            EngineError: It does not answer.
+        """
+        ...
+
     def alias_of(self, model: str, alias: str) -> int | None:
         """Return the number, in Keelway's count, of the version an alias shows, or None where there is none."""
         ...

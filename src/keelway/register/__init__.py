@@ -49,9 +49,21 @@ from keelway.register.load import (
 from keelway.register.onnx_model import OnnxModel
 from keelway.register.onnx_scorer import OnnxScorer
 from keelway.register.parity import check_parity, check_plan
-from keelway.register.plan import PlanScorer, ScoringPlan, compile_plan, plan_bytes, read_plan
+from keelway.register.plan import (
+    ExplanationMethod,
+    MarginScale,
+    PlanExplainer,
+    PlanScorer,
+    RowExplanation,
+    ScoringPlan,
+    compile_plan,
+    plan_bytes,
+    read_plan,
+    with_means,
+)
 from keelway.register.records import ModelVersion, Parity
 from keelway.register.register import proposal_of, register
+from keelway.register.row_lengths import check_row_lengths
 from keelway.register.semver import Candidate, Proposal, propose
 
 __all__ = [
@@ -62,9 +74,11 @@ __all__ = [
     "CardEvidence",
     "ChampionScorer",
     "Collection",
+    "ExplanationMethod",
     "ExportedForms",
     "Gap",
     "LifecycleChange",
+    "MarginScale",
     "ModelCard",
     "ModelFolder",
     "ModelKey",
@@ -74,9 +88,11 @@ __all__ = [
     "OnnxScorer",
     "PackageList",
     "Parity",
+    "PlanExplainer",
     "PlanScorer",
     "Proposal",
     "RetentionRules",
+    "RowExplanation",
     "ScoringPlan",
     "bill_evidence",
     "bill_now",
@@ -88,6 +104,7 @@ __all__ = [
     "check_kept",
     "check_parity",
     "check_plan",
+    "check_row_lengths",
     "check_version",
     "collect",
     "compile_plan",
@@ -115,4 +132,5 @@ __all__ = [
     "version_named",
     "vouch",
     "was_collected",
+    "with_means",
 ]

@@ -64,6 +64,8 @@ class BoostedTree:
         right: The node for larger ones; -1 at a leaf.
         missing_left: Whether a missing number goes left.
         leaf: What a leaf adds.
+        cover: How much of the training reached the node: rows (LightGBM), or the sum of their second derivatives (XGBoost).
+            Empty where the library wrote none.
     """
 
     output: int
@@ -73,6 +75,7 @@ class BoostedTree:
     right: tuple[int, ...]
     missing_left: tuple[bool, ...]
     leaf: tuple[float, ...]
+    cover: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,7 @@ def _lightgbm_tree(told: dict[str, str], output: int, rounds: int) -> BoostedTre
     ]
     lost = [_missing_left(kind, threshold) for kind, threshold in zip(kinds, thresholds, strict=True)]
     none = [0] * len(leaves)
+    cover = [float(each) for name in ("internal_count", "leaf_count") for each in told.get(name, "").split()]
     return BoostedTree(
         output=output,
         feature=(*feature, *none),
@@ -144,6 +148,7 @@ def _lightgbm_tree(told: dict[str, str], output: int, rounds: int) -> BoostedTre
         right=(*children[1], *(-1 for _ in leaves)),
         missing_left=(*lost, *(False for _ in leaves)),
         leaf=(*(0.0 for _ in range(splits)), *leaves),
+        cover=tuple(cover) if len(cover) == splits + len(leaves) else (),
     )
 
 
@@ -198,4 +203,5 @@ def _xgboost_tree(told: dict[str, Any], output: int, weight: float) -> BoostedTr
         right=tuple(told["right_children"]),
         missing_left=tuple(bool(each) for each in told["default_left"]),
         leaf=tuple(value * weight if end else 0.0 for value, end in zip(values, ends, strict=True)),
+        cover=tuple(map(float, told.get("sum_hessian", ()))),
     )

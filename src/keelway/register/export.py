@@ -12,7 +12,7 @@ from keelway.features import FeatureTable, columns_for_scoring, rows_of
 from keelway.project import Model
 from keelway.register.convert import to_onnx
 from keelway.register.parity import check_answers, check_parity, check_plan
-from keelway.register.plan import compile_plan, plan_bytes, read_plan
+from keelway.register.plan import compile_plan, plan_bytes, read_plan, with_means
 from keelway.register.records import Parity
 from keelway.train import TrainedModel, held_out_rows, load_pipeline
 
@@ -69,7 +69,7 @@ def _compiled(
         plan = compile_plan(pipeline, trained.features, task=trained.task, classes=trained.classes)
     except NotImplementedError as error:
         return None, None, str(error)
-    data = plan_bytes(plan)
+    data = plan_bytes(with_means(plan, columns))
     try:
         return data, check_plan(pipeline, read_plan(data), columns, tolerance=tolerance), ""
     except RefusedError as error:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from keelway.errors import ServingError
 from keelway.project import Task
 from keelway.register.onnx_model import OnnxModel
 from keelway.register.pipeline_model import PipelineModel
+from keelway.register.row_lengths import check_row_lengths
 
 
 class OnnxScorer:
@@ -35,12 +35,7 @@ class OnnxScorer:
         """
         if not rows:
             return []
-        if {len(row) for row in rows} != {len(self._names)}:
-            raise ServingError(
-                "A row has another length than the model's features",
-                expected=f"{len(self._names)} values",
-                found=", ".join(sorted({str(len(row)) for row in rows})),
-            )
+        check_row_lengths(rows, len(self._names))
         columns = dict(zip(self._names, zip(*rows, strict=True), strict=True))
         found: list[Any] = self._model.predictions(columns).tolist()
         return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -162,9 +161,9 @@ def _is_changed(feature: FeatureColumn, way: int, value: Any) -> bool:
 
 
 def _worst(differences: Sequence[float]) -> int:
-    return max(
-        range(len(differences)), key=lambda place: (differences[place] != differences[place], differences[place])
-    )
+    import numpy as np
+
+    return int(np.argmax(differences))  # NaN is the largest of all
 
 
 def _parity(
@@ -179,7 +178,7 @@ def _parity(
         max_difference=differences[_worst(differences)],
         tolerance=tolerance,
         nulls_tested=all(
-            any(value in (None, "") for value in tested[each.name]) for each in features if each.kind != "array"
+            None in tested[each.name] or "" in tested[each.name] for each in features if each.kind != "array"
         ),
         unseen_tested=all(UNSEEN in tested[each.name] for each in features if each.kind == "categorical"),
     )
@@ -222,28 +221,36 @@ def _with_changes(
     columns: Mapping[str, Sequence[Any]], features: Sequence[FeatureColumn], *, mutants: int = MUTANTS
 ) -> dict[str, list[Any]]:
     """Return rows, and copies with nulls, unseen categories and extremes; the same rows give the same copies."""
-    count = len(_first(columns))
-    names = [each.name for each in features]
-    rows = [dict(zip(names, values, strict=True)) for values in zip(*(columns[name] for name in names), strict=True)]
-    draw = random.Random(count)  # noqa: S311  (a choice of test rows, no secret)
-    changed = []
-    for number in range(mutants * 3):
-        row = dict(rows[draw.randrange(count)])
-        for each in draw.sample(list(features), draw.randint(1, len(features))):
-            row[each.name] = _changed(each, number % 3, draw, row[each.name])
-        changed.append(row)
-    return {name: [row[name] for row in (*rows, *changed)] for name in names}
+    import numpy as np
+
+    shape = (len(features), mutants * 3)
+    draw = np.random.default_rng(len(_first(columns)))
+    copied = draw.integers(len(_first(columns)), size=shape[1]).tolist()
+    order = draw.random(shape).argsort(axis=0).argsort(axis=0)
+    chosen = (order < draw.integers(1, shape[0], size=shape[1], endpoint=True)).tolist()
+    odd = draw.integers(len(STRANGE) * len(EXTREMES), size=shape).tolist()
+    return {
+        each.name: [
+            *columns[each.name],
+            *(
+                _changed(each, number % 3, which, columns[each.name][row]) if change else columns[each.name][row]
+                for number, (row, change, which) in enumerate(zip(copied, chosen[place], odd[place], strict=True))
+            ),
+        ]
+        for place, each in enumerate(features)
+    }
 
 
-def _changed(feature: FeatureColumn, way: int, draw: random.Random, value: Any) -> Any:
-    """Return a value that is missing (way 0), unusual (1) or extreme (2)."""
+def _changed(feature: FeatureColumn, way: int, which: int, value: Any) -> Any:
+    """Return a value that is missing (way 0), unusual (1) or extreme (2); of several such ones, which."""
     if feature.kind == "text":
         return ("", f"{value} {UNSEEN}", f"{value} " * 20)[way]
     if feature.kind == "categorical":
         return "" if way == 0 else UNSEEN
+    strange, extreme = STRANGE[which % len(STRANGE)], EXTREMES[which % len(EXTREMES)]
     if feature.kind == "array":
-        return [(0.0, draw.choice(STRANGE), draw.choice(EXTREMES))[way]] * feature.length
-    return (None, draw.choice(STRANGE), draw.choice(EXTREMES))[way]
+        return [(0.0, strange, extreme)[way]] * feature.length
+    return (None, strange, extreme)[way]
 
 
 def _first(columns: Mapping[str, Sequence[Any]]) -> Sequence[Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from keelway.core import Action, ArtifactKind, Decision
+from keelway.core import Action, ArtifactKind, Decision, time_text
 from keelway.errors import UsageError
 from keelway.identity import on_record, require_role
 from keelway.ledger import record_decision
@@ -89,4 +89,8 @@ def _must_fit(control: Control, draft: DraftAttachment, now: datetime) -> None:
     if not draft.data:
         raise UsageError("The file is empty", expected="evidence", found=draft.name)
     if draft.valid_until is not None and draft.valid_until <= now:
-        raise UsageError("The evidence is valid no more", expected=f"a time after {now}", found=str(draft.valid_until))
+        raise UsageError(
+            "The evidence is valid no more",
+            expected=f"a time after {time_text(now)}",
+            found=time_text(draft.valid_until),
+        )

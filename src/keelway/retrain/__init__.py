@@ -1,6 +1,5 @@
-"""Whether to train again, and whether what came of it takes over."""
+"""Whether to train again, and which version came of it; whether that takes over is decided by its rollout."""
 
-from keelway.retrain.challenger import ArmEvidence, CanaryGuard, ChallengerVerdict, arm_evidence, challenger_verdict
 from keelway.retrain.request import (
     RetrainAnswer,
     RetrainRequest,
@@ -10,14 +9,9 @@ from keelway.retrain.request import (
 )
 
 __all__ = [
-    "ArmEvidence",
-    "CanaryGuard",
-    "ChallengerVerdict",
     "RetrainAnswer",
     "RetrainRequest",
     "answer_retrain_request",
-    "arm_evidence",
-    "challenger_verdict",
     "open_retrain_request",
     "retrain_request",
 ]

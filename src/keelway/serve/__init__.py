@@ -4,19 +4,30 @@ from keelway.serve.answer import Answer, answer_rows
 from keelway.serve.batch import ScoreReport, score
 from keelway.serve.breaker import Breaker, BreakerRule, BreakerState
 from keelway.serve.budget import MemoryBudget
+from keelway.serve.explain import (
+    AnswerExplanation,
+    Explainers,
+    FindExplainer,
+    RowExplainer,
+    SampledExplainer,
+    explained,
+)
 from keelway.serve.fallback import Fallback, parse_fallback
 from keelway.serve.last_good import LastGood, Pin, pin_back
-from keelway.serve.line import LineWriter
+from keelway.serve.line import LineWriter, moment_text
 from keelway.serve.loaded import LoadedDeployment, LoadedVersion
 from keelway.serve.log import JournalLog
 from keelway.serve.lookup import OnlineLookup
-from keelway.serve.ports import Journal, Journals, LoadScorer, PredictionLog, Scorer
+from keelway.serve.ports import BatchLog, Journal, Journals, LoadScorer, PredictionLog, Scorer
 from keelway.serve.router import Router, ServingCare
 from keelway.serve.schema import RequestSchema
-from keelway.serve.segment import PredictionSegment, find_prediction, lines_of, predictions, seal, seal_journals
-from keelway.serve.servable import check_servable
+from keelway.serve.sealed import columns_in, find_prediction, lines_of, prediction_table, predictions
+from keelway.serve.segment import PredictionSegment, SealingPorts, SegmentLog, seal, seal_journals
+from keelway.serve.shadow import ShadowMirror
 from keelway.serve.shedding import ControlledDelay, Shedder, ShedRule
 from keelway.serve.tally import (
+    KEEP_EVERY_S,
+    LARGEST_BIN,
     ArmRequests,
     RequestFigures,
     RequestTally,
@@ -25,16 +36,23 @@ from keelway.serve.tally import (
     request_figures,
     together,
 )
+from keelway.serve.warm import blank_row, strange_answers
 from keelway.serve.wire.columns import Row
 
 __all__ = [
+    "KEEP_EVERY_S",
+    "LARGEST_BIN",
     "Answer",
+    "AnswerExplanation",
     "ArmRequests",
+    "BatchLog",
     "Breaker",
     "BreakerRule",
     "BreakerState",
     "ControlledDelay",
+    "Explainers",
     "Fallback",
+    "FindExplainer",
     "Journal",
     "JournalLog",
     "Journals",
@@ -53,23 +71,33 @@ __all__ = [
     "RequestTally",
     "Router",
     "Row",
+    "RowExplainer",
+    "SampledExplainer",
     "ScoreReport",
     "Scorer",
+    "SealingPorts",
+    "SegmentLog",
     "ServingCare",
+    "ShadowMirror",
     "ShedRule",
     "Shedder",
     "TallyKeeper",
     "answer_rows",
-    "check_servable",
+    "blank_row",
+    "columns_in",
+    "explained",
     "find_prediction",
     "latency_of",
     "lines_of",
+    "moment_text",
     "parse_fallback",
     "pin_back",
+    "prediction_table",
     "predictions",
     "request_figures",
     "score",
     "seal",
     "seal_journals",
+    "strange_answers",
     "together",
 ]

@@ -13,12 +13,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from keelway.core import sortable_id
-from keelway.errors import ServingError
+from keelway.core import sortable_ids
+from keelway.errors import ServingError, UnavailableError, UndefinedAnswerError
 from keelway.serve.line import number_text
 from keelway.serve.loaded import LoadedDeployment, LoadedVersion
 from keelway.serve.ports import PredictionLog
 from keelway.serve.wire.columns import Row
+
+OnFailure = Callable[[LoadedVersion, bool], None]
+"""Told of a version that could not answer, and whether it was because its answer was no number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +29,14 @@ class Answer:
     """One answer as it goes back.
 
     Attributes:
-        probability: What was answered as text, as the log holds it: a number, or a list with one for each class.
+        value: What was answered as text, as the log holds it: a number, or a list with one for each class.
         version: Who answered; a backup where the version that should have could not.
         logged: Whether the prediction log took it.
     """
 
     entity: str
     prediction_id: str
-    probability: str
+    value: str
     version: LoadedVersion
     logged: bool
 
@@ -44,28 +47,36 @@ def answer_rows(
     *,
     log: PredictionLog,
     at: str,
-    on_failure: Callable[[LoadedVersion], None] = lambda _version: None,
+    on_failure: OnFailure = lambda _version, _undefined: None,
 ) -> list[Answer]:
     """Answer rows of one request, in their order; each version scores its rows in one call.
 
     Where a version cannot answer, its backups are asked in their order, and the answer names the one that did.
 
     Args:
-        on_failure: Told of a version that could not answer, whether or not a backup did.
+        on_failure: Told of each version that could not answer, whether or not a backup did.
 
     Raises:
         ServingError: A version and its backups gave nothing that is an answer; nothing is logged.
+        UnavailableError: The log takes nothing now, and refuses what it cannot take.
     """
     if len(loaded.versions) == 1:
         texts, versions = _scored(rows, loaded.stable, on_failure)
     else:
         texts, versions = _scored_apart(rows, [loaded.version_for(row[0]) for row in rows], on_failure)
-    ids = [sortable_id() for _ in rows]
+    ids = sortable_ids(len(rows))
     lines = [
-        version.writer.line(prediction_id=one, entity=row[0], as_of=row[1], values=row[2], probability=text, at=at)
+        version.writer.line(prediction_id=one, entity=row[0], as_of=row[1], values=row[2], value=text, at=at)
         for one, row, text, version in zip(ids, rows, texts, versions, strict=True)
     ]
     logged = log.append("".join(lines).encode())
+    if not logged and log.refuses:
+        raise UnavailableError(
+            "Predictions cannot be logged now, and what is not logged is not answered",
+            expected="a log that takes lines",
+            found="one that does not",
+            fix="Make room on the disk; `serving.unlogged` declares this.",
+        )
     return [
         Answer(row[0], one, text, version, logged)
         for row, one, text, version in zip(rows, ids, texts, versions, strict=True)
@@ -73,12 +84,12 @@ def answer_rows(
 
 
 def _scored_apart(
-    rows: Sequence[Row], versions: list[LoadedVersion], on_failure: Callable[[LoadedVersion], None]
+    rows: Sequence[Row], versions: list[LoadedVersion], on_failure: OnFailure
 ) -> tuple[list[str], list[LoadedVersion]]:
     """Return the answer to each row by its own version, and who gave it; nothing is logged before all are known."""
     places: dict[str, list[int]] = {}
     for place, version in enumerate(versions):
-        places.setdefault(version.version, []).append(place)
+        places.setdefault(version.arm, []).append(place)
     texts, answered = [""] * len(rows), list(versions)
     for mine in places.values():
         found = _scored([rows[place] for place in mine], versions[mine[0]], on_failure)
@@ -88,27 +99,32 @@ def _scored_apart(
 
 
 def _scored(
-    rows: Sequence[Row], version: LoadedVersion, on_failure: Callable[[LoadedVersion], None]
+    rows: Sequence[Row], version: LoadedVersion, on_failure: OnFailure
 ) -> tuple[list[str], list[LoadedVersion]]:
     """Return the answers of a version, or of the first of its backups that has any, and who gave them."""
     values = [row[2] for row in rows]
     try:
-        texts = _texts(version, values)
-    except ServingError:
-        on_failure(version)
+        texts = answer_texts(version, values)
+    except ServingError as error:
+        on_failure(version, isinstance(error, UndefinedAnswerError))
         for backup in version.backups:
             with contextlib.suppress(ServingError):
-                return _texts(backup, values), [backup] * len(rows)
+                return answer_texts(backup, values), [backup] * len(rows)
         raise
     return texts, [version] * len(rows)
 
 
-def _texts(version: LoadedVersion, values: Sequence[Sequence[Any]]) -> list[str]:
+def answer_texts(version: LoadedVersion, values: Sequence[Sequence[Any]]) -> list[str]:
     """Return the answers of one version as text: a number, or a list of numbers where there are several classes."""
     answers = version.scorer.predictions(values)
     task = version.scorer.task
     if len(answers) != len(values):
-        raise _no_answer(version, f"{len(values)} answers", str(len(answers)))
+        raise ServingError(
+            f"{version.version} gave another number of answers",
+            expected=str(len(values)),
+            found=str(len(answers)),
+            fix="Roll back: keelway rollback MODEL.",
+        )
     if task == "multiclass":
         return [f"[{','.join([_text(each, version, is_share=True) for each in answer])}]" for answer in answers]
     is_share = task == "binary"
@@ -118,15 +134,10 @@ def _texts(version: LoadedVersion, values: Sequence[Sequence[Any]]) -> list[str]
 def _text(number: float, version: LoadedVersion, *, is_share: bool) -> str:
     """Return a number as the log writes it, unless it is no probability where one is wanted, or not finite."""
     if not (0.0 <= number <= 1.0 if is_share else math.isfinite(number)):
-        raise _no_answer(version, "a number in [0, 1]" if is_share else "a finite number", str(number))
+        raise UndefinedAnswerError(
+            f"{version.version} gave something that is no {'probability' if is_share else 'answer'}",
+            expected="a number in [0, 1]" if is_share else "a finite number",
+            found=str(number),
+            fix="Roll back: keelway rollback MODEL.",
+        )
     return number_text(number)
-
-
-def _no_answer(version: LoadedVersion, expected: str, found: str) -> ServingError:
-    is_share = expected == "a number in [0, 1]"
-    return ServingError(
-        f"{version.version} gave something that is no {'probability' if is_share else 'answer'}",
-        expected=expected,
-        found=found,
-        fix="Roll back: keelway rollback MODEL.",
-    )

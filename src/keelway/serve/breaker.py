@@ -13,12 +13,15 @@ one probe here: when the time is over, one request is let through, and it alone 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
 from keelway.errors import BadRequestError, EngineError, ServingError, UnavailableError
+
+_log = logging.getLogger(__name__)
 
 BreakerState = Literal["closed", "open", "half-open"]
 T = TypeVar("T")
@@ -207,4 +210,5 @@ class Breaker:
         state = self._circuits[name].state(now)
         if state != self._told[name]:
             self._told[name] = state
+            _log.warning("The breaker around %s is %s", name, state)
             self._on_state(name, state)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from keelway.core import Digest, Environment, PrincipalId, VersionName, digest_of
-from keelway.deploy import Deployment, way_back
+from keelway.deploy import EVERYBODY, Deployment, way_back
 from keelway.errors import MissingRecordError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def pinned(deployment: Deployment, pin: Pin | None, kept: Sequence[Deployment]) 
     if pin is None or digest_of(deployment) != pin.instead_of:
         return deployment
     found = kept_with(pin.version, kept)
-    if found.traffic == {pin.version: 100}:
+    if found.traffic == {pin.version: 100} and not found.shadows:
         return found
     return replace(
         found,
@@ -95,6 +95,12 @@ def pinned(deployment: Deployment, pin: Pin | None, kept: Sequence[Deployment]) 
         stable=pin.version,
         traffic={pin.version: 100},
         versions={pin.version: found.versions[pin.version]},
+        shadows=(),
+        allocation=EVERYBODY,
+        rollout="",
+        stage=0,
+        layer="",
+        members=EVERYBODY,
     )
 
 
@@ -138,12 +144,13 @@ def pin_back(
     standing, *earlier = kept
     if to is None:
         before = next((each for each in earlier if each.stable != standing.stable), None)
-        if before is None and standing.canary is None:
+        on_trial = standing.canary is not None or bool(standing.shadows)
+        if before is None and not on_trial:
             raise MissingRecordError(
                 f"Nothing to go back to from {standing.stable} is kept on this machine",
                 expected="an earlier deployment",
                 found=f"only {standing.stable}",
             )
-        to = standing.stable if standing.canary is not None or before is None else before.stable
+        to = standing.stable if on_trial or before is None else before.stable
     kept_with(to, kept)
     return Pin(standing.model, standing.environment, to, digest_of(standing), principal, now, comment)

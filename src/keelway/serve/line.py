@@ -1,12 +1,30 @@
-"""Writes predictions as canonical JSON, the same bytes as `canonical_json(prediction)`, from parts made once."""
+"""Writes predictions as canonical JSON, the same bytes as `canonical_json(prediction)`, from parts made once.
+
+The features, which are most of a line, are written by msgspec. It writes texts as RFC 8785 does, and numbers too where they are no
+whole ones and lie between 0.00001 and 1e15; the others are handed to it as integers, or as bytes that are written already.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from json.encoder import encode_basestring
 from typing import Any
 
-from keelway.core import Digest, canonical_json, parse_json, time_text
+import msgspec
+
+from keelway.core import Digest, canonical_json, in_utc, parse_json
+
+LARGEST_PLAIN = 1e15
+SMALLEST_PLAIN = 1e-5
+"""Between these two the shortest decimals of a number are written the same by RFC 8785 and by msgspec."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+def moment_text(moment: datetime) -> str:
+    """Return what `time_text` returns, at a tenth of its cost: msgspec writes RFC 3339 as well."""
+    return _encode(in_utc(moment))[1:-1].decode()
 
 
 def number_text(value: float) -> str:
@@ -17,11 +35,24 @@ def number_text(value: float) -> str:
     return text.removesuffix(".0")
 
 
-def value_text(value: float | str | None) -> str:
-    """Return a feature's value as RFC 8785 writes it."""
-    if value is None:
-        return "null"
-    return encode_basestring(value) if isinstance(value, str) else number_text(value)
+def plain_value(value: Any) -> Any:
+    """Return a feature's value in a form that msgspec writes as RFC 8785 does."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [plain_value(each) for each in value]
+    number = float(value)
+    if -LARGEST_PLAIN < number < LARGEST_PLAIN:
+        if number.is_integer():
+            return int(number)
+        if not -SMALLEST_PLAIN < number < SMALLEST_PLAIN:
+            return number
+    return msgspec.Raw(number_text(number).encode())
+
+
+def canonical_order(names: Iterable[str]) -> list[str]:
+    """Return names as RFC 8785 sorts the keys of an object."""
+    return list(parse_json(canonical_json(dict.fromkeys(names))))
 
 
 class LineWriter:
@@ -31,20 +62,27 @@ class LineWriter:
         self, *, model: str, version: str, version_digest: Digest, deployment: Digest, environment: str, arm: str,
         features: tuple[str, ...],
     ) -> None:  # fmt: skip
-        order = list(parse_json(canonical_json(dict.fromkeys(features))))
-        self._features = [(f"{encode_basestring(name)}:", features.index(name)) for name in order]
+        self._names = canonical_order(features)
+        self._places = [features.index(name) for name in self._names]
         self._head = f'{{"arm":{encode_basestring(arm)},"as_of":"'
         self._deployment = f'","deployment":"{deployment}","entity":'
         self._environment = f',"environment":{encode_basestring(environment)},"event_time":"'
-        self._model = f'}},"model":{encode_basestring(model)},"prediction_id":"'
+        self._model = f',"model":{encode_basestring(model)},"prediction_id":"'
         self._version = f',"version":{encode_basestring(version)},"version_digest":"{version_digest}"}}\n'
 
-    def line(
-        self, *, prediction_id: str, entity: str, as_of: datetime, values: list[Any], probability: str, at: str
-    ) -> str:
-        """Return a prediction's line with its line feed; `probability` and `at` are written already."""
-        features = ",".join([name + value_text(values[index]) for name, index in self._features])
+    def line(self, *, prediction_id: str, entity: str, as_of: datetime, values: list[Any], value: str, at: str) -> str:
+        """Return a prediction's line with its line feed; `value` and `at` are written already."""
+        told = [
+            each
+            if (kind := each.__class__) is str
+            or each is None
+            or (kind is float and (SMALLEST_PLAIN < each < LARGEST_PLAIN or -LARGEST_PLAIN < each < -SMALLEST_PLAIN)
+                and not each.is_integer())
+            else plain_value(each)
+            for each in [values[place] for place in self._places]
+        ]  # fmt: skip
+        features = _encode(dict(zip(self._names, told, strict=True))).decode()
         return (
-            f"{self._head}{time_text(as_of)}{self._deployment}{encode_basestring(entity)}{self._environment}{at}"
-            f'","features":{{{features}{self._model}{prediction_id}","probability":{probability}{self._version}'
+            f"{self._head}{moment_text(as_of)}{self._deployment}{encode_basestring(entity)}{self._environment}{at}"
+            f'","features":{features}{self._model}{prediction_id}","value":{value}{self._version}'
         )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from keelway.core import Digest, VersionName, digest_of
-from keelway.deploy import CANARY, STABLE, Deployment, assign
+from keelway.deploy import SHADOW, STABLE, Deployment
 from keelway.errors import ServingError
 from keelway.serve.fallback import ARM, ConstantScorer, Fallback
 from keelway.serve.line import LineWriter
@@ -40,21 +40,28 @@ class LoadedDeployment:
     """A deployment with every version it needs.
 
     Attributes:
+        versions: What answers, or waits to, by version.
         waits: Whether answering waits for another process, so that it must not be done in an event loop.
+        arms: The same by arm; two arms of one version differ in what they log.
+        shadows: What scores copies of requests and answers nobody.
     """
 
     deployment: Deployment
     versions: dict[VersionName, LoadedVersion]
     waits: bool = False
+    arms: dict[str, LoadedVersion] = field(default_factory=dict)
+    shadows: tuple[LoadedVersion, ...] = ()
 
     @property
     def stable(self) -> LoadedVersion:
-        """The version that answers what no canary takes."""
+        """The version that answers what no trial takes."""
         return self.versions[self.deployment.stable]
 
     def version_for(self, entity: str) -> LoadedVersion:
-        """Return the version that answers for an entity."""
-        return self.versions[assign(entity, self.deployment)[0]]
+        """Return the version that answers for an entity, as a part of its arm."""
+        if len(self.arms) < 2:  # also where a caller named the version
+            return next(iter(self.arms.values()), self.stable)
+        return self.arms[self.deployment.arm_of(entity)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +88,32 @@ def assembled(
     """Return a deployment whose versions all know their part, and what answers in their place.
 
     Args:
+        at_hand: The versions with traffic, and the shadows that could be loaded and take the same requests.
         previous: What was stable before; None where that is not known or not at hand.
         baseline: Finds a baseline by name.
 
     Raises:
-        ServingError: A canary takes other requests than the stable version.
+        ServingError: A version on trial takes other requests than the stable version.
     """
-    schema = RequestSchema(at_hand[deployment.stable].scorer.features)
-    versions = {}
-    for name in deployment.traffic:
+    stable = at_hand[deployment.stable]
+    schema = RequestSchema(stable.scorer.features)
+
+    def taking_part(name: VersionName, arm: str) -> LoadedVersion:
         hand = at_hand[name]
-        _must_take_the_same_requests(hand, at_hand[deployment.stable])
-        part = _part(hand, deployment, arm=CANARY if name == deployment.canary else STABLE, schema=schema)
-        before = at_hand[deployment.stable] if name == deployment.canary else previous
-        backups = tuple(_backups(part, deployment, chain, before, baseline))
-        versions[name] = replace(part, backups=backups)
-    parts = [part for each in versions.values() for part in (each, *each.backups)]
-    return LoadedDeployment(deployment, versions, any(getattr(part.scorer, "waits", False) for part in parts))
+        must_take_the_same_requests(hand, stable)
+        part = _part(hand, deployment, arm=arm, schema=schema)
+        before = stable if name != deployment.stable else previous
+        return replace(part, backups=tuple(_backups(part, deployment, chain, before, baseline)))
+
+    arms = {arm: taking_part(deployment.version_of(arm), arm) for arm in deployment.arms}
+    versions = {part.version: part for part in reversed(arms.values())}
+    versions |= {name: taking_part(name, STABLE) for name in deployment.traffic if name not in versions}
+    parts = [part for each in (*arms.values(), *versions.values()) for part in (each, *each.backups)]
+    waits = any(getattr(part.scorer, "waits", False) for part in parts)
+    shadows = tuple(
+        _part(at_hand[name], deployment, arm=SHADOW, schema=schema) for name in deployment.shadows if name in at_hand
+    )
+    return LoadedDeployment(deployment, versions, waits, arms, shadows)
 
 
 def _part(
@@ -140,8 +156,8 @@ def _backups(
     return found
 
 
-def _must_take_the_same_requests(version: VersionAtHand, stable: VersionAtHand) -> None:
-    """Refuse a canary that asks for other features: a caller does not know which arm will answer."""
+def must_take_the_same_requests(version: VersionAtHand, stable: VersionAtHand) -> None:
+    """Refuse a version on trial that asks for other features: a caller does not know which arm will answer."""
     expected = tuple(stable.scorer.features)
     if tuple(version.scorer.features) != expected:
         raise ServingError(

@@ -9,11 +9,16 @@ from collections.abc import Callable
 from keelway.core import ArtifactStore, Clock, PrincipalId
 from keelway.errors import KeelwayError, StorageError
 from keelway.ledger import StateStore
+from keelway.serve.log_columns import ready_columns
 from keelway.serve.ports import Journal, Journals
 from keelway.serve.segment import PredictionSegment, seal, seal_journals
 
 SEAL_EVERY_S = 1.0
 SEAL_LINES = 5_000
+SEAL_BYTES = 16_000_000
+"""A journal is not written beyond this or so many lines, because sealing reads one whole."""
+MOST_WAITING = 64
+"""So many full journals stay open; older ones are let go of, and found again in their folder."""
 
 _log = logging.getLogger(__name__)
 
@@ -21,8 +26,13 @@ _log = logging.getLogger(__name__)
 class JournalLog:
     """Writes predictions to a journal and seals it every second, or sooner when it is long.
 
-    `start` first seals what dead processes left. A journal that cannot be sealed is kept and tried again; a line
-    that cannot be written is counted in `unlogged`, and `healthy` is False until writing works again.
+    `start` first seals what dead processes left. A journal that cannot be sealed is kept and tried again, on the disk: what is
+    held in memory never grows. A line that cannot be written is counted in `unlogged`, and `healthy` is False until
+    writing works again.
+
+    Args:
+        refuses: Whether an answer that cannot be logged is refused; else it is given, and says so.
+        on_unlogged: Told how many predictions were answered, or refused, without being logged.
     """
 
     def __init__(
@@ -35,13 +45,16 @@ class JournalLog:
         artifacts: ArtifactStore,
         principal: PrincipalId,
         clock: Clock,
+        refuses: bool = False,
         on_unlogged: Callable[[int], None] = lambda _count: None,
     ) -> None:
         self._model, self._environment = model, environment
         self._journals, self._state, self._artifacts = journals, state, artifacts
         self._principal, self._clock = principal, clock
         self._on_unlogged = on_unlogged
+        self.refuses = refuses
         self._journal: Journal | None = None
+        self._bytes = 0  # in that journal
         self._waiting: list[Journal] = []
         self._guard = threading.Lock()  # held for one write, or for swapping the journal
         self._sealing = threading.Lock()  # one thread seals at a time
@@ -55,6 +68,7 @@ class JournalLog:
 
     def start(self) -> None:
         """Seal what dead processes left, now or when the state can be written, and begin to seal in the background."""
+        ready_columns()
         self._leftovers = True
         self._try_to_seal()
         self._thread.start()
@@ -64,15 +78,16 @@ class JournalLog:
         with self._guard:
             try:
                 if self._journal is None:
-                    self._journal = self._journals.create(self._model, self._environment)
+                    self._journal, self._bytes = self._journals.create(self._model, self._environment), 0
                 self._journal.append(lines)
             except StorageError as error:
                 self._count_unlogged(lines.count(b"\n"), error)
                 return False
             self.healthy = True
-            full = self._journal.lines >= SEAL_LINES
-        if full:
-            self._wake.set()
+            self._bytes += len(lines)
+            if self._journal.lines >= SEAL_LINES or self._bytes >= SEAL_BYTES:
+                self._put_aside()
+                self._wake.set()
         return True
 
     def seal(self) -> list[PredictionSegment]:
@@ -82,25 +97,11 @@ class JournalLog:
             KeelwayError: The store or the state cannot be written; the journals are kept.
         """
         with self._sealing:
-            with self._guard:
+            sealed = self._seal_waiting()
+            with self._guard:  # only now: while sealing fails, one journal takes everything until it is full
                 if self._journal is not None and self._journal.lines:
-                    self._waiting.append(self._journal)
-                    self._journal = None
-            sealed = []
-            while self._waiting:
-                segment = seal(
-                    self._waiting[0],
-                    model=self._model,
-                    environment=self._environment,
-                    state=self._state,
-                    artifacts=self._artifacts,
-                    principal=self._principal,
-                    now=self._clock.now(),
-                )
-                self._waiting.pop(0)
-                if segment is not None:
-                    sealed.append(segment)
-            return sealed
+                    self._put_aside()
+            return sealed + self._seal_waiting()
 
     def close(self) -> None:
         """Seal the rest, and what processes beside this one left that died meanwhile, and stop.
@@ -124,6 +125,39 @@ class JournalLog:
         for journal in self._waiting:
             journal.close()
 
+    def _put_aside(self) -> None:
+        """Let the journal wait to be sealed; the caller holds the guard."""
+        assert self._journal is not None
+        self._waiting.append(self._journal)
+        self._journal = None
+
+    def _seal_waiting(self) -> list[PredictionSegment]:
+        """Seal the journals that wait, oldest first."""
+        sealed = []
+        while (journal := self._oldest()) is not None:
+            segment = seal(
+                journal,
+                model=self._model,
+                environment=self._environment,
+                state=self._state,
+                artifacts=self._artifacts,
+                principal=self._principal,
+                now=self._clock.now(),
+            )
+            with self._guard:
+                self._waiting.remove(journal)
+            if segment is not None:
+                sealed.append(segment)
+        return sealed
+
+    def _oldest(self) -> Journal | None:
+        """Return the journal that has waited longest, after letting go of those that are too many to stay open."""
+        with self._guard:
+            while len(self._waiting) > MOST_WAITING:
+                self._waiting.pop(0).close()
+                self._leftovers = True
+            return self._waiting[0] if self._waiting else None
+
     def _run(self) -> None:
         while not self._stopping:
             self._wake.wait(SEAL_EVERY_S)
@@ -134,9 +168,9 @@ class JournalLog:
         self._attempt(self._seal_all)
 
     def _seal_all(self) -> None:
+        self.seal()  # first, so that a damaged journal of a dead process holds nobody else's up
         if self._leftovers:
             self._seal_leftovers()
-        self.seal()
 
     def _attempt(self, work: Callable[[], None]) -> None:
         try:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from keelway.core import Digest, VersionName
 from keelway.features import FeatureColumn
 from keelway.project import Task
+
+if TYPE_CHECKING:
+    from keelway.serve.log_columns import LogColumns
 
 
 class Scorer(Protocol):
@@ -41,6 +44,23 @@ class Scorer(Protocol):
         ...
 
 
+@runtime_checkable
+class ColumnScorer(Protocol):
+    """A scorer that also takes many rows as columns."""
+
+    def predictions_in(self, columns: Sequence[Sequence[Any]]) -> list[Any]:
+        """Return the answer to each row, to the last bit those of `predictions`.
+
+        Args:
+            columns: One for each feature, in order, at least one row: numbers as an array of float64 with NaN where they are
+                missing, texts as a list of texts and None.
+
+        Raises:
+            ServingError: As `predictions`.
+        """
+        ...
+
+
 LoadScorer = Callable[[VersionName, Digest], Scorer]
 """Loads the version with that record digest; raises IntegrityError where a byte is not as promised."""
 
@@ -48,12 +68,29 @@ LoadScorer = Callable[[VersionName, Digest], Scorer]
 class PredictionLog(Protocol):
     """Takes canonical JSON lines of predictions."""
 
+    @property
+    def refuses(self) -> bool:
+        """Whether an answer that cannot be logged must be refused instead of given."""
+        ...
+
     def append(self, lines: bytes) -> bool:
         """Write whole lines, each with its line feed; never blocks on sealing.
 
         Returns:
             Whether the lines will survive the death of this process. When not, none of them was kept, and the
             caller must say so.
+        """
+        ...
+
+
+class BatchLog(Protocol):
+    """Takes predictions in columns."""
+
+    def keep(self, columns: LogColumns) -> None:
+        """Seal predictions; they can be found and proven when this returns.
+
+        Raises:
+            StorageError: They cannot be kept; none of them was.
         """
         ...
 
@@ -96,5 +133,8 @@ class Journals(Protocol):
         ...
 
     def leftovers(self) -> AbstractContextManager[list[tuple[str, str, Journal]]]:
-        """Hold the journals (model, environment, journal) whose owners are dead; nobody else holds them meanwhile."""
+        """Hold some journals (model, environment, journal) that nobody writes to; nobody else holds them meanwhile.
+
+        None are held only where none are left.
+        """
         ...

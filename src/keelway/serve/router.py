@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keelway.core import Digest, Environment, VersionName, digest_of
 from keelway.deploy import Deployment, current
@@ -20,8 +20,9 @@ from keelway.errors import EngineError, IntegrityError, KeelwayError, MissingRec
 from keelway.serve.budget import MemoryBudget
 from keelway.serve.fallback import Fallback
 from keelway.serve.last_good import LastGood, Pin, pinned, with_ways_back
-from keelway.serve.loaded import LoadedDeployment, VersionAtHand, assembled
+from keelway.serve.loaded import LoadedDeployment, VersionAtHand, assembled, must_take_the_same_requests
 from keelway.serve.ports import LoadScorer, Scorer
+from keelway.serve.repeating import Repeating
 from keelway.serve.warm import warm_up
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class ServingCare:
         budget: Judges whether one more version fits into memory.
         size_of: Returns how many bytes a version's artifacts take in the store.
         chain: What answers in the place of a version that cannot.
+        rows_of: Returns rows that a version was trained on, to warm it with; none where they are not at hand.
         fetch: Reads what loading a version would read, checked, so that it is kept.
         digest_named: Returns the record's digest of a version, for a baseline.
         last_good: What is kept on this machine; None keeps nothing.
@@ -52,6 +54,7 @@ class ServingCare:
 
     budget: MemoryBudget
     size_of: Callable[[VersionName, Digest], int] = lambda _name, _digest: 0
+    rows_of: Callable[[VersionName, Digest], Sequence[Sequence[Any]]] = lambda _name, _digest: ()
     fetch: Callable[[VersionName, Digest], None] = lambda _name, _digest: None
     chain: tuple[Fallback, ...] = ()
     digest_named: Callable[[VersionName], Digest] | None = None
@@ -69,7 +72,8 @@ class Router:
 
     Attributes:
         loaded: What answers; replaced as a whole.
-        problem: Why something else than the state asks for answers, or why a rollback is not recorded; else empty.
+        problem: Why something else than the state asks for answers, why a rollback is not recorded, or why a shadow is not
+            loaded; else empty.
     """
 
     def __init__(
@@ -88,25 +92,27 @@ class Router:
         self._load = load
         self._care = care or ServingCare(MemoryBudget())
         self._on_switch = on_switch
-        self._stop = threading.Event()
         self._turn = threading.Lock()
-        self._thread = threading.Thread(target=self._poll, name=f"keelway-router-{model}", daemon=True)
+        self._polling = Repeating(self.refresh, every_s=POLL_EVERY_S, name=f"keelway-router-{model}")
         self._at_hand: dict[VersionName, VersionAtHand] = {}
         self._retired: list[tuple[int, Scorer]] = []
         self._standing: Deployment | None = None
         self._unkept = True
-        self.problem = ""
+        self._trouble = self._shadow_trouble = ""
         self.loaded = self._first()
+
+    @property
+    def problem(self) -> str:
+        """What is not as it should be, in words; see the class."""
+        return self._trouble or self._shadow_trouble
 
     def start(self) -> None:
         """Begin to look for other deployments in the background."""
-        self._thread.start()
+        self._polling.start()
 
     def close(self) -> None:
         """Stop looking, and let go of every scorer."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._polling.close()
         for scorer in (*(hand.scorer for hand in self._at_hand.values()), *(each for _, each in self._retired)):
             _close(scorer)
 
@@ -120,7 +126,7 @@ class Router:
             try:
                 desired, problem = self._desired()
                 if desired == self.loaded.deployment:
-                    self.problem = problem
+                    self._trouble = problem
                     if self._unkept:
                         self._keep()
                     return False
@@ -129,7 +135,8 @@ class Router:
                 self._tell(error)
                 return False
             self.loaded = loaded
-            self.problem = problem
+            self._trouble = problem
+            _log.info("%s is answered by another deployment: %s", self.model, _traffic_text(desired))
             self._on_switch(loaded)
             self._keep()
             return True
@@ -145,7 +152,7 @@ class Router:
                 raise
             self._tell(error)
             return self._prepared(kept[0])
-        self.problem = problem
+        self._trouble = problem
         self._keep()
         return loaded
 
@@ -214,6 +221,7 @@ class Router:
 
         try:
             at_hand = {name: take(name, deployment.versions[name]) for name in deployment.traffic}
+            trouble = self._take_shadows(deployment, take, at_hand)
             previous = self._spare("previous", lambda: self._previous(deployment, take))
             loaded = assembled(deployment, at_hand, chain=self._care.chain, previous=previous, baseline=baseline)
         except BaseException:
@@ -225,7 +233,26 @@ class Router:
             if needed.get(name) != hand:
                 self._retired.append((GRACE_POLLS, hand.scorer))
         self._at_hand = needed
+        self._shadow_trouble = trouble
         return loaded
+
+    def _take_shadows(
+        self,
+        deployment: Deployment,
+        take: Callable[[VersionName, Digest], VersionAtHand],
+        at_hand: dict[VersionName, VersionAtHand],
+    ) -> str:
+        """Load the shadows, and return why one is not there: that keeps nothing from answering."""
+        troubles = []
+        for name in deployment.shadows:
+            try:
+                hand = take(name, deployment.versions[name])
+                must_take_the_same_requests(hand, at_hand[deployment.stable])
+                at_hand[name] = hand
+            except KeelwayError as error:
+                troubles.append(f"{name} does not shadow: {error}")
+                _log.error("%s", troubles[-1])
+        return "; ".join(troubles)
 
     def _at_hand_of(self, name: VersionName, digest: Digest) -> VersionAtHand:
         known = self._at_hand.get(name)
@@ -235,7 +262,7 @@ class Router:
         before = self._care.budget.check(name, digest, size)
         scorer = self._load(name, digest)
         try:
-            warm_up(scorer)
+            warm_up(scorer, self._care.rows_of(name, digest))
             self._care.budget.loaded(name, digest, size, before=before)
         except BaseException:
             _close(scorer)
@@ -272,12 +299,12 @@ class Router:
         """Keep what answers now and where a rollback would go; a disk that takes nothing only costs a warning."""
         last_good = self._care.last_good
         self._unkept = last_good is not None
-        if last_good is None or self.problem:
+        if last_good is None or self._trouble:
             return
         try:
             with self._state.snapshot() as tx:
                 ways = with_ways_back(self._standing or self.loaded.deployment, tx)
-            for name, digest in {name: digest for each in ways for name, digest in each.versions.items()}.items():
+            for name, digest in {name: each.versions[name] for each in ways for name in each.traffic}.items():
                 self._care.fetch(name, digest)
             last_good.keep(ways)
             self._unkept = False
@@ -285,9 +312,9 @@ class Router:
             _log.warning("The last known good deployment of %s is not kept: %s", self.model, error)
 
     def _tell(self, error: KeelwayError) -> None:
-        if str(error) != self.problem:
+        if str(error) != self._trouble:
             _log.error("The deployment of %s goes on as it was: %s", self.model, error)
-        self.problem = str(error)
+        self._trouble = str(error)
 
     def _close_retired(self) -> None:
         for polls, scorer in self._retired:
@@ -295,9 +322,10 @@ class Router:
                 _close(scorer)
         self._retired = [(polls - 1, scorer) for polls, scorer in self._retired if polls > 0]
 
-    def _poll(self) -> None:
-        while not self._stop.wait(POLL_EVERY_S):
-            self.refresh()
+
+def _traffic_text(deployment: Deployment) -> str:
+    """Return the percentages of a deployment as a sentence has them."""
+    return ", ".join(f"{name} {share} %" for name, share in deployment.traffic.items())
 
 
 def _close(scorer: Scorer) -> None:

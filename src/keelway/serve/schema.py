@@ -32,6 +32,7 @@ from keelway.serve.wire.refusal import decoded, refuse_repeats
 __all__ = ["RequestSchema", "Row"]
 
 _MANY = re.compile(rb'\s*\{\s*"instances"')
+_MANY_BRIEFLY = b'{"instances"'
 
 
 class RequestSchema:
@@ -77,7 +78,7 @@ class RequestSchema:
         Raises:
             BadRequestError: The body is refused.
         """
-        many = _MANY.match(body) is not None
+        many = body.startswith(_MANY_BRIEFLY) or (not body.startswith(b'{"') and _MANY.match(body) is not None)
         found = decoded(self._many, body).instances if many else (decoded(self._one, body),)
         rows = [self._row(instance, now) for instance in found]
         refuse_repeats(body, sum(map(self._texts, found, rows)) + many)
@@ -85,7 +86,8 @@ class RequestSchema:
 
     def _row(self, instance: Any, now: datetime) -> Row:
         values = [] if instance.features is msgspec.UNSET else list(self._astuple(instance.features))
-        return checked_entity(instance.entity), in_utc_or(instance.as_of, now), values
+        as_of = in_utc_or(instance.as_of, now) if instance.as_of else now
+        return checked_entity(instance.entity), as_of, values
 
     def _texts(self, instance: Any, row: Row) -> int:
         """Count the keys and texts of an instance."""

@@ -1,34 +1,30 @@
-"""Seals journals of predictions into the ledger, each exactly once, and finds predictions again.
+"""Seals journals of predictions into the ledger, each exactly once.
 
-A segment is an artifact of JSON lines with the RFC 9162 root over them, so that one line can be proven without
-showing the others. A journal becomes one segment, under the journal's own id: sealing it again does nothing.
+A segment is a file of columns (`segment_file`) with the RFC 9162 root over the canonical lines of its predictions, so that one
+prediction can be proven without showing the others. A journal becomes one segment, under the journal's own id: sealing it
+again does nothing.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from keelway.core import (
-    Action,
-    ArtifactKind,
-    ArtifactStore,
-    Decision,
-    Digest,
-    Prediction,
-    PrincipalId,
-    parse_json,
-    revive,
-)
-from keelway.errors import ErasedError, IntegrityError, MissingRecordError
-from keelway.ledger import RunningRoot, StateStore, Transaction, record_decision
-from keelway.serve.ports import Journal, Journals
+from keelway.core import Action, ArtifactKind, ArtifactStore, Clock, Decision, Digest, PrincipalId, sortable_id
+from keelway.ledger import StateStore, Transaction, record_decision, root_of
+from keelway.serve.log_columns import LogColumns, columns_of
+from keelway.serve.log_lines import lines_of_columns, split_lines
+from keelway.serve.ports import BatchLog, Journal, Journals
+from keelway.serve.segment_file import segment_bytes
 
-_ID = b'"prediction_id":"'
-# Sealing is pure computing beside a server that answers in microseconds: it lets go of the interpreter often.
-_YIELD_LINES = 100
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FORM = "columns/v1"
+# Hashing holds the interpreter, beside a server that answers in microseconds: it lets go of it every 128 lines.
 _YIELD_S = 0.0005
 
 
@@ -37,12 +33,15 @@ class PredictionSegment:
     """Predictions that were sealed together.
 
     Attributes:
-        data: Artifact of JSON lines, one `Prediction` each.
-        root: RFC 9162 root over the lines (without their line feeds), in hexadecimal.
+        data: Artifact that holds them.
+        root: RFC 9162 root over their canonical lines (without line feeds), in hexadecimal.
         first_id: Smallest prediction id.
         last_id: Largest prediction id.
-        journal: Id of the journal they were written to first.
+        journal: Id of the journal they were written to first; of a batch, its own.
         torn_lines: Lines at the end that a dying process left unfinished; never acknowledged, dropped.
+        form: How the artifact is to be read; empty for segments of JSON lines, which are not read any more.
+        first_event: When the earliest answer was given; None only where the form is empty.
+        last_event: When the latest was.
     """
 
     model: str
@@ -55,6 +54,18 @@ class PredictionSegment:
     sealed_at: datetime
     journal: str
     torn_lines: int = 0
+    form: str = ""
+    first_event: datetime | None = None
+    last_event: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SealingPorts:
+    """What segments are sealed with: where they go, and in whose name."""
+
+    state: StateStore
+    artifacts: ArtifactStore
+    principal: PrincipalId
 
 
 def seal(
@@ -67,7 +78,11 @@ def seal(
     principal: PrincipalId,
     now: datetime,
 ) -> PredictionSegment | None:
-    """Seal a journal that nobody writes to any more, and delete it; None where it held no whole line."""
+    """Seal a journal that nobody writes to any more, and delete it; None where it held no whole line.
+
+    Raises:
+        IntegrityError: A line is no prediction; the journal is kept.
+    """
     written = journal.read()
     whole = written[: written.rfind(b"\n") + 1]
     segment = None
@@ -76,10 +91,17 @@ def seal(
         with state.snapshot() as tx:
             segment = tx.find(PredictionSegment, key)
         if segment is None:
-            torn = len(written) > len(whole)
-            made = _segment(whole, torn, journal.journal_id, model, environment, artifacts, now)
-            with state.transaction() as tx:
-                segment = _record(made, key, principal, tx)
+            segment = seal_columns(
+                columns_of(whole),
+                whole.split(b"\n")[:-1],
+                journal=journal.journal_id,
+                model=model,
+                environment=environment,
+                ports=SealingPorts(state, artifacts, principal),
+                now=now,
+                torn=len(written) > len(whole),
+                between=_let_others_run,
+            )
     journal.remove()
     return segment
 
@@ -87,106 +109,90 @@ def seal(
 def seal_journals(
     journals: Journals, *, state: StateStore, artifacts: ArtifactStore, principal: PrincipalId, now: datetime
 ) -> list[PredictionSegment]:
-    """Seal what dead processes left behind."""
-    with journals.leftovers() as held:
-        sealed = [
-            seal(
-                journal,
-                model=model,
-                environment=environment,
-                state=state,
-                artifacts=artifacts,
-                principal=principal,
-                now=now,
-            )
-            for model, environment, journal in held
-        ]
-    return [segment for segment in sealed if segment is not None]
+    """Seal what dead processes left behind, and what this one let go of; as many at once as the journals hold."""
+    sealed: list[PredictionSegment | None] = []
+    while True:
+        with journals.leftovers() as held:
+            sealed += [
+                seal(
+                    journal,
+                    model=model,
+                    environment=environment,
+                    state=state,
+                    artifacts=artifacts,
+                    principal=principal,
+                    now=now,
+                )
+                for model, environment, journal in held
+            ]
+        if not held:
+            return [segment for segment in sealed if segment is not None]
 
 
-def find_prediction(
-    prediction_id: str, *, tx: Transaction, artifacts: ArtifactStore
-) -> tuple[Prediction, bytes, PredictionSegment, int]:
-    """Return a sealed prediction with its line, its segment and the number of the line in it.
-
-    Raises:
-        MissingRecordError: No segment holds it.
-    """
-    needle = f'"prediction_id":"{prediction_id}"'.encode()
-    for segment in tx.newest(PredictionSegment):
-        if not segment.first_id <= prediction_id <= segment.last_id:
-            continue
-        for index, line in enumerate(_kept_lines(segment, artifacts)):
-            if needle in line and (found := revive(parse_json(line), Prediction)).prediction_id == prediction_id:
-                return found, line, segment, index
-    raise MissingRecordError(
-        "No such prediction",
-        expected="the id of a sealed prediction",
-        found=prediction_id,
-        fix="Predictions are sealed within a second; those of a process that died, when serving starts again.",
-    )
-
-
-def predictions(tx: Transaction, *, artifacts: ArtifactStore, model: str, environment: str) -> Iterator[Prediction]:
-    """Yield the sealed predictions of a model in an environment, oldest segment first; expired ones are passed over."""
-    import msgspec
-
-    decoder = msgspec.json.Decoder(Prediction)
-    for segment in reversed(tx.newest(PredictionSegment, parent=f"{environment}/{model}")):
-        for line in _kept_lines(segment, artifacts):
-            yield decoder.decode(line)
-
-
-def lines_of(segment: PredictionSegment, *, artifacts: ArtifactStore) -> list[bytes]:
-    """Return the checked lines of a segment, without their line feeds."""
-    return artifacts.get(segment.data).split(b"\n")[:-1]
-
-
-def _kept_lines(segment: PredictionSegment, artifacts: ArtifactStore) -> list[bytes]:
-    """Return the lines of a segment, or none where its retention time was over."""
-    try:
-        return lines_of(segment, artifacts=artifacts)
-    except ErasedError:
-        return []
-
-
-def _segment(
-    data: bytes, torn: bool, journal: str, model: str, environment: str, artifacts: ArtifactStore, now: datetime
+def seal_columns(
+    columns: LogColumns,
+    lines: Sequence[bytes],
+    *,
+    journal: str,
+    model: str,
+    environment: str,
+    ports: SealingPorts,
+    now: datetime,
+    torn: bool = False,
+    between: Callable[[], None] = lambda: None,
 ) -> PredictionSegment:
-    tree = RunningRoot()
-    ids: list[str] = []
-    for number, line in enumerate(data.split(b"\n")[:-1]):
-        if number % _YIELD_LINES == 0:
-            time.sleep(_YIELD_S)
-        tree.add(line)
-        ids.append(_id_of(line, journal))
-    stored = artifacts.put(data, kind=ArtifactKind.PREDICTIONS, name=f"{journal}.jsonl")
-    return PredictionSegment(
+    """Store the columns of predictions and their segment; one that is there under its id already is returned.
+
+    Args:
+        lines: The canonical lines of the columns, without line feeds.
+        between: Called every 128 lines, for who must not hold the interpreter for long.
+    """
+    import pyarrow.compute as pc
+
+    ids, events = (pc.min_max(columns.table[name]).as_py() for name in ("prediction_id", "event_time"))
+    root = root_of(lines, between=between)
+    stored = ports.artifacts.put(segment_bytes(columns), kind=ArtifactKind.PREDICTIONS, name=f"{journal}.parquet")
+    made = PredictionSegment(
         model=model,
         environment=environment,
         data=stored.digest,
-        root=tree.root().hex(),
-        count=len(ids),
-        first_id=min(ids),
-        last_id=max(ids),
+        root=root.hex(),
+        count=len(lines),
+        first_id=ids["min"],
+        last_id=ids["max"],
         sealed_at=now,
         journal=journal,
         torn_lines=int(torn),
+        form=FORM,
+        first_event=events["min"],
+        last_event=events["max"],
     )
+    with ports.state.transaction() as tx:
+        return _record(made, f"{environment}/{model}/{journal}", ports.principal, tx)
 
 
-def _id_of(line: bytes, journal: str) -> str:
-    """Return the id in a line without reading the rest: only features come before it that could be called the same."""
-    start = line.rfind(_ID) + len(_ID)
-    end = line.find(b'"', start)
-    if start < len(_ID) or end < 0:
-        raise IntegrityError(
-            f"The prediction journal {journal} is damaged",
-            expected="one prediction in each line",
-            found=repr(line[:60]),
-            fix="Move its file elsewhere and keep it: what it held cannot be proven any more.",
+class SegmentLog:
+    """Seals the predictions of a batch, which needs no journal: what is not sealed yet was not promised to anybody."""
+
+    def __init__(self, model: str, environment: str, *, ports: SealingPorts, clock: Clock) -> None:
+        self._model, self._environment = model, environment
+        self._ports, self._clock = ports, clock
+
+    def keep(self, columns: LogColumns) -> None:
+        """Seal predictions as one segment."""
+        seal_columns(
+            columns,
+            split_lines(lines_of_columns(columns.table, columns.names)),
+            journal=sortable_id(),
+            model=self._model,
+            environment=self._environment,
+            ports=self._ports,
+            now=self._clock.now(),
         )
-    return line[start:end].decode(errors="replace")
+
+
+def _let_others_run() -> None:
+    time.sleep(_YIELD_S)
 
 
 def _record(segment: PredictionSegment, key: str, principal: PrincipalId, tx: Transaction) -> PredictionSegment:
@@ -206,3 +212,9 @@ def _record(segment: PredictionSegment, key: str, principal: PrincipalId, tx: Tr
     )
     record_decision(decision, tx=tx)
     return segment
+
+
+if TYPE_CHECKING:
+
+    def _batch_log(ports: SealingPorts, clock: Clock) -> BatchLog:
+        return SegmentLog("", "", ports=ports, clock=clock)

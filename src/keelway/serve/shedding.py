@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from keelway.errors import UnavailableError
+from keelway.errors import OverloadedError
 
 RETRY_AFTER_S = 1.0
 
@@ -76,7 +76,7 @@ class Shedder:
             now: Seconds of a clock that never goes back.
 
         Raises:
-            UnavailableError: There is too much to do; the request is not counted in.
+            OverloadedError: There is too much to do; the request is not counted in.
         """
         if self._rule.most and self.under_way >= self._rule.most:
             raise self._refusal(f"at most {self._rule.most} requests at once", f"{self.under_way} under way")
@@ -88,9 +88,9 @@ class Shedder:
         """Let a request out that was taken in."""
         self.under_way -= 1
 
-    def _refusal(self, expected: str, found: str) -> UnavailableError:
+    def _refusal(self, expected: str, found: str) -> OverloadedError:
         self.shed += 1
-        return UnavailableError(
+        return OverloadedError(
             "There is too much to do",
             expected=expected,
             found=found,

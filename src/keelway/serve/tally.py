@@ -24,6 +24,7 @@ from keelway.core import Clock, Environment, VersionName, sortable_id
 from keelway.errors import KeelwayError
 from keelway.ledger import StateStore, Transaction
 from keelway.serve.loaded import LoadedVersion
+from keelway.serve.repeating import Repeating
 
 KEEP_EVERY_S = 300.0
 KEEP_TRIAL_EVERY_S = 60.0
@@ -33,6 +34,8 @@ GROWTH = 1.1
 """A latency is known to a tenth of itself."""
 LARGEST_BIN = 200
 SERVER_FAULT = 500
+FIRST_READ = 256
+"""Figures that are read at first; more where they do not reach back far enough."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +65,8 @@ class ArmRequests:
         failed: Requests that it could not answer.
         bins: Latency bins that hold anything, rising; see `latency_bin`.
         counts: How many requests each of them holds.
+        undefined: Those of the failed whose answer was NaN, infinite or no probability.
+        dropped: Rows that a shadow never saw, because it or this process had too much to do.
     """
 
     version: VersionName
@@ -70,6 +75,8 @@ class ArmRequests:
     failed: int
     bins: tuple[int, ...]
     counts: tuple[int, ...]
+    undefined: int = 0
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +86,7 @@ class RequestFigures:
     Attributes:
         since: When counting began.
         until: When it was kept.
-        requests: All that came in and were let in.
+        requests: All predictions that were asked for by known callers, those that were refused among them.
         failed: Those that the server owed an answer to: status 500 and above, refused ones among them.
         shed: Those that were refused because of too much work.
         arms: By version and arm, for what reached one.
@@ -99,6 +106,8 @@ class RequestFigures:
 class _Arm:
     answers: int = 0
     failed: int = 0
+    undefined: int = 0
+    dropped: int = 0
     latencies: Counter[int] = field(default_factory=Counter)
 
 
@@ -125,10 +134,21 @@ class RequestTally:
             if seconds is not None:
                 arm.latencies[latency_bin(seconds)] += 1
 
-    def failed(self, version: LoadedVersion) -> None:
-        """Count a request that a version could not answer; it is counted as requested too."""
+    def failed(self, version: LoadedVersion, *, undefined: bool = False) -> None:
+        """Count a request that a version could not answer; it is counted as requested too.
+
+        Args:
+            undefined: Whether it was because the answer was no number.
+        """
         with self._guard:
-            self._arm(version).failed += 1
+            arm = self._arm(version)
+            arm.failed += 1
+            arm.undefined += undefined
+
+    def dropped(self, version: LoadedVersion, count: int) -> None:
+        """Count rows that a shadow never saw."""
+        with self._guard:
+            self._arm(version).dropped += count
 
     def requested(self, status: int) -> None:
         """Count a request by the status of its reply."""
@@ -169,18 +189,16 @@ class TallyKeeper:
         self._model, self._environment = model, environment
         self._tally, self._state, self._clock = tally, state, clock
         self._waiting: list[RequestFigures] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="keelway-tally", daemon=True)
+        self._waited_s = 0.0
+        self._keeping = Repeating(self._turn, every_s=KEEP_TRIAL_EVERY_S, name="keelway-tally")
 
     def start(self) -> None:
         """Begin to keep in the background."""
-        self._thread.start()
+        self._keeping.start()
 
     def close(self) -> None:
         """Keep the rest and stop."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._keeping.close()
         self.keep()
 
     def keep(self) -> None:
@@ -195,13 +213,11 @@ class TallyKeeper:
         except KeelwayError as error:
             _log.warning("Figures of requests wait to be kept: %s", error)
 
-    def _run(self) -> None:
-        waited = 0.0
-        while not self._stop.wait(KEEP_TRIAL_EVERY_S):
-            waited += KEEP_TRIAL_EVERY_S
-            if self._tally.arms > 1 or waited >= KEEP_EVERY_S:
-                waited = 0.0
-                self.keep()
+    def _turn(self) -> None:
+        self._waited_s += KEEP_TRIAL_EVERY_S
+        if self._tally.arms > 1 or self._waited_s >= KEEP_EVERY_S:
+            self._waited_s = 0.0
+            self.keep()
 
 
 def keep_figures(figures: RequestFigures, *, state: StateStore) -> None:
@@ -213,8 +229,12 @@ def keep_figures(figures: RequestFigures, *, state: StateStore) -> None:
 
 def request_figures(model: str, environment: str, *, since: datetime, tx: Transaction) -> list[RequestFigures]:
     """Return the figures of a model's requests that were counted from a moment on, newest first."""
-    found = tx.newest(RequestFigures, parent=f"{environment}/{model}")
-    return [figures for figures in found if figures.since >= since]
+    place, most = f"{environment}/{model}", FIRST_READ
+    while True:
+        found = tx.newest(RequestFigures, parent=place, limit=most)
+        if len(found) < most or found[-1].until < since:
+            return [figures for figures in found if figures.since >= since]
+        most *= 4
 
 
 def together(figures: Iterable[RequestFigures]) -> dict[tuple[VersionName, str], ArmRequests]:
@@ -225,12 +245,13 @@ def together(figures: Iterable[RequestFigures]) -> dict[tuple[VersionName, str],
             known = sums.setdefault((arm.version, arm.arm), _Arm())
             known.answers += arm.answers
             known.failed += arm.failed
+            known.undefined += arm.undefined
+            known.dropped += arm.dropped
             known.latencies.update(dict(zip(arm.bins, arm.counts, strict=True)))
     return {key: _arm_record(*key, arm) for key, arm in sums.items()}
 
 
 def _arm_record(version: VersionName, arm: str, counted: _Arm) -> ArmRequests:
     bins = tuple(sorted(counted.latencies))
-    return ArmRequests(
-        version, arm, counted.answers, counted.failed, bins, tuple(counted.latencies[each] for each in bins)
-    )
+    counts = tuple(counted.latencies[each] for each in bins)
+    return ArmRequests(version, arm, counted.answers, counted.failed, bins, counts, counted.undefined, counted.dropped)

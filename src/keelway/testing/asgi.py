@@ -108,7 +108,8 @@ def route_of(traffic: ServedTraffic, shelf: ScorerShelf, *, log: MemoryLog | Non
     """Return a route to the churn model of some traffic."""
     router = Router("churn", PROD, state=traffic.state, load=shelf.load)
     kept: Any = log or ReadyLog()
-    return ModelRoute(router, log=kept, metrics=ScoringMetrics("churn", "prod"), **more)
+    metrics = more.pop("metrics", None) or ScoringMetrics("churn", "prod")
+    return ModelRoute(router, log=kept, metrics=metrics, **more)
 
 
 def _no_constant(name: str) -> None:

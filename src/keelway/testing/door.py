@@ -104,6 +104,11 @@ class Aliases:
         self.must_be_up()
         self.shown[model, alias] = number
 
+    def remove_alias(self, model: str, alias: str) -> None:
+        """Let an alias show nothing."""
+        self.must_be_up()
+        self.shown.pop((model, alias), None)
+
     def alias_of(self, model: str, alias: str) -> int | None:
         """Return what an alias shows."""
         self.must_be_up()

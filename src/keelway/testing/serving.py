@@ -100,9 +100,10 @@ class ScorerShelf:
 class MemoryLog:
     """Remembers lines, until its disk is full."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, refuses: bool = False) -> None:
         self.lines: list[dict[str, Any]] = []
         self.full = False
+        self.refuses = refuses
 
     def append(self, lines: bytes) -> bool:
         if not self.full:

@@ -81,6 +81,9 @@ class TrackerConformance:
             assert tracker.alias_of("churn", "prod") == number
         with pytest.raises(MissingRecordError):
             tracker.set_alias("churn", "prod", 9)
+        for _ in range(2):
+            tracker.remove_alias("churn", "prod")
+            assert tracker.alias_of("churn", "prod") is None
 
     def test_a_tracked_run_is_shown_once(self, tracker: Tracker) -> None:
         run = tracked(1)

@@ -6,6 +6,7 @@ A tree that differs from its commit is told apart from every other such tree by 
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from functools import lru_cache
@@ -28,6 +29,8 @@ LOCKS = (
     "requirements.txt",
 )
 """Files that pin an environment; the first that is there counts."""
+METADATA = (".dist-info", ".egg-info", ".egg")
+"""How the names of the places end that an installed package tells of itself in."""
 
 
 def environment_digest() -> Digest:
@@ -59,14 +62,23 @@ def lock_digest(root: Path) -> str:
 
 
 def _import_path() -> tuple[tuple[str, int], ...]:
-    """Return the folders that packages are found in, with when each changed last: installing changes it."""
-    changed = []
+    """Return where packages tell of themselves, with when each place changed last: installing changes it."""
+    changed: list[tuple[str, int]] = []
     for folder in sys.path:
         try:
-            changed.append((folder, Path(folder or ".").stat().st_mtime_ns))
+            changed += _metadata_in(folder or os.curdir, Path(folder or os.curdir).stat().st_mtime_ns)
         except OSError:
             continue
     return tuple(changed)
+
+
+@lru_cache(maxsize=64)
+def _metadata_in(folder: str, changed: int) -> tuple[tuple[str, int], ...]:
+    """Return the places of a folder that was last changed then; an archive is one place."""
+    if not Path(folder).is_dir():
+        return ((folder, changed),)
+    with os.scandir(folder) as entries:
+        return tuple(sorted((each.path, each.stat().st_mtime_ns) for each in entries if each.name.endswith(METADATA)))
 
 
 @lru_cache(maxsize=1)

@@ -23,7 +23,7 @@ from keelway.core import (
     digest_of,
     plain,
 )
-from keelway.features import FeatureTable, Profile, profile_of, rows_of
+from keelway.features import FeatureColumn, FeatureTable, Profile, profile_of, rows_of
 from keelway.ledger import StateStore
 from keelway.project import Ensemble, Estimator, Model
 from keelway.train.ensemble import fitted_ensemble
@@ -217,11 +217,17 @@ def _learnt(
 ) -> tuple[TrainedModel, Profile]:
     """Return what was learnt, and the profile of the rows it was learnt from, which is made beside the fit."""
     with ThreadPoolExecutor(1) as beside:
-        profiled = beside.submit(profile_of, rows.learnt, draft.features)
+        profiled = beside.submit(_profiled, rows.learnt, draft.features)
         data = _fitted(lesson, estimator, model, members, rows.classes)
-        profile = profiled.result()
+        profile, digest = profiled.result()
     pipeline = artifacts.put(data, kind=ArtifactKind.MODEL, name=f"{model.name}-{estimator.name}").digest
-    return replace(draft, pipeline=pipeline, profile=digest_of(profile)), profile
+    return replace(draft, pipeline=pipeline, profile=digest), profile
+
+
+def _profiled(rows: pa.Table, features: Sequence[FeatureColumn]) -> tuple[Profile, Digest]:
+    """Return the profile of rows, and its digest."""
+    profile = profile_of(rows, features)
+    return profile, digest_of(profile)
 
 
 def _lesson(

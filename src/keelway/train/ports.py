@@ -112,6 +112,10 @@ class Tracker(Protocol):
         """
         ...
 
+    def remove_alias(self, model: str, alias: str) -> None:
+        """Let an alias show nothing; one that is not there stays so."""
+        ...
+
     def alias_of(self, model: str, alias: str) -> int | None:
         """Return the number, in Keelway's count, of the version an alias shows, or None where there is none."""
         ...

@@ -10,16 +10,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from keelway import (
+    Analysis,
     ContingencyPlan,
     Cuts,
     Dataset,
     Estimator,
+    Guardrail,
     Label,
     Model,
     Monitor,
     Preprocessing,
     Project,
     Risk,
+    Rollout,
     feature_set,
 )
 
@@ -110,6 +113,19 @@ churn = Model(
         oversight="can_stop",
         oversight_how="Marketing reads the list before letters go out, and may send none.",
     ),
+    rollouts=[  # a quarter of the customers first; the letters go out once a month, so there is no hurry
+        Rollout.canary(
+            "prod",
+            steps=(25,),
+            analysis=Analysis(
+                guardrails=(
+                    Guardrail("predictions", "distribution", margin=0.5),  # PSI: half a year more of data shows in it
+                    Guardrail("error_rate", margin=0.1),  # the list is made in batches; few requests come one by one
+                ),
+                planned=400,
+            ),
+        )
+    ],
     overlap="when_unavoidable",  # 15 months of data hold few windows of 180 days; scorecards say how much they share
 )
 

@@ -6,6 +6,7 @@ from keelway.deploy.analysis.evidence import ArmFigures, Matured, RolloutEvidenc
 from keelway.deploy.analysis.families import e_bh
 from keelway.deploy.analysis.harms import ArmHarm, harm_of
 from keelway.deploy.analysis.judge import MeasuredFigure, Outcome, RolloutVerdict, Status, judge, violations
+from keelway.deploy.analysis.levels import cuped_part, levels_of
 from keelway.deploy.analysis.looks import crossing_chances, drift_for
 from keelway.deploy.analysis.mixtures import (
     BetaBinomialMixture,
@@ -18,7 +19,7 @@ from keelway.deploy.analysis.mixtures import (
     stitched_boundary,
 )
 from keelway.deploy.analysis.moments import Moments, moments_of, pooled_theta
-from keelway.deploy.analysis.plan import ExperimentPlan, ExperimentQuestion, experiment_plan
+from keelway.deploy.analysis.plan import ExperimentPlan, ExperimentQuestion, MetricKind, experiment_plan
 from keelway.deploy.analysis.quantiles import log_slower, quantile_p, ratio_bound, sorted_values
 from keelway.deploy.analysis.rates import RateCounts, excess_bound, log_bet, log_excess, rate_sequence
 from keelway.deploy.analysis.sequences import (
@@ -44,6 +45,7 @@ __all__ = [
     "GammaPoissonMixture",
     "Matured",
     "MeasuredFigure",
+    "MetricKind",
     "Mixture",
     "Moments",
     "NormalMixture",
@@ -57,6 +59,7 @@ __all__ = [
     "best_rho",
     "boundary",
     "crossing_chances",
+    "cuped_part",
     "drift_for",
     "e_bh",
     "excess_bound",
@@ -65,6 +68,7 @@ __all__ = [
     "judge",
     "ks_distance",
     "ks_null_quantile",
+    "levels_of",
     "log_bet",
     "log_evidence",
     "log_excess",

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Literal
 
 from keelway.deploy.analysis.evidence import RolloutEvidence
 from keelway.deploy.analysis.harms import ArmHarm, harm_of
+from keelway.deploy.analysis.levels import cuped_part, levels_of
 from keelway.deploy.analysis.sequences import always_valid_p
 from keelway.deploy.analysis.shares import mismatch_p
 from keelway.errors import KeelwayError
@@ -47,6 +48,9 @@ class MeasuredFigure:
         low: The end that the harm is above, at all looks together; None where there is none.
         high: The end that the harm is below.
         sentence: The same in words.
+        control: The figure of the control by itself; None where it was not read, or is no number.
+        treatment: The same of the treatment.
+        cuped: The part of the variance that was taken out by what was known before; None where nothing was.
     """
 
     name: str
@@ -55,6 +59,9 @@ class MeasuredFigure:
     low: float | None
     high: float | None
     sentence: str
+    control: float | None = None
+    treatment: float | None = None
+    cuped: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,7 @@ def judge(analysis: Analysis, evidence: RolloutEvidence) -> RolloutVerdict:
     harms = [_harm(each, evidence, analysis) for each in declared]
     unknown = tuple(str(each) for each in harms if isinstance(each, KeelwayError))
     early = min(requests) < analysis.minimum
-    figures = tuple(_measured(each, harm, analysis) for each, harm in zip(declared, harms, strict=True))
+    figures = tuple(_measured(each, harm, analysis, evidence) for each, harm in zip(declared, harms, strict=True))
     if unknown:
         return RolloutVerdict("error", unknown, figures, p_value, requests)
     if early:
@@ -142,7 +149,9 @@ def _harm(figure: Guardrail | Metric, evidence: RolloutEvidence, analysis: Analy
         return error
 
 
-def _measured(figure: Guardrail | Metric, harm: ArmHarm | str | KeelwayError, analysis: Analysis) -> MeasuredFigure:
+def _measured(
+    figure: Guardrail | Metric, harm: ArmHarm | str | KeelwayError, analysis: Analysis, evidence: RolloutEvidence
+) -> MeasuredFigure:
     """Return what a figure says."""
     if isinstance(harm, KeelwayError):
         return MeasuredFigure(figure.name, "unknown", None, None, None, f"{figure.name}: {harm}")
@@ -158,7 +167,9 @@ def _measured(figure: Guardrail | Metric, harm: ArmHarm | str | KeelwayError, an
     low, high = harm.end("low", alpha=level), harm.end("high", alpha=held_level)
     value = harm.estimate()
     sentence = _in_words(figure, status, value, low, high)
-    return MeasuredFigure(figure.name, status, value, _finite(low), _finite(high), sentence)
+    ends = _finite(low), _finite(high)
+    levels, cuped = levels_of(figure, evidence), cuped_part(figure, evidence)
+    return MeasuredFigure(figure.name, status, value, *ends, sentence, *levels, cuped)
 
 
 def _decided(

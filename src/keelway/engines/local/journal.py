@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from keelway.serve import Journal, Journals
 
 SUFFIX = ".journal"
+MOST_HELD = 64
+"""So many journals of dead processes are open at once."""
 _FIX = "Free some space, or give this user the right to write there."
 
 
@@ -104,10 +106,12 @@ class FileJournals:
 
     @contextmanager
     def leftovers(self) -> Iterator[list[tuple[str, str, Journal]]]:
-        """Hold the journals whose owners are dead."""
+        """Hold journals whose owners are dead, the oldest first."""
         held: list[tuple[str, str, Journal]] = []
         try:
             for path in sorted(self._folder.glob(f"*{SUFFIX}")):
+                if len(held) == MOST_HELD:
+                    break
                 descriptor = lock_if_free(path, what="prediction")
                 if descriptor is not None:
                     model, environment, _ = path.name.split(".", 2)

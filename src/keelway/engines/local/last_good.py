@@ -12,8 +12,6 @@ the signed versions that it holds, and nothing else.
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +33,7 @@ from keelway.core import (
 from keelway.deploy import Deployment
 from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.errors import EngineError, IntegrityError, MissingRecordError, StorageError
+from keelway.ledger import write_atomically
 from keelway.register import ModelVersion
 from keelway.serve import Pin
 
@@ -91,7 +90,9 @@ class FileLastGood:
             versions = {
                 digest: known[digest] for digest in sorted(needed) if digest in known and self._holds(known[digest])
             }
-            whole = tuple(each for each in deployments if set(each.versions.values()) <= versions.keys())
+            whole = tuple(
+                each for each in deployments if {each.versions[name] for name in each.traffic} <= versions.keys()
+            )
             kept = KeptModel(whole, versions)
             if kept != self._read_or_nothing():
                 _write(self._place / "deployments.json", plain(kept))
@@ -265,19 +266,12 @@ def _read(path: Path, kind: type[T]) -> T | None:
 def _write(path: Path, value: Any) -> None:
     """Write a record and its digest, whole or not at all."""
     body = canonical_json(value)
-    temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, temporary = tempfile.mkstemp(prefix=".part-", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(digest_bytes(body).encode() + b"\n" + body)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise StorageError(f"{path.name} of a served model cannot be kept", found=str(error), fix=_FIX) from error
+        write_atomically(path, digest_bytes(body).encode() + b"\n" + body, mode=0o600)
+    except (OSError, StorageError) as error:
+        found = error.found if isinstance(error, StorageError) else str(error)
+        raise StorageError(f"{path.name} of a served model cannot be kept", found=found, fix=_FIX) from error
 
 
 if TYPE_CHECKING:

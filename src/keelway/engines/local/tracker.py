@@ -72,6 +72,9 @@ class NoTracker:
     def set_alias(self, model: str, alias: str, number: int) -> None:
         """Keep nothing."""
 
+    def remove_alias(self, model: str, alias: str) -> None:
+        """Keep nothing."""
+
     def alias_of(self, model: str, alias: str) -> int | None:
         """Return None: there are no aliases here."""
         return None
@@ -133,6 +136,10 @@ class PatientTracker:
     def set_alias(self, model: str, alias: str, number: int) -> None:
         """Let an alias show a version."""
         self._inner.set_alias(model, alias, number)
+
+    def remove_alias(self, model: str, alias: str) -> None:
+        """Let an alias show nothing."""
+        self._inner.remove_alias(model, alias)
 
     def alias_of(self, model: str, alias: str) -> int | None:
         """Return what an alias shows."""

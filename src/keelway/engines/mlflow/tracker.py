@@ -268,6 +268,12 @@ class MlflowTracker:
                     return
         raise MissingRecordError(f"MLflow holds no version {number} of {model}", fix="Register the version again.")
 
+    def remove_alias(self, model: str, alias: str) -> None:
+        """Let an alias show nothing."""
+        with self._client() as client:
+            if any(alias in known.aliases for known in client.search_registered_models(f"name = '{model}'")):
+                client.delete_registered_model_alias(model, alias)
+
     def alias_of(self, model: str, alias: str) -> int | None:
         """Return the number of the version an alias shows; a version that Keelway did not register counts as 0."""
         with self._client() as client:

@@ -22,6 +22,27 @@ admitted_days_ago(environment, days) := {reason |
 	)
 }
 
+# In another environment the last rollout of the version that ended has to have shown it to be good, and to have finished.
+# reads: rollouts.{environment}.outcome == success; rollouts.{environment}.state == finished
+# made by: keelway rollout MODEL --env ENVIRONMENT
+rollout_succeeded(environment) := {reason |
+	outcome := _word(["rollouts", environment, "outcome"])
+	outcome != "success"
+	reason := _worded(
+		outcome,
+		sprintf("its rollout in %s came out as: %s", [environment, outcome]),
+		sprintf("no rollout of it in %s was judged and has ended: keelway rollout %s --env %s", [environment, _model, environment]),
+	)
+} | {reason |
+	state := _word(["rollouts", environment, "state"])
+	state != "finished"
+	reason := _worded(
+		state,
+		sprintf("its rollout in %s ended as: %s", [environment, state]),
+		sprintf("nothing says how its rollout in %s ended", [environment]),
+	)
+}
+
 # A drill of this kind (such as rollback or restore) has to have gone well at most this many days ago.
 # reads: drills.{kind}.passed == true; drills.{kind}.age_days <= {days}
 # made by: keelway drill record MODEL

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from keelway.core import Evidence, PolicySet
 from keelway.errors import EngineError
+from keelway.promote.policies.brackets import bracket_fault
 from keelway.promote.policies.clauses import Clause, GateText, gate_text, with_clause_sets
 from keelway.promote.policies.paths import changed, known_place, neighbours, places_at, sample_evidence
 from keelway.promote.policies.ports import PolicyLab
@@ -35,10 +36,17 @@ def check_policy(policy: PolicySet, *, lab: PolicyLab) -> tuple[PolicyFinding, .
     """Return what is wrong with a policy, errors first; nothing for one that can be used."""
     faults = lab.faults(policy)
     if faults:
-        return tuple(PolicyFinding("error", policy.name, fault) for fault in faults)
+        places = _unclosed(policy)
+        return (*places, *(PolicyFinding("error", policy.name, fault) for fault in faults))
     gate = gate_text(policy)
     found = [*_unknown(gate), *_wrong_calls(gate), *_unanswered(gate), *_silent(policy, gate, lab)]
     return tuple(sorted(found, key=lambda each: (each.level, each.place, each.text)))
+
+
+def _unclosed(policy: PolicySet) -> tuple[PolicyFinding, ...]:
+    """Return where brackets have no partner: the compiler says of most that something is wrong, and not where."""
+    found = ((name, bracket_fault(text)) for name, text in sorted(policy.files.items()))
+    return tuple(PolicyFinding("error", f"{name}:{fault[0]}", fault[1]) for name, fault in found if fault)
 
 
 def _unknown(gate: GateText) -> Iterator[PolicyFinding]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from keelway.core import Evidence, PolicySet, Verdict
@@ -80,9 +80,15 @@ class Explanation:
     unplaced: tuple[str, ...]
 
 
-def explain(policy: PolicySet, evidence: Evidence, *, lab: PolicyLab) -> Explanation:
-    """Return what a policy says of evidence, clause by clause."""
+def explain(policy: PolicySet, evidence: Evidence, *, lab: PolicyLab, standing: Sequence[str] = ()) -> Explanation:
+    """Return what a policy says of evidence, clause by clause.
+
+    Args:
+        standing: Why the gate refuses whatever its policy asks; see `standing_reasons`.
+    """
     verdict = lab.judge(policy, evidence)
+    if standing:
+        verdict = replace(verdict, allowed=False, reasons=tuple(dict.fromkeys((*standing, *verdict.reasons))))
     gate = gate_text(policy)
     said = clause_reasons(policy, gate, evidence, lab=lab)
     clauses = tuple(_explained(clause, gate, said.get(clause.number, ()), evidence) for clause in gate.clauses)

@@ -139,7 +139,7 @@ class MaskTables:
 
         cuts, table = columns.table(number.column)
         present, gone = columns.row(number.indicator, 0.0), columns.row(number.indicator, 1.0)
-        if len(table) == 1 and (present == gone).all():
+        if len(table) == 1 and (present == columns.nothing()).all() and (gone == columns.nothing()).all():
             return
         given = [cut_of(cut) for cut in cuts]
         self._numbers.append((number.feature, given, self._size, self._size + len(table)))

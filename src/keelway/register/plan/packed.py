@@ -123,6 +123,9 @@ def _check_linear(model: PlanModel, width: int, plan: ScoringPlan) -> None:
     weights, intercepts = (_array(plan, f"{model.arrays}{part}") for part in ("weights", "intercepts"))
     if weights.shape != (model.outputs, width) or intercepts.shape != (model.outputs,):
         _refuse(f"weights of shape {(model.outputs, width)}", str(weights.shape))
+    means = plan.arrays.get(f"{model.arrays}means")
+    if means is not None and means.shape != (width,):
+        _refuse(f"means of {width} columns", str(means.shape))
 
 
 def _check_trees(model: PlanModel, width: int, plan: ScoringPlan) -> None:
@@ -140,6 +143,9 @@ def _check_trees(model: PlanModel, width: int, plan: ScoringPlan) -> None:
         _refuse("values of the nodes", str(values.shape))
     if (outputs < 0).any() or (outputs >= model.outputs).any() or (feature < 0).any() or (feature >= width).any():
         _refuse(f"columns below {width}", "others")
+    cover = plan.arrays.get(f"{model.arrays}cover")
+    if cover is not None and (cover.shape != (count,) or (cover < 0).any()):
+        _refuse(f"a cover of {count} nodes", str(cover.shape))
     place = np.arange(count) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     size = np.repeat(sizes, sizes)
     inner = left >= 0

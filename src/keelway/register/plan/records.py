@@ -75,11 +75,13 @@ class PlanModel:
 
     Attributes:
         kind: `linear` sums weighted columns, `trees` the leaves that a row ends in.
-        arrays: The arrays' names begin with this. Linear: `weights` of shape (outputs, columns) and `intercepts`. Trees: for
-            each tree `sizes` (nodes) and `outputs` (which sum its leaves add to, 0 where a leaf has a value for each); for
-            each node, of all trees one after the other, `feature`, `threshold` (a number up to it goes left), `left` and
-            `right` (places in the tree, -1 at a leaf) and `values`, of shape (nodes, 1) or (nodes, outputs); and `base`, what
-            each sum starts from.
+        arrays: The arrays' names begin with this. Linear: `weights` of shape (outputs, columns), `intercepts`, and the
+            `means` of the columns over the rows that the plan was compared on. Trees: for each tree `sizes` (nodes) and
+            `outputs` (which sum its leaves add to, 0 where a leaf has a value for each); for each node, of all trees one
+            after the other, `feature`, `threshold` (a number up to it goes left), `left` and `right` (places in the tree, -1
+            at a leaf), `values`, of shape (nodes, 1) or (nodes, outputs), and `cover`, how much of the training came by (0
+            where the library does not say); and `base`, what each sum starts from. Only explanations need means and
+            cover; plans that were made before these were kept have none.
         outputs: How many sums there are: one, or one a class.
         calibrations: One for each output, or none.
     """

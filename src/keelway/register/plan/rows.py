@@ -30,8 +30,15 @@ class RowColumns:
 
     def __init__(self, rows: Sequence[Sequence[Any]]) -> None:
         self.count = len(rows)
-        self._columns = list(zip(*rows, strict=True))
+        self._columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True))
         self._numbers: dict[int, NDArray[np.float64]] = {}
+
+    @classmethod
+    def of_columns(cls, columns: Sequence[Sequence[Any]]) -> RowColumns:
+        """Return columns that are at hand; numbers are arrays of float64, in which those that are missing are NaN."""
+        made = cls(())
+        made.count, made._columns = len(columns[0]), columns
+        return made
 
     def numbers(self, place: int) -> NDArray[np.float64]:
         """Return a column of numbers, those that are missing as NaN.
@@ -43,8 +50,13 @@ class RowColumns:
         import numpy as np
 
         if place not in self._numbers:
-            values = array("d", [NAN if value is None else value for value in self._columns[place]])
-            found = np.frombuffer(values, dtype=np.float64)
+            given: Any = self._columns[place]
+            if isinstance(given, np.ndarray):
+                found = given
+            else:
+                found = np.frombuffer(
+                    array("d", [NAN if value is None else value for value in given]), dtype=np.float64
+                )
             if (np.abs(found) > LARGEST).any():
                 raise beyond(place)
             self._numbers[place] = found
@@ -56,7 +68,7 @@ class RowColumns:
 
         return self.numbers(place).astype(np.float32).astype(np.float64)
 
-    def categories(self, place: int) -> tuple[Any, ...]:
+    def categories(self, place: int) -> Sequence[Any]:
         """Return a column of categories; a missing one is None or ''."""
         return self._columns[place]
 

@@ -20,6 +20,7 @@ from keelway.register.plan.records import PlanMember, PlanModel, ScoringPlan
 from keelway.register.plan.rows import RowColumns
 from keelway.register.plan.walk import WalkedTrees
 from keelway.register.plan.weights import FoldedWeights
+from keelway.register.row_lengths import check_row_lengths
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,13 +68,7 @@ class PlanScorer:
         Raises:
             ServingError: A row is too short or too long, a value has the wrong type, or does not fit 32 bits.
         """
-        for row in rows:
-            if len(row) != self._width:
-                raise ServingError(
-                    "A row has another length than the model's features",
-                    expected=f"{self._width} values",
-                    found=f"{len(row)}",
-                )
+        check_row_lengths(rows, self._width)
         try:
             if len(rows) <= ONE_BY_ONE:
                 return [self._shown(self._one(row)) for row in rows]
@@ -82,6 +77,18 @@ class PlanScorer:
             raise ServingError(
                 "Features cannot be read", expected="numbers, texts and nulls", found=str(error)[:200]
             ) from error
+
+    def predictions_in(self, columns: Sequence[Sequence[Any]]) -> list[Any]:
+        """Return the answer to each row of columns, the same to the last bit as `predictions` gives.
+
+        Args:
+            columns: One for each feature, in order, with at least one row: numbers as an array of float64 with NaN where they
+                are missing, texts as a list of texts and None.
+
+        Raises:
+            ServingError: A number does not fit 32 bits.
+        """
+        return self._many(RowColumns.of_columns(columns))
 
     def _one(self, row: Sequence[Any]) -> Vector:
         return self._mixed([mean_of([answer(sums.one(row)) for sums, answer in member]) for member in self._members])

@@ -12,8 +12,8 @@ from keelway.register.plan.records import PlanLink, PlanModel
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Node = tuple[int, float, int, int, Sequence[float]]
-"""Column, threshold, the places of both children (-1 at a leaf), and what a leaf adds."""
+Node = tuple[int, float, int, int, Sequence[float], float]
+"""Column, threshold, the places of both children (-1 at a leaf), what a leaf adds, and how much of the training came by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Grown:
         import numpy as np
 
         nodes = [node for _, tree in self.trees for node in tree]
-        told: list[Sequence[Any]] = list(zip(*nodes, strict=True)) or [()] * 5
+        told: list[Sequence[Any]] = list(zip(*nodes, strict=True)) or [()] * 6
         kinds = {"feature": "<i4", "threshold": "<f8", "left": "<i4", "right": "<i4"}
         found: dict[str, NDArray[Any]] = {
             name: np.array(values, dtype=kind) for (name, kind), values in zip(kinds.items(), told, strict=False)
@@ -50,6 +50,7 @@ class Grown:
         wide = max((len(values) for values in told[4]), default=1)
         none = [0.0] * wide
         found["values"] = np.array([values or none for values in told[4]], dtype="<f8").reshape(len(nodes), wide)
+        found["cover"] = np.array(told[5], dtype="<f8")
         found["sizes"] = np.array([len(tree) for _, tree in self.trees], dtype="<i4")
         found["outputs"] = np.array([output for output, _ in self.trees], dtype="<i4")
         found["base"] = np.array(self.base, dtype="<f8")
@@ -93,9 +94,15 @@ def _booster(estimator: Any, task: str, margins: bool) -> Grown:
         (
             tree.output,
             [
-                (feature, threshold, left, right, () if left >= 0 else (leaf,))
-                for feature, threshold, left, right, leaf in zip(
-                    tree.feature, _cuts(tree.threshold, found.split), tree.left, tree.right, tree.leaf, strict=True
+                (feature, threshold, left, right, () if left >= 0 else (leaf,), cover)
+                for feature, threshold, left, right, leaf, cover in zip(
+                    tree.feature,
+                    _cuts(tree.threshold, found.split),
+                    tree.left,
+                    tree.right,
+                    tree.leaf,
+                    tree.cover or [0.0] * len(tree.feature),
+                    strict=True,
                 )
             ],
         )
@@ -158,7 +165,7 @@ def _histogram(estimator: Any, task: str, margins: bool) -> Grown:
             sides = (np.where(leaf, -1, nodes[side].astype(np.int64)).tolist() for side in ("left", "right"))
             told = zip(
                 nodes["feature_idx"].tolist(), nodes["num_threshold"].tolist(), *sides, nodes["value"].tolist(),
-                strict=True,
+                nodes["count"].tolist(), strict=True,
             )  # fmt: skip
             trees.append((output, [_bounded(*each) for each in told]))
     base = np.ravel(estimator._baseline_prediction).astype(np.float64).tolist()
@@ -171,19 +178,20 @@ def _histogram(estimator: Any, task: str, margins: bool) -> Grown:
     return Grown(trees, base) if margins else Grown(trees, base, "softmax" if len(base) > 1 else "sigmoid")
 
 
-def _bounded(feature: int, threshold: float, left: int, right: int, value: float) -> Node:
+def _bounded(feature: int, threshold: float, left: int, right: int, value: float, cover: float) -> Node:
     """Return a node with a finite threshold; an infinite one, which sends all but missing numbers left, is the largest."""
     largest = 3.4028234663852886e38
     finite = min(max(threshold, -largest), largest)
-    return (feature, finite, left, right, ()) if left >= 0 else (0, 0.0, -1, -1, (value,))
+    return (feature, finite, left, right, (), cover) if left >= 0 else (0, 0.0, -1, -1, (value,), cover)
 
 
 def _nodes(tree: Any, taken: slice, *, times: float = 1.0) -> list[Node]:
     """Return the nodes of a tree of scikit-learn."""
     left, right = tree.children_left.tolist(), tree.children_right.tolist()
     values = (times * tree.value[:, 0, taken]).tolist()
-    told: Iterable[Any] = zip(tree.feature.tolist(), tree.threshold.tolist(), left, right, values, strict=True)
+    covers = tree.weighted_n_node_samples.tolist()
+    told: Iterable[Any] = zip(tree.feature.tolist(), tree.threshold.tolist(), left, right, values, covers, strict=True)
     return [
-        (feature, threshold, low, high, ()) if low >= 0 else (0, 0.0, -1, -1, tuple(value))
-        for feature, threshold, low, high, value in told
+        (feature, threshold, low, high, (), cover) if low >= 0 else (0, 0.0, -1, -1, tuple(value), cover)
+        for feature, threshold, low, high, value, cover in told
     ]

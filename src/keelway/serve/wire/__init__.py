@@ -8,8 +8,18 @@ from keelway.serve.wire.answers import (
     invocation_answers,
     named_answers,
 )
-from keelway.serve.wire.columns import ENTITY_PATTERN, LARGEST, MAX_ENTITY, MAX_TEXT, MAX_WORDS, Row, WireLimits
+from keelway.serve.wire.columns import (
+    ENTITY_PATTERN,
+    LARGEST,
+    MAX_ENTITY,
+    MAX_TEXT,
+    MAX_WORDS,
+    Row,
+    WireLimits,
+    check_rows,
+)
 from keelway.serve.wire.csv_table import CsvReader
+from keelway.serve.wire.explained import explanation_answers
 from keelway.serve.wire.invocations import InvocationReader
 from keelway.serve.wire.open_inference import MAX_ID, InferenceAsked, InferenceReader
 from keelway.serve.wire.packing import packed, unpacked
@@ -29,6 +39,8 @@ __all__ = [
     "Row",
     "WireLimits",
     "check_outputs",
+    "check_rows",
+    "explanation_answers",
     "inference_answers",
     "inference_metadata",
     "invocation_answers",

@@ -45,7 +45,7 @@ class AnswerShape:
 
 def prediction_text(answer: Answer) -> str:
     """Return a prediction as the log holds it: JSON of a number, or of a list with a number a class."""
-    return answer.probability
+    return answer.value
 
 
 def named_answer(answer: Answer, model: str, shape: AnswerShape) -> str:

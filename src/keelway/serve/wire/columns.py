@@ -45,11 +45,13 @@ class WireLimits:
     Attributes:
         body_bytes: Bytes of a body, after it was unpacked.
         rows: Rows of one request.
+        explained_rows: Rows of one request for explanations.
         timeout_ms: Milliseconds from a request's first byte to its answer; 0 for no end. A caller can ask for less.
     """
 
     body_bytes: int = 2_000_000
     rows: int = 1_000
+    explained_rows: int = 20
     timeout_ms: int = 30_000
 
 
@@ -69,7 +71,7 @@ def checked_entity(entity: str, field: str = "$.entity") -> str:
     Raises:
         BadRequestError: It holds a control character, or a mark that changes how it is read.
     """
-    if _STRANGE.search(entity):
+    if not entity.isprintable() and _STRANGE.search(entity):  # what is printable has none of them
         raise refused(field, "a text without control or direction marks", shown(entity))
     return entity
 

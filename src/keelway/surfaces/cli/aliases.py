@@ -46,7 +46,7 @@ def check(session: Session) -> None:
 
 @command(name="sync")
 def sync(session: Session) -> None:
-    """Let every alias show its environment's pointer again; what was edited is recorded as an alert first."""
+    """Let every alias show its environment's pointer again, or nothing where that is empty; edits raise an alert first."""
     left = session.app.registries.sync()
 
     def human() -> None:

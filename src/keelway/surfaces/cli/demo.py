@@ -26,7 +26,6 @@ FIRST_VISIT = parse_time("1998-01-02T00:00:00Z")
 SECOND_VISIT = parse_time("1998-07-01T12:00:00Z")
 AS_OF = parse_time("1998-01-01T00:00:00Z")
 REQUESTS = 400
-CANARY_PERCENT = 10
 FIGURES_FILE = ".keelway/demo.json"
 RELEASE_TOKEN = "file:.keelway/secrets/sp-release.token"
 
@@ -272,11 +271,21 @@ class Demo:
             self.tell(f"door {challenger}", f"refused: {error}")
             return
         release = ana.acting_as("sp:release", token=RELEASE_TOKEN)
-        release.traffic.deploy(challenger, "prod", canary=CANARY_PERCENT, comment="canary")
+        plan = release.rollouts.plan(MODEL, "prod")
+        self.tell("plan", f"{plan.change}: {plan.reason}; {'; '.join(stage.what for stage in plan.stages)}")
+        release.rollouts.apply(MODEL, "prod", comment="as declared")
         self._serve(release, "serve canary")
         release.traffic.score(MODEL, "prod", as_of=midnight(release.workspace.now()))
-        answer = release.traffic.rollout(MODEL, "prod", comment="canary judged")
-        self.tell("canary", f"{CANARY_PERCENT} % to {challenger}: {answer.verdict}; {'; '.join(answer.reasons)}")
+        answer = release.rollouts.look(MODEL, "prod")
+        self.tell(
+            "canary",
+            f"{answer.rollout} of {challenger}, stage {answer.stage} of {answer.stages}: {answer.move}; {'; '.join(answer.reasons)}",
+        )
+        if not answer.is_decided:
+            release.traffic.deploy(challenger, "prod", comment="decided by hand: the figures say too little")
+            self.tell(
+                "by hand", f"all traffic to {challenger}, because a person decided so; the ledger says that it was one"
+            )
         release.close()
 
     def _prove(self, app: App) -> None:

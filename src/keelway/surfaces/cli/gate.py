@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from keelway.core import short, time_text
 from keelway.errors import UsageError
-from keelway.surfaces.cli.session import Session, command
+from keelway.surfaces.cli.session import REFUSED_EXIT, Session, command
 
 _version = click.argument("version")
 _environment = click.option("--to", "environment", required=True, help="The environment, such as staging or prod.")
@@ -20,7 +22,7 @@ _break_glass = click.option("--break-glass", is_flag=True, help="Of the request 
 @_environment
 @_comment
 @click.option("--request", "ask", is_flag=True, help="Only ask: open a request that people can approve.")
-@click.option("--check", "dry", is_flag=True, help="Only judge: say what the gate would answer, change nothing.")
+@click.option("--check", "dry", is_flag=True, help="Only judge, change nothing: exits with 3 where the gate says no.")
 @click.option(
     "--break-glass", is_flag=True, help="Go past the gate, with two approvals of such a request and a reason."
 )
@@ -104,6 +106,8 @@ def _judge(session: Session, version: str, environment: str) -> None:
         click.echo(f"  rules asked: {', '.join(verdict.rules) or 'none'}")
 
     session.show(verdict, human)
+    if not verdict.allowed:
+        sys.exit(REFUSED_EXIT)
 
 
 def _ask(session: Session, version: str, environment: str, comment: str, break_glass: bool) -> None:

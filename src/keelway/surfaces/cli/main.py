@@ -53,9 +53,10 @@ COMMANDS: dict[str, dict[str, str]] = {
         "policy": "policy.policy|Test, check, explain and replay the policies of gates.",
     },
     "Traffic": {
-        "deploy": "traffic.deploy|Send traffic of an environment to an admitted version, all or a canary share.",
-        "rollout": "traffic.rollout|Judge a canary: advance it to all traffic, or take it back.",
+        "deploy": "rollouts.deploy|Send traffic to admitted versions, at once or as declared; show the difference first.",
+        "rollout": "rollouts.rollout|Judge a rollout by its evidence and move it on, back or not; pause, resume or end it.",
         "rollback": "traffic.rollback|Return to the version that stood before, traffic and pointer.",
+        "experiment": "experiment.experiment|Plan experiments, list them, and report what they showed in words that a product owner reads.",
         "serve": "traffic.serve_command|Answer predictions over HTTP on this machine.",
         "score": "traffic.score|Score every entity at one moment (batch).",
     },

@@ -24,7 +24,7 @@ REFUSED_EXIT = 3
 FAILURE_EXIT = 1
 
 
-class Stage(Protocol):
+class AnswerStage(Protocol):
     """Where answers go where there is no terminal, such as the page of a notebook."""
 
     def progress(self, line: str, /) -> None:
@@ -40,11 +40,11 @@ class Stage(Protocol):
         ...
 
 
-_stage: ContextVar[Stage | None] = ContextVar("keelway_stage", default=None)
+_stage: ContextVar[AnswerStage | None] = ContextVar("keelway_stage", default=None)
 
 
 @contextlib.contextmanager
-def staged(stage: Stage) -> Iterator[None]:
+def staged(stage: AnswerStage) -> Iterator[None]:
     """Let commands that are called inside show their answers on a stage, and raise their errors."""
     token = _stage.set(stage)
     try:

@@ -1,47 +1,15 @@
-"""Commands on traffic: deploy, rollout, rollback, serve, score."""
+"""Commands on traffic: rollback, serve, score."""
 
 from __future__ import annotations
 
 import click
 
-from keelway.core import parse_time, short, time_text
+from keelway.core import parse_time, time_text
+from keelway.surfaces.cli.rollouts import tell_traffic
 from keelway.surfaces.cli.session import Session, command, table
 
 _environment = click.option("--env", "environment", default="prod", show_default=True, help="The environment.")
 _comment = click.option("--comment", default="", help="Why; kept in the ledger.")
-
-
-@command(name="deploy")
-@click.argument("version")
-@_environment
-@click.option(
-    "--canary",
-    type=click.IntRange(1, 99),
-    help="Send only this percentage to VERSION; the rest stays where it is.",
-)
-@_comment
-def deploy(session: Session, version: str, environment: str, canary: int | None, comment: str) -> None:
-    """Send traffic to VERSION (MODEL:NUMBER, or MODEL for what the door let in last), after a smoke test."""
-    deployment = session.app.traffic.deploy(version, environment, canary=canary, comment=comment)
-    session.show(deployment, lambda: _tell(deployment))
-
-
-@command(name="rollout")
-@click.argument("model")
-@_environment
-@click.option("--check", "dry", is_flag=True, help="Only judge; move nothing.")
-@_comment
-def rollout(session: Session, model: str, environment: str, dry: bool, comment: str) -> None:
-    """Judge MODEL's canary by what it answered: all traffic to it, back, or wait for more."""
-    answer = session.app.traffic.rollout(model, environment, dry=dry, comment=comment)
-
-    def human() -> None:
-        click.echo(f"{model} in {environment}: {answer.verdict}")
-        for reason in answer.reasons:
-            click.echo(f"  - {reason}")
-        _tell(answer.deployment)
-
-    session.show(answer, human)
 
 
 @command(name="rollback")
@@ -65,7 +33,7 @@ def rollback(session: Session, model: str, environment: str, to: str, offline: b
     def human() -> None:
         click.echo(f"{answer.version} stands in {environment} again")
         if answer.deployment is not None:
-            _tell(answer.deployment)
+            tell_traffic(answer.deployment)
 
     session.show(answer, human)
 
@@ -103,19 +71,13 @@ def score(session: Session, model: str, environment: str, as_of: str | None, lim
         model, environment, as_of=parse_time(as_of) if as_of else session.clock.now(), limit=limit
     )
 
+    each = report.mean_value if isinstance(report.mean_value, tuple) else (report.mean_value,)
+    mean = ", ".join(f"{value:.4f}" for value in each)
+
     def human() -> None:
         click.echo(
-            f"{report.rows} predictions of {model} in {environment} as of {time_text(report.as_of)}; "
-            f"mean probability {report.mean_probability:.4f}"
+            f"{report.rows} predictions of {model} in {environment} as of {time_text(report.as_of)}; mean answer {mean}"
         )
         table(["version", "predictions"], [[name, str(count)] for name, count in sorted(report.by_version.items())])
 
     session.show(report, human)
-
-
-def _tell(deployment: object) -> None:
-    from keelway.deploy import Deployment
-
-    assert isinstance(deployment, Deployment)
-    shares = ", ".join(f"{name} {share} %" for name, share in sorted(deployment.traffic.items()))
-    click.echo(f"{deployment.model} in {deployment.environment}: {shares} (salt {short(deployment.salt)})")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from keelway.core import parse_time
+from keelway.core import parse_time, time_text
+from keelway.errors import UsageError
 from keelway.surfaces.cli.session import Session, command, table
 
 _environment = click.option("--env", "environment", default="prod", show_default=True, help="The environment.")
@@ -17,13 +18,40 @@ _environment = click.option("--env", "environment", default="prod", show_default
 @click.argument("file", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--from-label", is_flag=True, help="Compute them from the newest snapshot by the model's label.")
 @click.option("--as-of", "as_of", help="With --from-label: for predictions as of this moment.")
-def outcomes(session: Session, model: str, file: Path | None, from_label: bool, as_of: str | None) -> None:
-    """Record what really happened: a CSV FILE with entity, as_of, value (and known_at), or the label itself."""
+@click.option("--stream", default="", help="Record business events of this stream instead, with amounts.")
+@click.option(
+    "--until", help="With --stream: everything before this moment is recorded now (else up to the newest event)."
+)
+def outcomes(
+    session: Session, model: str, file: Path | None, from_label: bool, as_of: str | None, stream: str, until: str | None
+) -> None:
+    """Record what really happened: a CSV FILE with entity, as_of, value (and known_at), or the label itself.
+
+    With --stream FILE holds business events, as CSV or JSON lines: entity, event_time (and amount, event_id, known_at).
+    """
+    if stream:
+        if file is None or from_label:
+            raise UsageError("Business events come from a file", expected="keelway outcomes MODEL FILE --stream NAME")
+        _events(session, model, file, stream, until)
+        return
     moment = parse_time(as_of) if as_of else None
     report = session.app.watch.outcomes(model, file=file, from_label=from_label, as_of=moment)
     session.show(
         report, lambda: click.echo(f"{report.label}: {report.recorded} new outcomes, {report.known} known before")
     )
+
+
+def _events(session: Session, model: str, file: Path, stream: str, until: str | None) -> None:
+    """Record business events and tell how many were new."""
+    told = session.app.watch.events(model, file, stream, until=parse_time(until) if until else None)
+
+    def human() -> None:
+        reached = (
+            f"complete until {time_text(told.complete_until)}" if told.complete_until else "nothing is known of it"
+        )
+        click.echo(f"{told.stream}: {told.recorded} new events, {told.known} known before; {reached}")
+
+    session.show(told, human)
 
 
 @command(name="monitor")

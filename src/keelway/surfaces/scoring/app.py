@@ -2,6 +2,7 @@
 
     POST /predict                      {"entity": "00042", "features": {"recency_d": 12.5, ...}}
     POST /models/{model}/predict       the same, where several models are served
+    POST /explain, /models/{model}/explain    why answers come out, for what /predict takes
     POST /v2/models/{model}/infer      Open Inference Protocol, also /v2/models/{model}/versions/{number}/infer
     POST /invocations                  what MLflow's scoring server takes
     GET  /, /healthz, /readyz, /metrics, /openapi.json, /v2..., /ping, /health, /version
@@ -24,17 +25,29 @@ from keelway.core import Clock
 from keelway.errors import BadRequestError, KeelwayError, ServingError, UnavailableError
 from keelway.serve import LoadedDeployment, Shedder
 from keelway.serve.wire import WireLimits
-from keelway.surfaces.scoring.asks import AskedRows, ask_inference, ask_invocations, ask_named
+from keelway.surfaces.scoring.asks import (
+    AskedExplanations,
+    AskedRows,
+    ask_explanations,
+    ask_inference,
+    ask_invocations,
+    ask_named,
+)
 from keelway.surfaces.scoring.exchange import CallerGoneError, HttpCall, Receive, Reply, Scope, Send, late
 from keelway.surfaces.scoring.gate import CallerGate
+from keelway.surfaces.scoring.logs import Seldom, fields, tell_request, tells_requests
 from keelway.surfaces.scoring.pages import Pages
 from keelway.surfaces.scoring.problem import NotAllowedError, printable, problem, protocol_of, unknown_model
 from keelway.surfaces.scoring.route import ModelRoute
+from keelway.surfaces.scoring.tracing import RequestTracing
 
 OPEN = frozenset({"/healthz", "/readyz"})
 """What is answered without a key; everything else asks for one where keys are declared."""
 
-Ask = Callable[[HttpCall, ModelRoute, LoadedDeployment, datetime], AskedRows]
+Ask = Callable[[HttpCall, ModelRoute, LoadedDeployment, datetime], AskedRows | AskedExplanations]
+
+FIXED: dict[str, Ask] = {"/predict": ask_named, "/invocations": ask_invocations, "/explain": ask_explanations}
+"""How the paths that name no model ask; `/models/MODEL/` may stand before the first and the last."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +61,7 @@ class ScoringApp:
         limits: How large and how slow a request may be.
         gate: Lets callers in; None lets everybody in.
         shedder: Refuses what would come too late anyway.
+        tracing: Begins traces of requests; None where nobody wants any.
     """
 
     def __init__(
@@ -58,11 +72,15 @@ class ScoringApp:
         limits: WireLimits | None = None,
         gate: CallerGate | None = None,
         shedder: Shedder | None = None,
+        tracing: RequestTracing | None = None,
     ) -> None:
         self.models = dict(models)
         self.limits = limits or WireLimits()
         self.shedder = shedder or Shedder()
         self._gate = gate
+        self._tracing = tracing
+        self._tells_requests = tells_requests()
+        self._seldom: dict[tuple[str, int], Seldom] = {}
         self._clock = clock
         self._pages = Pages(self.models, limits=self.limits, is_gated=gate is not None)
 
@@ -75,6 +93,8 @@ class ScoringApp:
         """Stop looking, and seal the logs."""
         for route in self.models.values():
             route.close()
+        if self._tracing is not None:
+            self._tracing.close()
 
     def refresh(self) -> None:
         """Look for other deployments now."""
@@ -93,7 +113,8 @@ class ScoringApp:
         except CallerGoneError:
             return
         except Exception:  # noqa: BLE001  (the edge of the process: the next request must find it standing)
-            _log.exception("A request to %s failed", printable(call.path))
+            told = fields(request_id=call.request_id.decode("latin-1"))
+            _log.exception("A request to %s failed", printable(call.path), extra=told)
             failure = ServingError("The server failed", expected="an answer", found="an error, which is in its log")
             reply = replace(problem(failure, protocol_of(call.path)), status=HTTPStatus.INTERNAL_SERVER_ERROR)
         await call.send(reply, send)
@@ -108,7 +129,17 @@ class ScoringApp:
         if call.method != "POST":
             raise NotAllowedError(call, "POST")
         route = self._route(model, call)
-        return await self._predicted(call, receive, ask, route, number)
+        if self._tracing is None:
+            return await self._predicted(call, receive, ask, route, number)
+        call.span = self._tracing.begin(call)
+        status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
+        try:
+            reply = await self._predicted(call, receive, ask, route, number)
+            status = reply.status
+        finally:
+            if call.span is not None:
+                call.span.end(call, model=route.router.model, status=status)
+        return reply
 
     async def _predicted(self, call: HttpCall, receive: Receive, ask: Ask, route: ModelRoute, number: str) -> Reply:
         """Answer a request for predictions, and count it whatever comes of it."""
@@ -124,26 +155,45 @@ class ScoringApp:
                 self.shedder.leave()
         except KeelwayError as error:
             reply = problem(error, protocol_of(call.path))
-            if isinstance(error, UnavailableError):
-                route.metrics.shed()
-        route.metrics.requested(reply.status, time.perf_counter() - begun)
+            self._tell(error, reply.status, route.router.model)
+            if isinstance(error, UnavailableError) and ask is not ask_explanations:
+                route.metrics.unavailable(error)
+        if ask is ask_explanations:
+            route.metrics.explained(reply.status, time.perf_counter() - begun)
+        else:
+            route.metrics.requested(reply.status, time.perf_counter() - begun)
+        if self._tells_requests:
+            model = route.router.model
+            tell_request(call, model, status=reply.status, took_s=time.perf_counter() - call.began)
         return reply
+
+    def _tell(self, error: KeelwayError, status: int, model: str) -> None:
+        """Log an answer that was owed and is not given, one of a kind every ten seconds; no value stands in its sentence."""
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return
+        count = self._seldom.setdefault((model, status), Seldom()).passes(time.monotonic())
+        if count:
+            _log.warning("%s", error.what, extra=fields(model=model, status=status, requests=count))
 
     async def _scored(self, call: HttpCall, ask: Ask, route: ModelRoute, number: str) -> Reply:
         loaded = route.router.loaded
         if number:
             loaded = route.only(loaded, number)
-        asked = ask(call, route, loaded, self._clock.now())
+        if call.span is None:
+            asked = ask(call, route, loaded, self._clock.now())
+        else:
+            with call.span.part("decode"):
+                asked = ask(call, route, loaded, self._clock.now())
         if call.is_late:  # nothing was scored or logged yet
             raise late(call)
-        reply = await self._elsewhere(call, asked) if route.waits(asked.rows, loaded) else asked.reply()
+        reply = await self._elsewhere(call, asked) if asked.waits else asked.reply()
         if call.is_late:
             raise late(call)
         return reply
 
     @staticmethod
-    async def _elsewhere(call: HttpCall, asked: AskedRows) -> Reply:
-        """Answer in a thread, because it waits for another process; a caller who cannot wait so long is told."""
+    async def _elsewhere(call: HttpCall, asked: AskedRows | AskedExplanations) -> Reply:
+        """Answer in a thread, because it waits for another process or takes long; a caller who cannot wait so long is told."""
         left_s = call.timeout_ms / 1000 - (time.perf_counter() - call.began) if call.timeout_ms else None
         try:
             async with asyncio.timeout(left_s):
@@ -153,13 +203,12 @@ class ScoringApp:
 
     def _asked_of(self, path: str) -> tuple[Ask | None, str, str]:
         """Return how a path asks for predictions, of which model and version; None where it is a page."""
-        if path == "/predict":
-            return ask_named, "", ""
-        if path == "/invocations":
-            return ask_invocations, "", ""
+        ask = FIXED.get(path)
+        if ask is not None:
+            return ask, "", ""
         match path.split("/"):
-            case ["", "models", model, "predict"]:
-                return ask_named, model, ""
+            case ["", "models", model, "predict" | "explain" as verb]:
+                return FIXED[f"/{verb}"], model, ""
             case ["", "v2", "models", model, "infer"]:
                 return ask_inference, model, ""
             case ["", "v2", "models", model, "versions", number, "infer"]:

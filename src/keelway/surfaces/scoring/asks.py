@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from http import HTTPStatus
 
-from keelway.serve import Answer, LoadedDeployment, Row
+from keelway.errors import BadRequestError
+from keelway.serve import Answer, AnswerExplanation, LoadedDeployment, Row
 from keelway.serve.wire import (
     InferenceAsked,
     check_outputs,
+    check_rows,
+    explanation_answers,
     inference_answers,
     invocation_answers,
     named_answers,
@@ -26,15 +30,48 @@ class AskedRows:
         write: Writes the reply from the answers, in the rows' order.
     """
 
+    call: HttpCall
     route: ModelRoute
     loaded: LoadedDeployment
     rows: list[Row]
     write: Callable[[list[Answer]], Reply]
     now: datetime
 
+    @property
+    def waits(self) -> bool:
+        """Whether the reply must not be made in the event loop."""
+        return self.route.waits(self.rows, self.loaded)
+
     def reply(self) -> Reply:
         """Score, log and write."""
-        return self.write(self.route.answers(self.rows, self.loaded, now=self.now))
+        span = self.call.span
+        if span is None:
+            answers = self.route.answers(self.rows, self.loaded, now=self.now)
+        else:
+            with span.scoring(self.route.log) as log:
+                answers = self.route.answers(self.rows, self.loaded, now=self.now, log=log)
+        self.call.answers = answers
+        return self.write(answers)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedExplanations:
+    """What a request wants to have explained; that takes long, and is no prediction."""
+
+    route: ModelRoute
+    loaded: LoadedDeployment
+    rows: list[Row]
+    write: Callable[[list[AnswerExplanation]], Reply]
+    now: datetime
+
+    @property
+    def waits(self) -> bool:
+        """Whether the reply must not be made in the event loop."""
+        return True
+
+    def reply(self) -> Reply:
+        """Explain and write; nothing is logged."""
+        return self.write(self.route.explanations(self.rows, self.loaded, now=self.now))
 
 
 def ask_named(call: HttpCall, route: ModelRoute, loaded: LoadedDeployment, now: datetime) -> AskedRows:
@@ -43,9 +80,34 @@ def ask_named(call: HttpCall, route: ModelRoute, loaded: LoadedDeployment, now: 
     readers = route.readers(loaded, call.limits)
     rows, many = readers.named.read(call.body, now=now)
     model = loaded.deployment.model
-    return AskedRows(
-        route, loaded, rows, lambda answers: Reply(200, named_answers(answers, model, readers.shape, many=many)), now
-    )
+
+    def write(answers: list[Answer]) -> Reply:
+        return Reply(200, named_answers(answers, model, readers.shape, many=many))
+
+    return AskedRows(call, route, loaded, rows, write, now)
+
+
+def ask_explanations(call: HttpCall, route: ModelRoute, loaded: LoadedDeployment, now: datetime) -> AskedExplanations:
+    """Read a request of `/explain`: what `/predict` takes, but fewer rows.
+
+    Raises:
+        BadRequestError: It is none, or answers are not explained here (404).
+    """
+    if not route.explains:
+        raise BadRequestError(
+            "Answers are not explained here", expected="/predict", found=call.path, status=HTTPStatus.NOT_FOUND
+        )
+    call.content_type("application/json")
+    readers = route.readers(loaded, call.limits)
+    rows, many = readers.named.read(call.body, now=now)
+    if many:
+        check_rows(len(rows), replace(call.limits, rows=call.limits.explained_rows), "$.instances")
+    model, names = loaded.deployment.model, readers.named.names
+
+    def write(found: list[AnswerExplanation]) -> Reply:
+        return Reply(200, explanation_answers(found, model, readers.shape, names, many=many))
+
+    return AskedExplanations(route, loaded, rows, write, now)
 
 
 def ask_invocations(call: HttpCall, route: ModelRoute, loaded: LoadedDeployment, now: datetime) -> AskedRows:
@@ -54,7 +116,11 @@ def ask_invocations(call: HttpCall, route: ModelRoute, loaded: LoadedDeployment,
     readers = route.readers(loaded, call.limits)
     reader = readers.csv if kind == "text/csv" else readers.invocations
     rows = reader.read(call.body, now=now)
-    return AskedRows(route, loaded, rows, lambda answers: Reply(200, invocation_answers(answers, readers.shape)), now)
+
+    def write(answers: list[Answer]) -> Reply:
+        return Reply(200, invocation_answers(answers, readers.shape))
+
+    return AskedRows(call, route, loaded, rows, write, now)
 
 
 def ask_inference(call: HttpCall, route: ModelRoute, loaded: LoadedDeployment, now: datetime) -> AskedRows:
@@ -65,7 +131,11 @@ def ask_inference(call: HttpCall, route: ModelRoute, loaded: LoadedDeployment, n
     asked = readers.inference.read(call.body, json_bytes=size, now=now)
     check_outputs(asked, readers.shape)
     model = loaded.deployment.model
-    return AskedRows(route, loaded, asked.rows, lambda answers: _inference_reply(answers, asked, model, readers), now)
+
+    def write(answers: list[Answer]) -> Reply:
+        return _inference_reply(answers, asked, model, readers)
+
+    return AskedRows(call, route, loaded, asked.rows, write, now)
 
 
 def _inference_reply(answers: list[Answer], asked: InferenceAsked, model: str, readers: ModelReaders) -> Reply:

@@ -10,15 +10,22 @@ from keelway.identity import is_reference, resolve_secret
 from keelway.serve import OnlineLookup
 from keelway.serve.wire import WireLimits
 from keelway.surfaces.scoring.gate import CallerGate, token_rule
+from keelway.surfaces.scoring.tracing import RequestTracing, otlp_tracing
 
 if TYPE_CHECKING:
     from keelway.app import App
     from keelway.app.settings_requests import CallerSettings, RequestSettings
+    from keelway.app.settings_serving import ServingSettings
 
 
 def limits_of(requests: RequestSettings) -> WireLimits:
     """Return how large and how slow a request may be."""
-    return WireLimits(body_bytes=requests.max_bytes, rows=requests.max_rows, timeout_ms=requests.timeout_ms)
+    return WireLimits(
+        body_bytes=requests.max_bytes,
+        rows=requests.max_rows,
+        explained_rows=requests.max_explained_rows,
+        timeout_ms=requests.timeout_ms,
+    )
 
 
 def gate_of(callers: CallerSettings, *, root: Path) -> CallerGate | None:
@@ -42,6 +49,16 @@ def lookup_of(app: App, model: str) -> OnlineLookup | None:
     if not requests.online:
         return None
     return OnlineLookup(app.online.store, model, max_age_s=requests.online_max_age_s, unknown=requests.online_unknown)
+
+
+def tracing_of(serving: ServingSettings, *, environment: str) -> RequestTracing | None:
+    """Return what traces requests; None where no collector is declared.
+
+    Raises:
+        MissingExtraError: OpenTelemetry is not installed.
+    """
+    tracing = serving.tracing
+    return otlp_tracing(tracing.endpoint, ratio=tracing.ratio, environment=environment) if tracing.endpoint else None
 
 
 def _hash(key: str, root: Path) -> str:

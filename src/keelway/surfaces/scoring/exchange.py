@@ -10,14 +10,19 @@ import asyncio
 import itertools
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keelway.core import sortable_id
 from keelway.errors import BadRequestError
 from keelway.serve.wire import WireLimits, packed, unpacked
+
+if TYPE_CHECKING:
+    from keelway.serve import Answer
+    from keelway.surfaces.scoring.tracing import RequestSpan
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -30,7 +35,7 @@ PACK_FROM = 1_000  # bytes; a smaller answer is not worth packing
 _WANTED = frozenset(
     {
         b"accept-encoding", b"authorization", b"content-encoding", b"content-type", b"inference-header-content-length",
-        b"x-api-key", b"x-request-id", b"x-request-timeout-ms",
+        b"traceparent", b"tracestate", b"x-api-key", b"x-request-id", b"x-request-timeout-ms",
     }
 )  # fmt: skip
 _PROCESS = sortable_id()[:20].encode()
@@ -60,9 +65,13 @@ class HttpCall:
     Attributes:
         began: When its first byte was read, in seconds of `time.perf_counter`.
         body: Empty until it is read.
+        answers: What it was answered with, once it was; looked at by logs and traces.
+        span: Its trace; None where it has none.
     """
 
-    __slots__ = ("began", "body", "headers", "limits", "method", "path", "query", "request_id", "timeout_ms")
+    __slots__ = (
+        "answers", "began", "body", "headers", "limits", "method", "path", "query", "request_id", "span", "timeout_ms"
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, limits: WireLimits) -> None:
         self.began = time.perf_counter()
@@ -72,8 +81,10 @@ class HttpCall:
         self.headers: dict[bytes, bytes] = {name: value for name, value in scope.get("headers", ()) if name in _WANTED}
         self.limits = limits
         self.body = b""
+        self.answers: Sequence[Answer] = ()
+        self.span: RequestSpan | None = None
         given = self.headers.get(b"x-request-id", b"")
-        self.request_id: bytes = given if _ID.fullmatch(given) else b"%b%012x" % (_PROCESS, next(_NUMBERS))
+        self.request_id: bytes = given if given and _ID.fullmatch(given) else b"%b%012x" % (_PROCESS, next(_NUMBERS))
         self.timeout_ms: float = limits.timeout_ms
 
     def take_deadline(self) -> None:
@@ -145,28 +156,22 @@ class HttpCall:
         self.body = body if coding == "identity" else unpacked(body, coding, most=self.limits.body_bytes)
 
     async def _in_time(self, receive: Receive) -> bytes | None:
-        """Return the whole body, or None where it is too large; does what `asyncio.timeout` does at a quarter of its cost."""
+        """Return the whole body, or None where it is too large; only one that is not there yet needs a timer."""
+        reading = _whole_body(receive, self.limits.body_bytes)
         if not self.timeout_ms:
-            return await _whole_body(receive, self.limits.body_bytes)
-        task = asyncio.current_task()
-        assert task is not None
-        given_up: list[bool] = []
-
-        def give_up() -> None:
-            given_up.append(task.cancel())
-
-        timer = asyncio.get_running_loop().call_later(self.timeout_ms / 1000, give_up)
+            return await reading
         try:
-            return await _whole_body(receive, self.limits.body_bytes)
-        except asyncio.CancelledError as error:
-            if not given_up or task.uncancel() > 0:
-                raise
+            waits_for = reading.send(None)
+        except StopIteration as whole:
+            return whole.value  # type: ignore[no-any-return]
+        try:
+            async with asyncio.timeout(self.timeout_ms / 1000):
+                return await _Rest(reading, waits_for)
+        except TimeoutError as error:
             raise BadRequestError(
                 "The body did not come in time", expected=f"all of it within {self.timeout_ms:g} ms",
                 status=HTTPStatus.REQUEST_TIMEOUT,
             ) from error  # fmt: skip
-        finally:
-            timer.cancel()
 
     async def send(self, reply: Reply, send: Send) -> None:
         """Send a reply; a large one packed, where the caller takes that."""
@@ -191,6 +196,27 @@ def late(call: HttpCall) -> BadRequestError:
         "The answer would be late", expected=f"an answer within {call.timeout_ms:g} ms", found=f"{took_ms:.0f} ms",
         status=HTTPStatus.GATEWAY_TIMEOUT,
     )  # fmt: skip
+
+
+class _Rest:
+    """What is left of a coroutine that was begun by hand: awaiting it goes on from what the coroutine waits for."""
+
+    def __init__(self, begun: Coroutine[Any, Any, bytes | None], waits_for: object) -> None:
+        self._begun, self._waits_for = begun, waits_for
+
+    def __await__(self) -> Generator[Any, Any, bytes | None]:
+        waits_for = self._waits_for
+        while True:
+            try:
+                told = yield waits_for
+            except BaseException as error:  # noqa: BLE001  (whatever it is, it is meant for the coroutine)
+                step = partial(self._begun.throw, error)
+            else:
+                step = partial(self._begun.send, told)
+            try:
+                waits_for = step()
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]
 
 
 async def _whole_body(receive: Receive, most: int) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -10,7 +11,8 @@ from keelway.core import Clock
 from keelway.errors import UsageError
 from keelway.serve import Breaker, RequestTally, Row, Shedder
 from keelway.surfaces.scoring.app import ScoringApp
-from keelway.surfaces.scoring.compose import gate_of, limits_of, lookup_of
+from keelway.surfaces.scoring.compose import gate_of, limits_of, lookup_of, tracing_of
+from keelway.surfaces.scoring.logs import configure_logs, fields
 from keelway.surfaces.scoring.metrics import MetricFamilies, ScoringMetrics
 from keelway.surfaces.scoring.route import Lookup, ModelRoute
 from keelway.surfaces.scoring.server import address_of, bind, raise_file_limit, serve
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keelway.app import App
+
+_log = logging.getLogger(__name__)
 
 ONLINE = "online store"
 """What the breaker around the online store is called in metrics and refusals."""
@@ -50,6 +54,7 @@ def run_house(
     if len(set(models)) < len(models):
         raise UsageError("A model is named twice", expected="each model once", found=", ".join(models))
     settings = app.workspace.settings.serving
+    configure_logs(settings.log, requests=settings.log_requests)
     worker = inherited()
     count = workers or settings.workers
     if worker is None and count > 1:
@@ -58,12 +63,16 @@ def run_house(
     scoring = scoring_app(app, models, environment, clock=clock, records_pins=worker is None or worker.number == 0)
 
     def told(address: str) -> None:
+        _log.info(
+            "Predictions are answered", extra=fields(address=address, environment=environment, models=",".join(models))
+        )
         if worker is not None:
             worker.tell_ready()
         else:
             ready(address, ())
 
     serve(scoring, host=host, port=port, on_ready=told, worker=worker, keep_alive_s=settings.keep_alive_s)
+    _log.info("The server ends: what was answered is sealed", extra=fields(models=",".join(models)))
 
 
 def supervise(command: Sequence[str], workers: int, *, host: str, port: int, ready: OnReady) -> None:
@@ -92,13 +101,17 @@ def scoring_app(app: App, models: Sequence[str], environment: str, *, clock: Clo
         lookup = with_breaker(found, app.traffic.breaker((ONLINE,), on_state=metrics.breaker)) if found else None
         names = app.traffic.entity_names(model)
         keeper = app.traffic.tally_keeper(model, environment, tally=tally)
-        routes[model] = ModelRoute(router, log=log, metrics=metrics, names=names, lookup=lookup, keeper=keeper)
+        explainers = app.traffic.explainers(model, environment)
+        routes[model] = ModelRoute(
+            router, log=log, metrics=metrics, names=names, lookup=lookup, keeper=keeper, explainers=explainers
+        )
     return ScoringApp(
         routes,
         clock=clock,
         limits=limits_of(settings.requests),
         gate=gate_of(settings.callers, root=app.workspace.root),
         shedder=Shedder(app.traffic.shed_rule()),
+        tracing=tracing_of(settings.serving, environment=environment),
     )
 
 

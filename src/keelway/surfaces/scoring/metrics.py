@@ -14,9 +14,14 @@ from operator import attrgetter
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from keelway.errors import OverloadedError, UnavailableError
 from keelway.serve import Answer, LoadedVersion, RequestTally
 
-BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0)
+"""From a compiled plan, which takes a tenth of a millisecond, to the time after which a Python model is given up."""
+EXPLAIN_BUCKETS_S = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0)
+MOST_VERSIONS = 64
+"""So many versions in their arms have counters of their own; of more, the one that is known longest begins anew."""
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 BREAKER_STATES = {"closed": 0, "half-open": 1, "open": 2}
 _PLACE = ("model", "environment")
@@ -28,33 +33,31 @@ class MetricFamilies:
     """The counters and histograms that all models of a process share, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        into = self.registry
-        self.answers = Counter("keelway_predictions", "Predictions that were answered.", _ARM, registry=into)
-        self.answer_seconds = Histogram(
-            "keelway_answer_seconds", "Time from the rows of a request to its logged answers, by who gave them.", _ARM, registry=into,
-            buckets=BUCKETS_S,
-        )  # fmt: skip
-        self.seconds = Histogram(
-            "keelway_request_seconds",
-            "Time from the whole request to the answer.",
-            _PLACE,
-            registry=into,
-            buckets=BUCKETS_S,
-        )
-        self.requests = Counter("keelway_requests", "Requests by status.", (*_PLACE, "status"), registry=into)
-        self.unlogged = Counter(
-            "keelway_unlogged_predictions", "Answers that the log could not take.", _PLACE, registry=into
-        )
-        self.shed = Counter(
-            "keelway_shed_requests", "Requests refused because of too much work.", _PLACE, registry=into
-        )
-        self.fallbacks = Counter(
-            "keelway_fallback_predictions",
-            "Answers given in another version's place.",
-            (*_PLACE, "fallback"),
-            registry=into,
-        )
+        into = self.registry = CollectorRegistry()
+        status, version = (*_PLACE, "status"), (*_PLACE, "version")
+
+        def counter(name: str, what: str, labels: Sequence[str] = _PLACE) -> Counter:
+            return Counter(f"keelway_{name}", what, labels, registry=into)
+
+        def times(
+            name: str, what: str, labels: Sequence[str] = _PLACE, buckets: Sequence[float] = BUCKETS_S
+        ) -> Histogram:
+            return Histogram(f"keelway_{name}", what, labels, registry=into, buckets=buckets)
+
+        self.answers = counter("predictions", "Predictions that were answered.", _ARM)
+        told = "Time from the rows of a request to its logged answers, by who gave them."
+        self.answer_seconds = times("answer_seconds", told, _ARM)
+        self.seconds = times("request_seconds", "Time from the whole request to the answer.")
+        self.requests = counter("requests", "Requests by status.", status)
+        self.unlogged = counter("unlogged_predictions", "Answers that the log could not take.")
+        self.shed = counter("shed_requests", "Requests refused because of too much work.")
+        self.unavailable = counter("unavailable_requests", "Requests refused because something that they need is out.")
+        self.explains = counter("explain_requests", "Requests for explanations by status.", status)
+        told = "Time from the whole request to its explanations."
+        self.explain_seconds = times("explain_seconds", told, buckets=EXPLAIN_BUCKETS_S)
+        self.dropped = counter("shadow_dropped_rows", "Rows that a shadow never saw.", version)
+        told = "Answers given in another version's place."
+        self.fallbacks = counter("fallback_predictions", told, (*_PLACE, "fallback"))
         self.breakers = Gauge(
             "keelway_breaker_state", "0 closed, 1 half-open, 2 open.", (*_PLACE, "upstream"), registry=into,
             multiprocess_mode="livemax",
@@ -91,6 +94,7 @@ class ScoringMetrics:
         self._seconds = self.families.seconds.labels(*self._named)
         self._unlogged = self.families.unlogged.labels(*self._named)
         self._shed = self.families.shed.labels(*self._named)
+        self._unavailable = self.families.unavailable.labels(*self._named)
         self._statuses: dict[int, Counter] = {}
         self._versions: dict[tuple[str, str], _BoundVersion] = {}
 
@@ -114,18 +118,31 @@ class ScoringMetrics:
         if self._tally is not None:
             self._tally.answered(version, count, seconds)
 
-    def failed(self, version: LoadedVersion) -> None:
+    def mirrored(self, version: LoadedVersion, count: int, seconds: float) -> None:
+        """Count rows of one request that a shadow answered."""
+        self._scored(version, count, seconds)
+
+    def failed(self, version: LoadedVersion, undefined: bool) -> None:
         """Count a request that a version could not answer, whether or not another one did in its place."""
         if self._tally is not None:
-            self._tally.failed(version)
+            self._tally.failed(version, undefined=undefined)
 
     def _bound(self, version: LoadedVersion) -> _BoundVersion:
         """Return the counters of a version in the arm that it has now."""
         name = (version.version, version.arm)
         bound = self._versions.get(name)
         if bound is None:
+            if len(self._versions) >= MOST_VERSIONS:
+                self._forget(next(iter(self._versions)))
             bound = self._versions[name] = _BoundVersion(self.families, (*self._named, *name), version.fallback)
         return bound
+
+    def _forget(self, name: tuple[str, str]) -> None:
+        """Let the counters of a version go; where processes count together, they stay in the folder that these share."""
+        del self._versions[name]
+        if not os.environ.get(SHARED_FOLDER):
+            for family in (self.families.answers, self.families.answer_seconds):
+                family.remove(*self._named, *name)
 
     def requested(self, status: int, seconds: float) -> None:
         """Count a request and how long it took."""
@@ -141,8 +158,22 @@ class ScoringMetrics:
         """Count predictions that the log did not take."""
         self._unlogged.inc(count)
 
-    def shed(self) -> None:
-        """Count a request that was refused because of too much work."""
+    def explained(self, status: int, seconds: float) -> None:
+        """Count a request for explanations; it is no request for predictions, and no figure of a rollout."""
+        self.families.explains.labels(*self._named, str(status)).inc()
+        self.families.explain_seconds.labels(*self._named).observe(seconds)
+
+    def dropped(self, version: LoadedVersion, count: int) -> None:
+        """Count rows that a shadow never saw."""
+        self.families.dropped.labels(*self._named, version.version).inc(count)
+        if self._tally is not None:
+            self._tally.dropped(version, count)
+
+    def unavailable(self, error: UnavailableError) -> None:
+        """Count a request that was not answered now: shed because of too much work, or because something is out."""
+        if not isinstance(error, OverloadedError):
+            self._unavailable.inc()
+            return
         self._shed.inc()
         if self._tally is not None:
             self._tally.shed()

@@ -7,11 +7,13 @@ have one length. A request that breaks such a rule is refused with 422 like any 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keelway
 from keelway.serve.wire import WireLimits
 from keelway.surfaces.scoring.openapi_bodies import (
+    explanation_answer,
     inference_answer,
     inference_request,
     invocation_answer,
@@ -29,21 +31,40 @@ from keelway.surfaces.scoring.openapi_parts import (
 )
 from keelway.surfaces.scoring.route import ModelReaders
 
-ServedModel = tuple[ModelReaders, list[str], bool]
-"""What reads a model's requests, the numbers of its versions, and whether it looks features up."""
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One model as the document tells it.
+
+    Attributes:
+        numbers: Of its versions.
+        looks_up: Whether a row may leave its features to the online store.
+        explains: Whether its answers are explained.
+    """
+
+    readers: ModelReaders
+    numbers: list[str]
+    looks_up: bool
+    explains: bool
 
 
 def document(models: Mapping[str, ServedModel], *, limits: WireLimits, is_gated: bool) -> dict[str, Any]:
     """Return the document of a server with some models."""
     paths: dict[str, Any] = _pages()
-    for name, (readers, numbers, looks_up) in models.items():
-        named = _predict(readers, limits, looks_up=looks_up)
+    for name, model in models.items():
+        readers = model.readers
+        named = _predict(readers, limits, looks_up=model.looks_up)
+        if model.explains:
+            told_why = _explain(readers, limits, looks_up=model.looks_up)
+            if len(models) == 1:
+                paths["/explain"] = {"post": {"operationId": "explain", **told_why}}
+            paths[f"/models/{name}/explain"] = {"post": {"operationId": f"explain_{name}", **told_why}}
         if len(models) == 1:
             paths["/predict"] = {"post": {"operationId": "predict", **named}}
             paths["/invocations"] = {"post": _invocations(readers, limits)}
         paths[f"/models/{name}/predict"] = {"post": {"operationId": f"predict_{name}", **named}}
         paths |= _inference(name, f"/v2/models/{name}", readers, limits)
-        for number in numbers:
+        for number in model.numbers:
             place = f"/v2/models/{name}/versions/{number}"
             paths |= _inference(f"{name}_{number}", place, readers, limits)
     told: dict[str, Any] = {
@@ -69,6 +90,17 @@ def _predict(readers: ModelReaders, limits: WireLimits, *, looks_up: bool) -> di
         "parameters": request_headers(),
         "requestBody": {"required": True, "content": content(named_request(readers, limits, looks_up=looks_up))},
         "responses": answered(content(named_answer(readers.shape)), refusals=_SCORING),
+    }
+
+
+def _explain(readers: ModelReaders, limits: WireLimits, *, looks_up: bool) -> dict[str, Any]:
+    few = replace(limits, rows=limits.explained_rows)
+    return {
+        "summary": "Tell why one row, or a few, are answered as they are; nothing is logged.",
+        "description": "`base` and `contributions` add up to `margin`, of which the answer is made as `scale` says.",
+        "parameters": request_headers(),
+        "requestBody": {"required": True, "content": content(named_request(readers, few, looks_up=looks_up))},
+        "responses": answered(content(explanation_answer(readers)), refusals=(*_SCORING, "501")),
     }
 
 

@@ -42,6 +42,24 @@ def named_answer(shape: AnswerShape) -> Schema:
     return {"anyOf": [one, closed({"predictions": {"type": "array", "items": one, "minItems": 1}})]}
 
 
+def explanation_answer(readers: ModelReaders) -> Schema:
+    """Return what `/explain` answers."""
+    shape, text, number = readers.shape, {"type": "string"}, {"type": "number"}
+    one: Schema = closed(dict.fromkeys(shape.classes, number)) if shape.task == "multiclass" else number
+    by_feature = closed({feature.name: one for feature in readers.features})
+    fields: Schema = {"entity": text, shape.output: _prediction(shape), "model": text, "version": text, "arm": text}
+    fields |= {
+        "method": {"enum": ["linear-shap", "tree-shap", "permutation"]},
+        "scale": {"enum": ["log-odds", "softmax", "probability", "logarithm", "number"]},
+        "base": one,
+        "contributions": by_feature,
+        "margin": one,
+        "sampling": closed({"seed": {"type": "integer"}, "orders": {"type": "integer"}, "errors": by_feature}),
+    }
+    told = closed(fields, optional=("sampling",))
+    return {"anyOf": [told, closed({"explanations": {"type": "array", "items": told, "minItems": 1}})]}
+
+
 def invocation_request(readers: ModelReaders, limits: WireLimits) -> Schema:
     """Return what `/invocations` takes as JSON."""
     names = [feature.name for feature in readers.features]

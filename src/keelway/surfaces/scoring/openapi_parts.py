@@ -42,6 +42,7 @@ _MEANINGS = {
     "413": "The body is too large, packed or not.",
     "415": "The content type or the content coding is another.",
     "422": "A field is missing, unknown, repeated or wrong; `field` says which.",
+    "501": "This version cannot be explained.",
     "502": "The model gave no answer that may go out.",
     "503": "Not now; `Retry-After` says when.",
     "504": "The answer would come later than X-Request-Timeout-Ms says.",

@@ -13,7 +13,7 @@ from keelway.core import VersionName, plain
 from keelway.errors import BadRequestError
 from keelway.serve.wire import WireLimits, inference_metadata
 from keelway.surfaces.scoring.exchange import HttpCall, Reply
-from keelway.surfaces.scoring.openapi import document
+from keelway.surfaces.scoring.openapi import ServedModel, document
 from keelway.surfaces.scoring.problem import NotAllowedError, printable, unknown_model
 from keelway.surfaces.scoring.route import ModelRoute, version_numbers
 
@@ -156,5 +156,6 @@ class Pages:
         models = {}
         for name, route in self._models.items():
             loaded = route.router.loaded
-            models[name] = (route.readers(loaded, self._limits), version_numbers(loaded), route.looks_up)
+            readers = route.readers(loaded, self._limits)
+            models[name] = ServedModel(readers, version_numbers(loaded), route.looks_up, route.explains)
         return Reply(HTTPStatus.OK, msgspec.json.encode(document(models, limits=self._limits, is_gated=self._is_gated)))

@@ -8,10 +8,25 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from keelway.core import VersionName, sortable_id, split_version, time_text
+from keelway.core import VersionName, sortable_id, split_version
 from keelway.errors import BadRequestError, KeelwayError, ServingError, UnavailableError
 from keelway.features import FeatureColumn
-from keelway.serve import Answer, JournalLog, LoadedDeployment, RequestSchema, Router, Row, TallyKeeper, answer_rows
+from keelway.serve import (
+    Answer,
+    AnswerExplanation,
+    Explainers,
+    JournalLog,
+    LoadedDeployment,
+    PredictionLog,
+    RequestSchema,
+    Router,
+    Row,
+    ShadowMirror,
+    TallyKeeper,
+    answer_rows,
+    explained,
+    moment_text,
+)
 from keelway.serve.wire import AnswerShape, CsvReader, InferenceReader, InvocationReader, WireLimits
 from keelway.surfaces.scoring.metrics import ScoringMetrics
 
@@ -48,6 +63,7 @@ class ModelRoute:
             the entity that was asked for. None where entities are no people.
         lookup: Finds features of entities that are named without any; None where there is no online store.
         keeper: Keeps what the metrics' tally counts; None where nobody wants it.
+        explainers: Explains answers; None where they are not explained.
     """
 
     def __init__(
@@ -59,9 +75,12 @@ class ModelRoute:
         names: Names | None = None,
         lookup: Lookup | None = None,
         keeper: TallyKeeper | None = None,
+        explainers: Explainers | None = None,
     ) -> None:
         self.router, self.log, self.metrics = router, log, metrics
         self._keeper = keeper
+        self._explainers = explainers
+        self._mirror = ShadowMirror(log, told=metrics)
         self._names, self._lookup = names, lookup
         self._readers: ModelReaders | None = None
 
@@ -73,12 +92,14 @@ class ModelRoute:
     def start(self) -> None:
         """Begin to seal the log and to look for other deployments."""
         self.log.start()
+        self._mirror.start()
         self.router.start()
         if self._keeper is not None:
             self._keeper.start()
 
     def close(self) -> None:
         """Stop looking, and seal the log."""
+        self._mirror.close()
         self.router.close()
         self.log.close()
         if self._keeper is not None:
@@ -119,21 +140,49 @@ class ModelRoute:
             status=HTTPStatus.NOT_FOUND,
         )
 
-    def answers(self, rows: list[Row], loaded: LoadedDeployment, *, now: datetime) -> list[Answer]:
+    def answers(
+        self, rows: list[Row], loaded: LoadedDeployment, *, now: datetime, log: PredictionLog | None = None
+    ) -> list[Answer]:
         """Answer rows in their order: look up what they lack, give people their tokens, score and log.
+
+        Args:
+            log: Stands before the log, as where its time is measured; None is the log.
 
         Raises:
             ServingError: They cannot be answered; nothing was logged.
         """
         begun = time.perf_counter()
-        named = self._named(rows)
-        if self._lookup is not None and any(not row[2] for row in rows):
-            named = self._looked_up(named, loaded, now)
-        answered = answer_rows(named, loaded, log=self.log, at=time_text(now), on_failure=self.metrics.failed)
+        named = self._whole(rows, loaded, now)
+        at = moment_text(now)
+        answered = answer_rows(named, loaded, log=log or self.log, at=at, on_failure=self.metrics.failed)
         self.metrics.scored(answered, time.perf_counter() - begun)
+        if loaded.shadows:
+            self._mirror.offer(named, loaded.shadows, at=at)
         if self._names is None:
             return answered
         return [replace(answer, entity=row[0]) for answer, row in zip(answered, rows, strict=True)]
+
+    @property
+    def explains(self) -> bool:
+        """Whether answers are explained."""
+        return self._explainers is not None
+
+    def explanations(self, rows: list[Row], loaded: LoadedDeployment, *, now: datetime) -> list[AnswerExplanation]:
+        """Return why rows are answered as they are, in their order; nothing is logged.
+
+        Raises:
+            ServingError: They cannot be answered, or explained.
+        """
+        assert self._explainers is not None
+        found = explained(self._whole(rows, loaded, now), loaded, explainers=self._explainers)
+        return [replace(each, entity=row[0]) for each, row in zip(found, rows, strict=True)]
+
+    def _whole(self, rows: list[Row], loaded: LoadedDeployment, now: datetime) -> list[Row]:
+        """Return rows with the features that they lack, under the entities that the log knows."""
+        named = self._named(rows)
+        if self._lookup is not None and any(not row[2] for row in rows):
+            return self._looked_up(named, loaded, now)
+        return named
 
     def waits(self, rows: Sequence[Row], loaded: LoadedDeployment) -> bool:
         """Say whether answering waits for another process, so that it must not be done in the event loop."""

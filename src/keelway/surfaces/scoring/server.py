@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import resource
 import signal
 import socket
@@ -57,12 +58,15 @@ def serve(
     scrub_logs("uvicorn", "uvicorn.error")  # the configuration has just made their handlers
     server = _Server(config, shedder=app.shedder, ready=lambda: on_ready(address))
     app.start()
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays, so no later collection has to walk through it while requests wait
     try:
         with _signals_end_quietly(on_hangup=app.refresh):
             if worker is not None:
                 worker.end_with_supervisor()
             server.run(sockets=[bound])
     finally:
+        gc.unfreeze()
         app.close()
         bound.close()
 
@@ -73,6 +77,7 @@ def _configured(app: ScoringApp, keep_alive_s: int) -> uvicorn.Config:
         lifespan="off",
         ws="none",
         access_log=False,
+        log_config=None,  # its lines go where the others go
         log_level="warning",
         server_header=False,
         date_header=False,

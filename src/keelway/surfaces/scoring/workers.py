@@ -149,11 +149,7 @@ class Supervisor:
                 if slot.process is None and now >= slot.due_at:
                     self._start(slot)
             waits = [slot.due_at - now for slot in self._slots if slot.process is None]
-            for key, _ in self._selector.select(min([1.0, *waits]) if waits else 1.0):
-                if isinstance(key.data, _Slot):
-                    self._heard(key.data)
-                else:
-                    os.read(key.fd, 512)
+            self._listen(min([1.0, *waits]))
             self._reap()
             self._renew()
 
@@ -174,17 +170,30 @@ class Supervisor:
         slot.told, slot.is_ready, slot.began_at = told, False, time.monotonic()
         self._selector.register(told, selectors.EVENT_READ, slot)
 
+    def _listen(self, wait_s: float) -> None:
+        """Take what workers and signals tell within some time, at once when one does."""
+        for key, _ in self._selector.select(wait_s):
+            if isinstance(key.data, _Slot):
+                self._heard(key.data)
+            else:
+                os.read(key.fd, 512)
+
     def _heard(self, slot: _Slot) -> None:
         """Take what a worker tells: that it answers, or, by closing its end, that it is gone."""
         if not os.read(slot.told, 1):
-            self._selector.unregister(slot.told)
-            os.close(slot.told)
-            slot.told = -1
+            self._hear_no_more(slot)
             return
         slot.is_ready = True
         if not self._ever_ready and all(each.is_ready for each in self._slots):
             self._ever_ready = True
             self._on_ready(self._pids())
+
+    def _hear_no_more(self, slot: _Slot) -> None:
+        """Close this end of what a worker tells by, if it is open."""
+        if slot.told >= 0:
+            self._selector.unregister(slot.told)
+            os.close(slot.told)
+            slot.told = -1
 
     def _reap(self) -> None:
         """Take note of workers that ended, and say when they are started again."""
@@ -194,10 +203,7 @@ class Supervisor:
                 continue
             process, slot.process = slot.process, None
             self._forget(process.pid)
-            if slot.told >= 0:
-                self._selector.unregister(slot.told)
-                os.close(slot.told)
-                slot.told = -1
+            self._hear_no_more(slot)
             if not self._ever_ready:
                 raise ServingError(
                     "A serving process ended before it answered",
@@ -220,9 +226,7 @@ class Supervisor:
             return
         slot = self._renewals.pop(0)
         old = slot.process
-        if slot.told >= 0:
-            self._selector.unregister(slot.told)
-            os.close(slot.told)
+        self._hear_no_more(slot)
         self._start(slot)
         if old is not None:
             self._leave_when_ready(slot, old)
@@ -233,11 +237,7 @@ class Supervisor:
         while not slot.is_ready and time.monotonic() < deadline and not self._stopping:
             if slot.process is None or slot.process.poll() is not None:
                 break
-            for key, _ in self._selector.select(0.1):
-                if isinstance(key.data, _Slot):
-                    self._heard(key.data)
-                else:
-                    os.read(key.fd, 512)
+            self._listen(0.1)
         if slot.is_ready or self._stopping:
             old.terminate()
             self._leaving.append(old)
@@ -262,8 +262,7 @@ class Supervisor:
                 process.kill()
                 process.wait()
         for slot in self._slots:
-            if slot.told >= 0:
-                os.close(slot.told)
+            self._hear_no_more(slot)
 
     def _forget(self, pid: int) -> None:
         """Let what a dead worker last told of its present state no longer count."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from keelway.core import ArtifactKind
 from keelway.engines.local.artifacts import LocalArtifacts
-from keelway.engines.local.python_worker.frames import WorkerAnswer, WorkerModel, read_frame, send_frame
+from keelway.engines.local.python_worker.frames import NOT_FINITE, WorkerAnswer, WorkerModel, read_frame, send_frame
 from keelway.errors import EngineError, KeelwayError
 
 
@@ -62,7 +62,7 @@ def answered(answer: Callable[[Sequence[Sequence[Any]]], list[Any]], rows: Seque
         return WorkerAnswer([], told)
     flat = [number for each in found for number in (each if isinstance(each, list) else [each])]
     if not all(map(math.isfinite, flat)):
-        return WorkerAnswer([], "an answer that is not finite")
+        return WorkerAnswer([], NOT_FINITE)
     return WorkerAnswer(found)
 
 

@@ -19,6 +19,10 @@ _LENGTH = struct.Struct("<I")
 T = TypeVar("T")
 
 
+NOT_FINITE = "an answer that is not finite"
+"""What a worker tells instead of a NaN or an infinite number."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerModel:
     """What a process is told first: the model it is to answer for.

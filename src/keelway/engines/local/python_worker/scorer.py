@@ -17,9 +17,17 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from keelway.engines.local.python_worker.frames import WorkerAnswer, WorkerModel
+from keelway.engines.local.python_worker.frames import NOT_FINITE, WorkerAnswer, WorkerModel
 from keelway.engines.local.python_worker.line import WorkerLine
-from keelway.errors import EngineError, IntegrityError, ServingError, UnavailableError
+from keelway.errors import (
+    EngineError,
+    IntegrityError,
+    OverloadedError,
+    ServingError,
+    UnavailableError,
+    UndefinedAnswerError,
+)
+from keelway.register import check_row_lengths
 from keelway.serve import Breaker, ControlledDelay, ShedRule
 
 if TYPE_CHECKING:
@@ -110,9 +118,7 @@ class PythonScorer:
         """
         if not rows:
             return []
-        width = len(self.features)
-        if any(len(row) != width for row in rows):
-            raise ServingError("A row has another length than the model's features", expected=f"{width} values")
+        check_row_lengths(rows, len(self.features))
         states = self._breaker.states()
         if all(states[name] == "open" for name in self._names):
             raise self._breaker.refusal(self._names[0])
@@ -180,7 +186,7 @@ class PythonScorer:
                 sheds = self._delay.sheds(waited, now=now)
             if sheds:
                 told = f"{waited * 1000:.0f} ms of waiting"
-                _fail(each, UnavailableError("There is too much to do", expected="a shorter queue", found=told))
+                _fail(each, OverloadedError("There is too much to do", expected="a shorter queue", found=told))
             else:
                 taken.append(each)
         return taken
@@ -239,9 +245,8 @@ class PythonScorer:
 
 def _answers_in(told: WorkerAnswer, count: int) -> list[Any]:
     if told.error or len(told.answers) != count:
-        raise ServingError(
-            "The model gave no answer", expected=f"{count} answers", found=told.error or "another number"
-        )
+        kind = UndefinedAnswerError if told.error == NOT_FINITE else ServingError
+        raise kind("The model gave no answer", expected=f"{count} answers", found=told.error or "another number")
     return told.answers
 
 

@@ -45,6 +45,7 @@ churn = Model(
     ],
     cuts=Cuts(first=datetime(2024, 1, 1, tzinfo=UTC), every="month"),  # the first day to learn from
     trivial_rule="recency_d",
+    # Without rollouts, such as Rollout.canary("prod", steps=(5, 25, 50), hold="30m"), all traffic goes at once.
     risk=Risk(  # answer these for your own model; somebody else confirms them: keelway risk assess churn --as user:approver
         owner="user:approver",
         prohibited=(),

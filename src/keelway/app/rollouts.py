@@ -1,0 +1,254 @@
+"""Rollouts as users run them: what is declared is compared with what is deployed, begun, looked at, and moved on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from keelway.app.candidate import chosen_version, smoke_test
+from keelway.app.rollout_looks import bandit_shares, verdicts_of
+from keelway.app.rollout_plan import DeployPlan, deploy_plan
+from keelway.app.way_back import must_be_mover, pointer_follows, show_moved
+from keelway.app.wire import Workspace
+from keelway.core import Environment, VersionName, time_text
+
+if TYPE_CHECKING:
+    from keelway.deploy import ArmVerdict, Deployment, Move, RolloutScene, RolloutStart, RolloutState
+    from keelway.project import Rollout
+
+SECOND_LOOK = 3
+"""So often a look is taken again that somebody's change of the traffic came between."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutAnswer:
+    """A look at a rollout, and where it stands after the move that it led to.
+
+    Attributes:
+        stage: Which stage was looked at, from 1.
+        stages: How many there are.
+        state: After the move.
+        arms: The verdict on each version that is tried.
+        move: What the look leads to; made unless `dry`.
+        reasons: Why.
+        deployment: The traffic that holds now.
+    """
+
+    rollout: str
+    strategy: str
+    stage: int
+    stages: int
+    state: RolloutState
+    arms: tuple[ArmVerdict, ...]
+    move: Move
+    reasons: tuple[str, ...]
+    deployment: Deployment
+    dry: bool = False
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether there is nothing more to look at."""
+        return self.state in ("finished", "back", "stopped")
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutStatus:
+    """A rollout without a new look.
+
+    Attributes:
+        since: When its stage began; None once it is over.
+        last: What the newest look led to, and why; empty where nobody looked yet.
+    """
+
+    rollout: str
+    strategy: str
+    state: RolloutState
+    control: VersionName
+    treatments: tuple[VersionName, ...]
+    began: datetime
+    stage: int
+    stages: int
+    looks: int
+    since: datetime | None
+    last: tuple[str, ...]
+    traffic: dict[VersionName, int]
+
+
+class RolloutRoom:
+    """Use cases of those who let new versions come to answer."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._at = workspace
+
+    def plan(self, model: str, environment: str, *, versions: Sequence[str] = ()) -> DeployPlan:
+        """Return what `apply` would change, stage by stage; changes nothing.
+
+        Args:
+            versions: The versions to try; by default the one that the door let in last.
+        """
+        return deploy_plan(model, environment, versions=versions, at=self._at)
+
+    def apply(self, model: str, environment: str, *, versions: Sequence[str] = (), comment: str = "") -> DeployPlan:
+        """Do what `plan` shows: deploy, or begin the rollout that is declared; what is done already is not done again.
+
+        Raises:
+            RefusedError: A version is not admitted, fails its smoke test, or the principal may not deploy; recorded.
+            UsageError: Another rollout goes on, or its layer has no room.
+        """
+        at = self._at
+        must_be_mover(environment, at=at, subject=model)
+        plan = self.plan(model, environment, versions=versions)
+        if plan.change == "deploy":
+            self._deploy(plan, comment)
+        elif plan.change == "begin":
+            assert plan.declared is not None  # what begins is declared
+            self._begin(plan.declared, model, plan.treatments, comment)
+        return self.plan(model, environment, versions=versions)
+
+    def canary(self, version: str, environment: str, percent: int, *, comment: str = "") -> Deployment:
+        """Begin a rollout of one step with the standard analysis, whatever is declared.
+
+        Raises:
+            RefusedError: The version is not admitted, fails its smoke test, or the principal may not deploy; recorded.
+            UsageError: There is nothing to stand beside, or a rollout of another version goes on.
+        """
+        from keelway.project import Rollout
+
+        at = self._at
+        must_be_mover(environment, at=at, subject=version)
+        chosen = chosen_version(version, environment, at=at)
+        rollout = Rollout.canary(environment, steps=(percent,))
+        return self._begin(rollout, chosen.model, [chosen.name], comment)
+
+    def look(self, model: str, environment: str, *, dry: bool = False, comment: str = "") -> RolloutAnswer:
+        """Judge the rollout that goes on by everything that was kept of it, and make the move that follows.
+
+        Args:
+            dry: Only judge: nothing moves, and the look is not kept.
+
+        Raises:
+            UsageError: No rollout goes on.
+            RefusedError: A version that should get more traffic is not admitted any more; recorded.
+        """
+        from keelway.errors import PointerMovedError
+
+        self._at.environment(environment)
+        if not dry:
+            must_be_mover(environment, at=self._at, subject=model)
+        for again in range(SECOND_LOOK):
+            try:
+                return self._looked(model, environment, dry=dry, comment=comment)
+            except PointerMovedError:
+                if again == SECOND_LOOK - 1:
+                    raise
+        raise AssertionError("every pass returns or raises")
+
+    def watch(self, model: str, environment: str, *, every_s: float, comment: str = "") -> Iterator[RolloutAnswer]:
+        """Yield look after look until the rollout is decided; whoever stops listening stops the watch."""
+        while True:
+            answer = self.look(model, environment, comment=comment)
+            yield answer
+            if answer.is_decided:
+                return
+            time.sleep(every_s)
+
+    def turn(
+        self, model: str, environment: str, to: Literal["pause", "resume", "stop"], *, comment: str = ""
+    ) -> RolloutStatus:
+        """Pause the rollout that goes on, let it go on, or give all traffic back to the version in use.
+
+        Raises:
+            UsageError: None goes on, or it is paused or running already.
+        """
+        from keelway.deploy import turn
+
+        at = self._at
+        must_be_mover(environment, at=at, subject=model)
+        turn(
+            model, environment, to, follow=pointer_follows(environment, comment, at=at), state=at.state,
+            principal=at.principal.id, now=at.now(), comment=comment,
+        )  # fmt: skip
+        if to == "stop":
+            show_moved(model, environment, at=at)
+        return self.status(model, environment)
+
+    def status(self, model: str, environment: str) -> RolloutStatus:
+        """Return where the newest rollout stands, without looking at its figures.
+
+        Raises:
+            MissingRecordError: None ever began.
+        """
+        from keelway.deploy import current, deployments_of, looks_of, rollout_state, rollouts_of
+        from keelway.errors import MissingRecordError
+
+        self._at.environment(environment)
+        with self._at.state.snapshot() as tx:
+            start = next(iter(rollouts_of(model, environment, tx)), None)
+            if start is None:
+                raise MissingRecordError(
+                    f"No rollout of {model} ever began in {environment}", expected="a rollout", found="none",
+                    fix=f"keelway deploy apply {model} --env {environment}",
+                )  # fmt: skip
+            state, looks, steps = rollout_state(start, tx), looks_of(start, tx), deployments_of(start, tx)
+            held = current(model, environment, tx)
+        goes_on = state in ("running", "paused")
+        since = next(step.at for step in steps if step.stage == steps[-1].stage)
+        return RolloutStatus(
+            start.rollout, start.plan.strategy, state, start.control, start.treatments, start.at, steps[-1].stage + 1,
+            len(start.plan.stages), len(looks), since if goes_on else None,
+            (looks[-1].move, *looks[-1].reasons) if looks else (), held.traffic if held else {},
+        )  # fmt: skip
+
+    def _looked(self, model: str, environment: str, *, dry: bool, comment: str) -> RolloutAnswer:
+        from keelway.deploy import carry_out, rollout_scene, rollout_state, seen
+
+        at, now = self._at, self._at.now()
+        with at.state.snapshot() as tx:
+            scene = rollout_scene(model, environment, tx)
+            verdicts = verdicts_of(scene, tx=tx, at=at, now=now)
+            move = seen(scene, verdicts, now)
+            shares = bandit_shares(scene, verdicts, move, tx=tx, at=at, now=now)
+            deployment, state = scene.standing.deployment, rollout_state(scene.start, tx)
+        if not dry:
+            told = comment or self._told(scene.start, scene, move.move)
+            follow = pointer_follows(environment, told, at=at)
+            deployment = carry_out(
+                scene, verdicts, move, follow=follow, state=at.state, principal=at.principal.id, now=now,
+                comment=comment, shares=shares,
+            )  # fmt: skip
+            if move.move in ("finish", "back"):
+                show_moved(model, environment, at=at)
+            with at.state.snapshot() as tx:
+                state = rollout_state(scene.start, tx)
+        plan, stage = scene.start.plan, scene.standing.deployment.stage
+        return RolloutAnswer(
+            scene.start.rollout, plan.strategy, stage + 1, len(plan.stages), state, tuple(verdicts), move.move,
+            move.reasons, deployment, dry,
+        )  # fmt: skip
+
+    @staticmethod
+    def _told(start: RolloutStart, scene: RolloutScene, move: str) -> str:
+        return f"{start.rollout}, stage {scene.standing.deployment.stage + 1}: {move}"
+
+    def _begin(self, rollout: Rollout, model: str, versions: Sequence[str], comment: str) -> Deployment:
+        from keelway.deploy import begin_rollout
+
+        at = self._at
+        begun = begin_rollout(
+            model, [VersionName(each) for each in versions], rollout=rollout, smoke=smoke_test(at), state=at.state,
+            principal=at.principal.id, now=at.now(), comment=comment,
+        )  # fmt: skip
+        at.progress(f"{begun.start.rollout} of {', '.join(versions)} began {time_text(begun.start.at)}")
+        return begun.deployment
+
+    def _deploy(self, plan: DeployPlan, comment: str) -> Deployment:
+        from keelway.deploy import deploy
+
+        at = self._at
+        return deploy(
+            plan.model, environment=Environment(plan.environment), stable=VersionName(plan.treatments[0]),
+            smoke=smoke_test(at), state=at.state, principal=at.principal.id, now=at.now(), comment=comment,
+        )  # fmt: skip

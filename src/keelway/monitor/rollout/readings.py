@@ -1,0 +1,90 @@
+"""What was read about a rollout at one look, before anything is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from keelway.monitor.events import events_complete_until, read_events
+from keelway.monitor.outcomes import read_outcomes
+from keelway.monitor.record import OutcomeBatch
+from keelway.monitor.rollout.business import EventColumns, event_columns
+from keelway.monitor.rollout.figures import known_labels
+from keelway.monitor.rollout.log import SegmentCache, sealed_columns
+from keelway.serve import request_figures
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from keelway.core import ArtifactStore
+    from keelway.ledger import Transaction
+    from keelway.project import Analysis, BusinessMetric
+    from keelway.serve import RequestFigures
+
+QUALITY = ("log_loss", "brier", "roc_auc")
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutReadings:
+    """What was read about a rollout.
+
+    Attributes:
+        now: What became known later is not there.
+        table: Its sealed predictions, see `sealed_columns`; others may be among them.
+        gone: Predictions that cannot be read any more.
+        requests: What servers counted, by whichever process.
+        labels: What became of entities, by entity and cut date; None where no outcome was ever recorded.
+        events: By stream; a stream that was never recorded is not there.
+    """
+
+    now: datetime
+    table: pa.Table
+    gone: int = 0
+    requests: Sequence[RequestFigures] = ()
+    labels: Mapping[tuple[str, int], int] | None = None
+    events: Mapping[str, EventColumns] = field(default_factory=dict)
+
+
+def rollout_readings(
+    model: str,
+    environment: str,
+    *,
+    since: datetime,
+    analysis: Analysis,
+    label: str,
+    business: Iterable[BusinessMetric],
+    tx: Transaction,
+    artifacts: ArtifactStore,
+    now: datetime,
+    cache: SegmentCache,
+) -> RolloutReadings:
+    """Read what an analysis asks for."""
+    asked = {figure.name for figure in analysis.figures}
+    streams = {metric.stream for metric in business if metric.name in asked}
+    wants_labels = any(figure.kind in QUALITY for figure in analysis.figures)
+    labels = _labels(label, tx, artifacts, now) if wants_labels else None
+    table, gone = sealed_columns(model, environment, since=since, tx=tx, artifacts=artifacts, cache=cache)
+    found = {stream: _events(stream, tx, artifacts, now) for stream in sorted(streams)}
+    return RolloutReadings(
+        now=now,
+        table=table,
+        gone=gone,
+        requests=request_figures(model, environment, since=since, tx=tx),
+        labels=labels,
+        events={stream: events for stream, events in found.items() if events is not None},
+    )
+
+
+def _labels(
+    label: str, tx: Transaction, artifacts: ArtifactStore, now: datetime
+) -> Mapping[tuple[str, int], int] | None:
+    if not label or not tx.count(OutcomeBatch, parent=label):
+        return None
+    return known_labels(read_outcomes(tx, artifacts, label), now)
+
+
+def _events(stream: str, tx: Transaction, artifacts: ArtifactStore, now: datetime) -> EventColumns | None:
+    until = events_complete_until(tx, stream)
+    return None if until is None else event_columns(read_events(tx, artifacts, stream), complete_until=until, now=now)

@@ -1,0 +1,80 @@
+"""How the requests of an arm went, from what servers counted: errors, answers that were no number, latencies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from keelway.deploy.analysis import RateCounts
+from keelway.serve import KEEP_EVERY_S, latency_of, together
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from keelway.core import VersionName
+    from keelway.serve import RequestFigures
+
+GRACE = timedelta(seconds=2 * KEEP_EVERY_S)
+"""Servers keep their counts now and then: so long after an arm began to answer, missing ones are no surprise."""
+MOST_LATENCIES = 100_000
+"""Of an arm; more are thinned in each bin alike. So many show every difference that a margin is made of."""
+ERRORS, UNDEFINED, LATENCY = "error_rate", "not_a_number", "latency"
+
+
+@dataclass(frozen=True, slots=True)
+class CountedRequests:
+    """What servers counted for one arm.
+
+    Attributes:
+        answers: Rows that it answered.
+        answered: Requests that it answered.
+        failed: Requests that it could not answer.
+        undefined: Those of the failed whose answer was no number.
+        bins: Latency bins that hold anything, rising.
+        counts: How many requests each of them holds.
+    """
+
+    answers: int = 0
+    answered: int = 0
+    failed: int = 0
+    undefined: int = 0
+    bins: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
+
+    @property
+    def requests(self) -> int:
+        """All that reached the arm."""
+        return self.answered + self.failed
+
+    def tallies(self) -> dict[str, RateCounts]:
+        """Return the rates of requests."""
+        return {
+            ERRORS: RateCounts(self.failed, self.requests),
+            UNDEFINED: RateCounts(self.undefined, self.requests),
+        }
+
+    def latencies(self) -> NDArray[np.float64]:
+        """Return the latencies in seconds, ascending, each as the end of its bin; at most `MOST_LATENCIES`.
+
+        Thinned values vary less than as many requests would, so a test on them is no bolder than one on all.
+        """
+        import numpy as np
+
+        counts = np.asarray(self.counts, dtype=np.int64)
+        if self.answered > MOST_LATENCIES:
+            places = (np.cumsum(counts) * MOST_LATENCIES) // self.answered
+            counts = np.diff(places, prepend=0)
+        return np.repeat(np.array([latency_of(place) for place in self.bins]), counts)
+
+
+def counted_requests(
+    figures: Iterable[RequestFigures], arm: str, version: VersionName, *, since: datetime
+) -> CountedRequests:
+    """Return what servers counted for an arm in spans that began at a moment or later."""
+    found = together(each for each in figures if each.since >= since).get((version, arm))
+    if found is None:
+        return CountedRequests()
+    return CountedRequests(found.answers, sum(found.counts), found.failed, found.undefined, found.bins, found.counts)

@@ -1,0 +1,170 @@
+"""Reads sealed predictions: one by its id, all of them as records, or the columns and the time that are wanted.
+
+Segments that lie outside the time are not read:
+
+    table = prediction_table("churn", "prod", since=began, columns=["entity", "value"], tx=tx, artifacts=artifacts)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from keelway.core import ArtifactStore, Prediction, parse_json, revive
+from keelway.errors import ErasedError, IntegrityError, MissingRecordError
+from keelway.ledger import Transaction
+from keelway.serve.segment import FORM, PredictionSegment
+from keelway.serve.segment_file import SegmentFile
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_EVENT = "event_time"
+
+
+def find_prediction(
+    prediction_id: str, *, tx: Transaction, artifacts: ArtifactStore
+) -> tuple[Prediction, bytes, PredictionSegment, int]:
+    """Return a sealed prediction with its line, its segment and the number of the line in it.
+
+    Raises:
+        MissingRecordError: No segment holds it.
+    """
+    for segment in tx.newest(PredictionSegment):
+        if not segment.first_id <= prediction_id <= segment.last_id:
+            continue
+        file = _kept_file(segment, artifacts)
+        found = file.find(prediction_id) if file is not None else None
+        if found is not None:
+            line, number = found
+            return revive(parse_json(line), Prediction), line, segment, number
+    raise MissingRecordError(
+        "No such prediction",
+        expected="the id of a sealed prediction",
+        found=prediction_id,
+        fix="Predictions are sealed within a second; those of a process that died, when serving starts again.",
+    )
+
+
+def predictions(tx: Transaction, *, artifacts: ArtifactStore, model: str, environment: str) -> Iterator[Prediction]:
+    """Yield the sealed predictions of a model in an environment, oldest segment first; expired ones are passed over."""
+    import msgspec
+
+    decoder = msgspec.json.Decoder(Prediction)
+    for segment in reversed(tx.newest(PredictionSegment, parent=f"{environment}/{model}")):
+        file = _kept_file(segment, artifacts)
+        for line in file.lines() if file is not None else ():
+            yield decoder.decode(line)
+
+
+def prediction_table(
+    model: str,
+    environment: str,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    columns: Sequence[str],
+    tx: Transaction,
+    artifacts: ArtifactStore,
+) -> pa.Table:
+    """Return columns of the sealed predictions of a model, oldest segment first; expired ones are passed over.
+
+    Only these columns are unpacked, and segments that lie outside the time are not read at all.
+
+    Args:
+        since: Answers given at this moment or later; None for all.
+        until: Answers given before this moment; None for all.
+        columns: Fields of `Prediction`, and `features.NAME`. What no prediction has is null everywhere; a value that has
+            another kind than its column, because the model changed, is null.
+    """
+    import pyarrow as pa
+
+    found = []
+    for segment in reversed(tx.newest(PredictionSegment, parent=f"{environment}/{model}")):
+        if _outside(segment, since, until):
+            continue
+        file = _kept_file(segment, artifacts)
+        if file is not None:
+            part = file.columns([*columns, *({_EVENT} - set(columns))])
+            found.append(_within(part, since, until))
+    if not found:
+        return pa.table({name: pa.nulls(0) for name in columns})
+    whole = pa.concat_tables(_alike(found), promote_options="permissive")
+    for name in columns:
+        if name not in whole.column_names:
+            whole = whole.append_column(name, pa.nulls(whole.num_rows))
+    return whole.select(list(columns))
+
+
+def lines_of(segment: PredictionSegment, *, artifacts: ArtifactStore) -> list[bytes]:
+    """Return the canonical lines of a segment, without their line feeds.
+
+    Raises:
+        ErasedError: Its retention time was over.
+    """
+    return _file(segment, artifacts).lines()
+
+
+def columns_in(segment: PredictionSegment, columns: Sequence[str], *, artifacts: ArtifactStore) -> pa.Table:
+    """Return columns of one segment.
+
+    Raises:
+        ErasedError: Its retention time was over.
+    """
+    return _file(segment, artifacts).columns(columns)
+
+
+def _file(segment: PredictionSegment, artifacts: ArtifactStore) -> SegmentFile:
+    if segment.form != FORM:
+        raise IntegrityError(
+            f"A segment of {segment.model} is kept in a form that is not read any more",
+            expected=FORM,
+            found=segment.form or "lines of JSON",
+            fix="Read it with the version of Keelway that sealed it.",
+        )
+    return SegmentFile(artifacts.get(segment.data))
+
+
+def _kept_file(segment: PredictionSegment, artifacts: ArtifactStore) -> SegmentFile | None:
+    """Return the file of a segment, or None where its retention time was over."""
+    try:
+        return _file(segment, artifacts)
+    except ErasedError:
+        return None
+
+
+def _outside(segment: PredictionSegment, since: datetime | None, until: datetime | None) -> bool:
+    early = since is not None and segment.last_event is not None and segment.last_event < since
+    late = until is not None and segment.first_event is not None and segment.first_event >= until
+    return early or late
+
+
+def _within(part: pa.Table, since: datetime | None, until: datetime | None) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for moment, fits in ((since, pc.greater_equal), (until, pc.less)):
+        if moment is not None:
+            part = part.filter(fits(part[_EVENT], pa.scalar(moment, pa.timestamp("us", "UTC"))))
+    return part
+
+
+def _alike(parts: list[pa.Table]) -> list[pa.Table]:
+    """Return tables in which a column has the type that it has in the newest part; another kind becomes null."""
+    import pyarrow as pa
+
+    kinds: dict[str, pa.DataType] = {}
+    for part in parts:
+        kinds |= {field.name: field.type for field in part.schema if not pa.types.is_null(field.type)}
+    return [
+        pa.table(
+            {
+                field.name: part[field.name]
+                if field.type == kinds.get(field.name, field.type)
+                else pa.nulls(part.num_rows, kinds[field.name])
+                for field in part.schema
+            }
+        )
+        for part in parts
+    ]

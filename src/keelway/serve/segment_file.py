@@ -1,0 +1,135 @@
+"""The file of a sealed segment: Parquet with a typed column for each field of a prediction and each feature.
+
+A few lines are kept as they are, in one column, which takes less room than thirty columns with a value each: a server may
+answer once a second for years. Who reads gets columns either way.
+
+    data = segment_bytes(columns_of(lines))
+    SegmentFile(data).columns(["entity", "value"])
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from keelway.errors import IntegrityError
+from keelway.serve.log_columns import TIMES, LogColumns, columns_of
+from keelway.serve.log_lines import LINE, lines_of_columns, split_lines
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FEW_LINES = 64
+"""Up to so many lines are kept as lines."""
+GROUP_ROWS = 5_000
+"""One prediction is read with at most so many others."""
+_ID = "prediction_id"
+_NAMES = b"keelway.features"
+
+
+def segment_bytes(columns: LogColumns, *, few: int = FEW_LINES) -> bytes:
+    """Return the file that holds columns, compressed by zstd; up to `few` lines are kept as lines."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = columns.table
+    if table.num_rows <= few:
+        lines = lines_of_columns(table, columns.names)
+        table = pa.table({LINE: pc.utf8_rtrim(lines, "\n")})
+    # An identifier is there once, and so is nearly every moment: a dictionary of them only takes room.
+    encoded = [name for name in table.column_names if name not in (_ID, LINE, *TIMES)]
+    sink = pa.BufferOutputStream()
+    writer = pq.ParquetWriter(
+        sink,
+        table.schema,
+        compression="zstd",
+        use_dictionary=encoded,
+        column_encoding={name: "DELTA_BINARY_PACKED" for name in TIMES if name in table.column_names},
+        write_statistics=[name for name in (_ID, "event_time") if name in table.column_names],
+        store_schema=False,
+    )
+    with writer:
+        writer.write_table(table, row_group_size=GROUP_ROWS)
+        writer.add_key_value_metadata({_NAMES: json.dumps(dict(columns.names))})
+    return bytes(sink.getvalue())
+
+
+class SegmentFile:
+    """Reads what `segment_bytes` wrote.
+
+    Args:
+        data: The checked bytes of the artifact.
+
+    Raises:
+        IntegrityError: They are no such file.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            self._file = pq.ParquetFile(pa.BufferReader(data))
+        except pa.ArrowException as error:
+            raise _no_segment(str(error)) from error
+        told = self._file.metadata.metadata or {}
+        if _NAMES not in told:
+            raise _no_segment("another file of Parquet")
+        self._names = {digest: tuple(names) for digest, names in json.loads(told[_NAMES]).items()}
+        self._few = self._file.schema_arrow.names == [LINE]
+
+    def lines(self) -> list[bytes]:
+        """Return every line, without its line feed."""
+        if self._few:
+            return [text.encode() for text in self._file.read()[LINE].to_pylist()]
+        groups = (self._file.read_row_group(number, use_threads=False) for number in range(self._file.num_row_groups))
+        return [line for group in groups for line in _lines(group, self._names)]
+
+    def columns(self, wanted: Sequence[str] | None = None) -> pa.Table:
+        """Return columns (None: all of them); those that the segment does not have are left out."""
+        if self._few:
+            table = columns_of(b"".join(line + b"\n" for line in self.lines())).table
+            return table if wanted is None else table.select([name for name in wanted if name in table.column_names])
+        there = self._file.schema_arrow.names
+        chosen = [name for name in (there if wanted is None else wanted) if name in there and name != LINE]
+        return self._file.read(columns=chosen, use_threads=False)
+
+    def find(self, prediction_id: str) -> tuple[bytes, int] | None:
+        """Return the line of a prediction and its number; only the rows around it are read."""
+        import pyarrow.compute as pc
+
+        if self._few:
+            needle = f'"{_ID}":"{prediction_id}"'.encode()
+            found = [(line, number) for number, line in enumerate(self.lines()) if needle in line]
+            return next((each for each in found if json.loads(each[0])[_ID] == prediction_id), None)
+        first = 0
+        for number in range(self._file.num_row_groups):
+            if self._may_hold(number, prediction_id):
+                ids = self._file.read_row_group(number, columns=[_ID], use_threads=False)[_ID]
+                place = pc.index(ids, prediction_id).as_py()
+                if place >= 0:
+                    row = self._file.read_row_group(number, use_threads=False).slice(place, 1)
+                    return _lines(row, self._names)[0], first + place
+            first += self._file.metadata.row_group(number).num_rows
+        return None
+
+    def _may_hold(self, number: int, prediction_id: str) -> bool:
+        group = self._file.metadata.row_group(number)
+        place = self._file.schema_arrow.names.index(_ID)
+        told = group.column(place).statistics
+        return told is None or not told.has_min_max or told.min <= prediction_id <= told.max
+
+
+def _lines(table: pa.Table, names: Mapping[str, Sequence[str]]) -> list[bytes]:
+    return split_lines(lines_of_columns(table, names))
+
+
+def _no_segment(found: str) -> IntegrityError:
+    return IntegrityError(
+        "A segment of predictions cannot be read",
+        expected="columns of predictions in Parquet",
+        found=found,
+        fix="It was written by another version of Keelway.",
+    )

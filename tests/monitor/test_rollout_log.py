@@ -1,0 +1,226 @@
+"""Evidence from records as they are kept: sealed segments, tallies, outcomes and events in a real state and store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from keelway.core import (
+    BusinessEvent,
+    Digest,
+    Outcome,
+    PrincipalId,
+    VersionName,
+    digest_bytes,
+    digest_of,
+    plain,
+)
+from keelway.deploy import CANARY, STABLE, Deployment, RolloutStart
+from keelway.deploy.analysis import RateCounts, judge
+from keelway.engines.local.artifacts import LocalArtifacts
+from keelway.engines.sql import SqlState
+from keelway.errors import ErasedError
+from keelway.monitor import SegmentCache, record_events, record_outcomes, rollout_evidence
+from keelway.monitor.rollout.log import COLUMNS, rollout_columns, sealed_columns
+from keelway.project import Analysis, BusinessMetric, Guardrail, Metric, Rollout
+from keelway.serve import ArmRequests, LineWriter, RequestFigures
+from keelway.serve.log_columns import columns_of
+from keelway.serve.segment import SealingPorts, seal_columns
+from keelway.serve.tally import keep_figures
+from keelway.testing.rollouts import canary_deployment, latency_bins
+from keelway.testing.serving import NOW, ONE, PROD
+
+BOT = PrincipalId("sp:server")
+PEOPLE = [f"c{number}" for number in range(600)]
+DAY = timedelta(days=1)
+BUYERS = BusinessMetric("buyers", stream="purchases", window="1d")
+ANALYSIS = Analysis(
+    (Guardrail("error_rate"), Guardrail("brier", "brier", margin=0.05), Guardrail("buyers", margin=0.1)),
+    (Metric("revenue", "mean", goal="not worse", margin=50.0),),
+)
+
+
+class CountingStore(LocalArtifacts):
+    """Counts what is read, and may have lost the keys of some."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.reads = 0
+        self.erased: set[Digest] = set()
+
+    def get(self, digest: Digest) -> bytes:
+        self.reads += 1
+        if digest in self.erased:
+            raise ErasedError("gone")
+        return super().get(digest)
+
+
+class KeptRollout:
+    """A rollout whose records are kept as servers and people leave them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.state = SqlState(f"sqlite:///{folder / 'state.db'}")
+        self.artifacts = CountingStore(folder / "store")
+        self.step = canary_deployment(50)
+        self.start = RolloutStart(
+            "r1", "churn", PROD, plain(Rollout.canary("prod")), ONE, (VersionName("churn:2"),), NOW, BOT
+        )
+        self.sealed = 0
+
+    def seal(self, values: dict[str, float], *, at: datetime, step: Deployment | None = None) -> Any:
+        """Seal answers of a step to entities."""
+        sender = step or self.step
+        lines = b"".join(
+            self._writer(sender, sender.arm_of(entity))
+            .line(prediction_id=f"{self.sealed:08d}{number:08d}", entity=entity, as_of=NOW, values=[], value=str(value),
+                  at=at.isoformat().replace("+00:00", "Z"))
+            .encode()
+            for number, (entity, value) in enumerate(values.items())
+        )  # fmt: skip
+        self.sealed += 1
+        ports = SealingPorts(self.state, self.artifacts, BOT)
+        return seal_columns(
+            columns_of(lines), lines.split(b"\n")[:-1], journal=f"j{self.sealed}", model="churn", environment="prod",
+            ports=ports, now=at + timedelta(seconds=1),
+        )  # fmt: skip
+
+    def _writer(self, step: Deployment, arm: str) -> LineWriter:
+        version = step.version_of(arm)
+        return LineWriter(
+            model="churn", version=version, version_digest=digest_bytes(version.encode()), deployment=digest_of(step),
+            environment="prod", arm=arm, features=(),
+        )  # fmt: skip
+
+    def count(self, answers: dict[str, int], *, since: datetime) -> None:
+        """Keep what a server counted in a minute."""
+        bins, arms = latency_bins(np.array([0.002])), []
+        for arm, number in answers.items():
+            arms.append(ArmRequests(self.step.version_of(arm), arm, number, 0, bins[0], (number,)))
+        total = sum(answers.values())
+        keep_figures(
+            RequestFigures("churn", PROD, since, since + timedelta(minutes=1), total, 0, 0, tuple(arms)),
+            state=self.state,
+        )
+
+    def evidence(self, *, now: datetime, cache: SegmentCache | None = None, **more: Any) -> Any:
+        with self.state.snapshot() as tx:
+            return rollout_evidence(
+                self.start, [self.step], CANARY, analysis=more.pop("analysis", ANALYSIS), tx=tx, artifacts=self.artifacts,
+                now=now, label="churned", business=(BUYERS, BusinessMetric("revenue", stream="purchases", window="1d")),
+                cache=cache, **more,
+            )  # fmt: skip
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[KeptRollout]:
+    made = KeptRollout(tmp_path)
+    yield made
+    made.state.close()
+
+
+def split(step: Deployment) -> dict[str, list[str]]:
+    return {arm: [each for each in PEOPLE if step.arm_of(each) == arm] for arm in (STABLE, CANARY)}
+
+
+def test_everything_that_was_kept_is_joined(kept: KeptRollout) -> None:
+    arms = split(kept.step)
+    kept.seal(dict.fromkeys(PEOPLE[:300], 0.25), at=NOW)
+    kept.seal(dict.fromkeys(PEOPLE, 0.25), at=NOW + timedelta(hours=1))
+    kept.count({arm: len(each) for arm, each in arms.items()}, since=NOW)
+    ports = {"state": kept.state, "artifacts": kept.artifacts, "actor": BOT, "now": NOW + 2 * DAY}
+    record_outcomes(
+        [Outcome("churned", each, NOW, 1, NOW + DAY, NOW + DAY) for each in PEOPLE[:200]], **ports
+    )  # fmt: skip
+    bought = [BusinessEvent("purchases", each, 20.0, NOW + timedelta(hours=3), NOW + DAY) for each in PEOPLE[:100]]
+    record_events(bought, "purchases", complete_until=NOW + 2 * DAY, **ports)
+    found = kept.evidence(now=NOW + 2 * DAY)
+    assert dict(found.phases[0].counts) == {arm: len(each) for arm, each in arms.items()}
+    assert found.problems == ()
+    for figures in (found.control, found.treatment):
+        mine = arms[figures.arm]
+        assert figures.tallies["error_rate"] == RateCounts(0, len(mine))
+        assert len(figures.matured["brier"].labels) == sum(each in PEOPLE[:200] for each in mine)
+        assert figures.tallies["buyers"] == RateCounts(sum(each in PEOPLE[:100] for each in mine), len(mine))
+        assert figures.moments["revenue"].mean == pytest.approx(20 * figures.tallies["buyers"].rate)
+    assert judge(ANALYSIS, found).outcome != "error"
+
+
+def test_what_nobody_recorded_is_absent_and_never_zero(kept: KeptRollout) -> None:
+    kept.seal(dict.fromkeys(PEOPLE, 0.25), at=NOW)
+    found = kept.evidence(now=NOW + 2 * DAY)
+    assert (dict(found.treatment.matured), dict(found.treatment.moments), dict(found.treatment.tallies)) == ({}, {}, {})
+    verdict = judge(ANALYSIS, found)
+    assert verdict.outcome == "error"
+    assert [each.status for each in verdict.figures] == ["unknown"] * 4
+
+
+def test_another_look_reads_only_what_was_sealed_since(kept: KeptRollout) -> None:
+    cache = SegmentCache()
+    analysis = Analysis((Guardrail("predictions", "distribution", margin=0.2),))
+    for part in range(5):
+        kept.seal(dict.fromkeys(PEOPLE[part * 100 : part * 100 + 100], 0.25), at=NOW + timedelta(minutes=part))
+    first = kept.evidence(now=NOW + DAY, cache=cache, analysis=analysis)
+    before = kept.artifacts.reads
+    kept.seal(dict.fromkeys(PEOPLE[500:], 0.25), at=NOW + timedelta(minutes=5))
+    second = kept.evidence(now=NOW + DAY, cache=cache, analysis=analysis)
+    assert kept.artifacts.reads == before + 1
+    assert [sum(each.phases[0].counts.values()) for each in (first, second)] == [500, 600]
+    assert second == kept.evidence(now=NOW + DAY, analysis=analysis)
+
+
+def test_a_cache_holds_no_more_rows_than_it_may(kept: KeptRollout) -> None:
+    cache = SegmentCache(rows=150)
+    segments = [kept.seal(dict.fromkeys(PEOPLE[part : part + 100], 0.25), at=NOW) for part in (0, 100)]
+    for segment in (*segments, segments[1]):
+        cache.columns_of(segment, kept.artifacts)
+    assert kept.artifacts.reads == 2  # the newest stayed
+    cache.columns_of(segments[0], kept.artifacts)
+    assert kept.artifacts.reads == 3
+
+
+def test_segments_from_before_the_rollout_are_not_read(kept: KeptRollout) -> None:
+    old = replace(kept.step, number=0, rollout="", at=NOW - DAY)
+    for hours in range(1, 20):
+        kept.seal(dict.fromkeys(PEOPLE[:10], 0.25), at=NOW - timedelta(hours=hours), step=old)
+    kept.seal(dict.fromkeys(PEOPLE[:10], 0.25), at=NOW + timedelta(minutes=1))
+    before = kept.artifacts.reads
+    with kept.state.snapshot() as tx:
+        table, gone = sealed_columns("churn", "prod", since=NOW, tx=tx, artifacts=kept.artifacts, cache=SegmentCache())
+    assert (table.num_rows, gone, kept.artifacts.reads - before) == (10, 0, 1)
+
+
+def test_answers_of_other_deployments_in_the_same_time_do_not_count(kept: KeptRollout) -> None:
+    kept.seal(dict.fromkeys(PEOPLE, 0.25), at=NOW, step=replace(kept.step, number=7, rollout="r9"))
+    kept.seal(dict.fromkeys(PEOPLE[:50], 0.25), at=NOW)
+    assert sum(kept.evidence(now=NOW + DAY).phases[0].counts.values()) == 50
+
+
+def test_predictions_that_were_erased_are_told(kept: KeptRollout) -> None:
+    segment = kept.seal(dict.fromkeys(PEOPLE[:40], 0.25), at=NOW)
+    kept.seal(dict.fromkeys(PEOPLE[40:], 0.25), at=NOW)
+    kept.artifacts.erased.add(segment.data)
+    assert "40 predictions are gone" in kept.evidence(now=NOW + DAY).problems[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([0.25, 0.5], [0.25, 0.5]),
+        ([3, 4], [3.0, 4.0]),
+        ([[0.1, 0.7, 0.2], [0.9, 0.05, 0.05]], [1.0, 0.0]),
+    ],
+)
+def test_answers_of_every_task_are_one_number_a_row(given: list[Any], told: list[float]) -> None:
+    rows = {
+        name: pa.array(["x", "x"]) for name in ("version", "deployment", "arm", "entity")
+    } | {name: pa.array([NOW, NOW], pa.timestamp("us", "UTC")) for name in ("as_of", "event_time")}  # fmt: skip
+    found = rollout_columns(pa.table({**rows, "value": pa.array(given)}))
+    assert found["value"].to_pylist() == told
+    assert found.column_names == list(COLUMNS)

@@ -1,0 +1,108 @@
+"""The writer of the prediction log: the bytes of RFC 8785 whatever a value is, and ids that are unique and sort by time."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keelway.core import (
+    Digest,
+    Environment,
+    Prediction,
+    VersionName,
+    canonical_json,
+    sortable_id,
+    sortable_ids,
+    time_text,
+)
+from keelway.errors import UsageError
+from keelway.serve import LineWriter, moment_text
+from keelway.serve.line import LARGEST_PLAIN, SMALLEST_PLAIN, number_text
+
+NOW = datetime(1998, 1, 1, tzinfo=UTC)
+DIGEST = Digest("sha256:" + "0" * 64)
+EDGES = [
+    0.0, -0.0, 1.0, -1.0, 0.1, 2.5, 1e-4, SMALLEST_PLAIN, 9.999999999999999e-06, 1e-6, -1e-6, 9.9e-7, 1e-7, 5e-324,
+    LARGEST_PLAIN, 999999999999999.9, 1000000000000000.5, 1e16, 2.0**53, 123456789012345680.0, 1e20, 1e21, -1e21, 3.4028234663852886e38,
+    1.7976931348623157e308,
+]  # fmt: skip
+TEXTS = ["", "gold", 'a "quoted" text', "back\\slash", "line\nfeed", "\x00\x1f\x7f", "é", "\u2028", "😀", "1.0,", "1e5"]
+
+
+def written(*values: object, names: tuple[str, ...] | None = None) -> bytes:
+    writer = LineWriter(
+        model="churn", version="churn:1", version_digest=DIGEST, deployment=DIGEST, environment="prod", arm="stable",
+        features=names or tuple(f"feature_{place}" for place in range(len(values))),
+    )  # fmt: skip
+    text = writer.line(
+        prediction_id=f"{1:032x}", entity="7", as_of=NOW, values=list(values), value="0.25", at=time_text(NOW)
+    )
+    return text.encode()
+
+
+def expected(features: dict[str, object]) -> bytes:
+    prediction = Prediction(
+        prediction_id=f"{1:032x}", model="churn", version=VersionName("churn:1"), version_digest=DIGEST,
+        deployment=DIGEST, environment=Environment("prod"), arm="stable", entity="7", as_of=NOW, features=features,
+        value=0.25, event_time=NOW,
+    )  # fmt: skip
+    return canonical_json(prediction) + b"\n"
+
+
+@pytest.mark.parametrize("number", EDGES)
+def test_a_number_is_written_as_rfc_8785_writes_it(number):
+    assert written(number) == expected({"feature_0": number})
+    assert number_text(number).encode() == canonical_json(number)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_is_written_as_rfc_8785_writes_it(text):
+    assert written(text) == expected({"feature_0": text})
+
+
+@given(st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5), max_size=6))
+def test_any_row_is_written_as_its_canonical_json(values):
+    assert written(*values) == expected({f"feature_{place}": value for place, value in enumerate(values)})
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5))
+def test_an_array_is_written_number_by_number(numbers):
+    assert written(numbers) == expected({"feature_0": tuple(numbers)})
+    assert written(tuple(numbers)) == expected({"feature_0": tuple(numbers)})
+
+
+def test_a_whole_number_and_its_float_are_the_same_line():
+    assert written(12) == written(12.0)
+
+
+def test_names_are_written_in_the_order_of_their_utf16_units_and_keep_their_values():
+    names = ("b", "😀", "\uff5e", "a.b", 'q"')
+    found = json.loads(written(1.5, 2.5, 3.5, 4.5, 5.5, names=names))["features"]
+    assert found == dict(zip(names, (1.5, 2.5, 3.5, 4.5, 5.5), strict=True))
+    assert list(found) == sorted(names, key=lambda name: name.encode("utf-16-be"))
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_a_moment_is_written_as_everywhere_else(moment):
+    assert moment_text(moment) == time_text(moment)
+
+
+def test_a_moment_of_another_zone_is_written_in_utc_and_one_of_no_zone_is_refused():
+    assert moment_text(datetime(2026, 3, 1, 2, tzinfo=timezone(timedelta(hours=2)))) == "2026-03-01T00:00:00Z"
+    with pytest.raises(UsageError, match="zone"):
+        moment_text(datetime(2026, 3, 1))
+
+
+def test_ids_are_uuids_of_version_7_none_twice_and_later_ones_are_greater():
+    found = sortable_ids(2_000)
+    assert len(set(found)) == len(found)
+    for each in found:
+        told = uuid.UUID(each)
+        assert (told.version, told.variant, len(each)) == (7, uuid.RFC_4122, 32)
+    assert sortable_ids(0) == []
+    assert sortable_id()[:12] >= max(found)[:12]
