@@ -173,6 +173,24 @@ def test_without_counts_of_entities_nothing_is_judged(phases: tuple[Phase, ...])
     assert found.reasons == ("it is not known how entities were split between canary and stable",)
 
 
+def test_harm_fails_where_another_figure_is_missing_and_waits_for_its_traffic() -> None:
+    analysis = Analysis((ERRORS, Guardrail("latency", "quantile")), planned=2_000)
+    harmful, harmless = errors((0, 1_000), (200, 1_000)), errors((0, 1_000), (0, 1_000))
+    found = judge(analysis, harmful)
+    assert found.outcome == "failure"
+    assert violations(analysis, harmful) == ("error_rate",)
+    assert "error_rate is shown to be worse" in found.reasons[0]
+    assert "has no figure latency" in found.reasons[1]
+    assert judge(analysis, harmless).outcome == "error"
+    assert judge(analysis, errors((0, 90), (90, 90))).outcome == "error", "too little traffic fails nothing"
+
+
+@pytest.mark.parametrize("more", [{"counts": (1_000, 700)}, {"problems": ("answers are missing",)}], ids=str)
+def test_harm_in_figures_that_cannot_be_believed_fails_nothing(more: Any) -> None:
+    found = judge(ONLY_ERRORS, errors((0, 1_000), (900, 1_000), **more))
+    assert (found.outcome, found.figures) == ("error", ())
+
+
 def test_what_could_not_be_read_is_an_error_with_every_reason() -> None:
     found = judge(ONLY_ERRORS, errors((1, 9_000), (1, 9_000), problems=("the log of 3 May is unreadable",)))
     assert (found.outcome, found.reasons) == ("error", ("the log of 3 May is unreadable",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -126,6 +127,42 @@ def test_many_callers_share_calls_and_each_gets_its_own_answers(scorer: PythonSc
     with ThreadPoolExecutor(32) as pool:
         found = list(pool.map(lambda age: answer(scorer, age, age + 1), range(90)))
     assert found == [pytest.approx([age / 100, (age + 1) / 100]) for age in range(90)]
+
+
+def test_answers_can_be_awaited_without_a_thread_for_each(scorer: PythonScorer) -> None:
+    async def many() -> list[Any]:
+        return await asyncio.gather(*(scorer.awaited([[age, "gold"], [age + 1, "gold"]]) for age in range(90)))
+
+    before = threading.active_count()
+    assert asyncio.run(many()) == [pytest.approx([age / 100, (age + 1) / 100]) for age in range(90)]
+    assert threading.active_count() == before
+    assert asyncio.run(scorer.awaited([])) == []
+
+
+def test_what_is_awaited_fails_as_what_is_waited_for(scorer: PythonScorer) -> None:
+    async def bad_and_good() -> list[Any]:
+        asked = (scorer.awaited([[age, "gold"]]) for age in (-3, 10, -4))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    raised, good, undefined = asyncio.run(bad_and_good())
+    assert isinstance(raised, ServingError)
+    assert good == [0.1]
+    assert isinstance(undefined, UndefinedAnswerError)
+    with pytest.raises(ServingError):
+        asyncio.run(scorer.awaited([[1.0]]))
+
+
+def test_a_caller_that_waits_no_longer_costs_nobody_else_an_answer(scorer: PythonScorer) -> None:
+    async def impatient() -> list[Any]:
+        gone = [asyncio.create_task(scorer.awaited([[age, "gold"]])) for age in range(20)]
+        kept = asyncio.create_task(scorer.awaited([[30, "gold"]]))
+        await asyncio.sleep(0)
+        for each in gone:
+            each.cancel()
+        return await kept
+
+    assert asyncio.run(impatient()) == [0.3]
+    assert answer(scorer, 10) == [0.1], "the thread that hands out answers goes on"
 
 
 def test_a_row_that_the_model_cannot_answer_costs_nobody_else_an_answer(scorer: PythonScorer) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keelway.core import VersionName
-from keelway.deploy import CANARY, CONTROL, SHADOW, STABLE, Allocation, Deployment
+from keelway.deploy import ASKED, CANARY, CONTROL, SHADOW, STABLE, Allocation, Deployment
 from keelway.deploy.analysis import RateCounts, RolloutEvidence, judge, mismatch_p, violations
 from keelway.deploy.layers import Layer
 from keelway.monitor.rollout.answers import microseconds
@@ -214,6 +214,42 @@ def test_a_fallback_answers_for_the_arm_of_its_entity_and_not_as_it() -> None:
     assert evidence.treatment.requests == len(tried)
 
 
+@pytest.mark.parametrize("named", ["asked", "fallback:constant"])
+def test_requests_that_name_their_version_are_in_no_arm(named: str) -> None:
+    step = canary_deployment(10)
+    usual = answers_table(step, PEOPLE, [0.5] * 1_000, at=NOW)
+    spans = counted(arm(ASKED, 4_000, failed=300))
+    others = [f"n{number}" for number in range(4_000)]
+    more = answers_table(step, others, [0.9] * 4_000, at=NOW, arms=[named] * 4_000)
+    alone, among = gathered(readings(usual)), gathered(readings(usual, more, requests=(spans,)))
+    is_counted = named != ASKED
+    assert (sum(counts(among).values()) - sum(counts(alone).values())) == 4_000 * is_counted
+    if not is_counted:
+        assert (counts(among), among.problems) == (counts(alone), ())
+        assert (among.control.requests, among.treatment.requests) == (
+            alone.control.requests,
+            alone.treatment.requests,
+        )
+
+
+def test_rows_of_batches_are_requests_without_a_time() -> None:
+    step = canary_deployment(25)
+    tried = [entity for entity in PEOPLE if step.arm_of(entity) == CANARY]
+    rest = [entity for entity in PEOPLE if entity not in tried]
+
+    def batch(name: str, rows: int, failed: int = 0) -> ArmRequests:
+        return ArmRequests(ONE if name == STABLE else TWO, name, rows, failed, (), (), unclocked=rows)
+
+    table = answers_table(step, PEOPLE, [0.5] * 1_000, at=NOW)
+    found = readings(table, requests=(counted(batch(STABLE, len(rest)), batch(CANARY, len(tried), 1)),))
+    evidence = gathered(found, step)
+    assert evidence.treatment.tallies["error_rate"] == RateCounts(1, len(tried) + 1)
+    assert len(evidence.treatment.values["latency"]) == 0
+    judged = judge(ANALYSIS, evidence)
+    assert judged.outcome == "inconclusive", "no latency is too early and no error"
+    assert any("latency: 0 rows" in reason for reason in judged.reasons)
+
+
 def test_predictions_stand_in_the_same_bins_once_an_entity_and_the_rows_that_make_bins_do_not_count() -> None:
     step = canary_deployment(10)
     draw = np.random.default_rng(4)
@@ -285,7 +321,9 @@ def test_an_arm_that_has_no_part_is_an_error() -> None:
     assert violations(ANALYSIS, evidence) == ()
 
 
-def shadowed(copied: int, *, failed: int = 0, now: Any = NOW + HOUR, other: int = 0) -> RolloutEvidence:
+def shadowed(
+    copied: int, *, failed: int = 0, dropped: int = 0, now: Any = NOW + HOUR, other: int = 0
+) -> RolloutEvidence:
     step = replace(
         canary_deployment(1),
         shadows=(TWO, VersionName("churn:3")),
@@ -300,7 +338,7 @@ def shadowed(copied: int, *, failed: int = 0, now: Any = NOW + HOUR, other: int 
         column = pa.array([version] * table.num_rows, table.schema.field("version").type)
         return table.set_column(table.schema.get_field_index("version"), table.schema.field("version"), column)
 
-    spans = (counted(arm(STABLE, 1_000), arm(SHADOW, copied, failed=failed)),)
+    spans = (counted(arm(STABLE, 1_000), replace(arm(SHADOW, copied, failed=failed), dropped=dropped)),)
     tables = (asked, of_version(copies, str(TWO)), of_version(others, "churn:3"))
     return gathered(readings(*tables, requests=spans, now=now), step, arm=SHADOW)
 
@@ -320,6 +358,15 @@ def test_copies_that_were_dropped_are_a_problem_and_failures_are_not() -> None:
     failing = shadowed(900, failed=100)
     assert failing.problems == ()
     assert judge(ANALYSIS, failing).outcome == "failure"
+
+
+def test_copies_that_servers_counted_as_dropped_are_a_problem_though_every_entity_was_seen() -> None:
+    told = shadowed(1_000, dropped=60).problems
+    assert told == ("shadow: 60 of 1060 copies were dropped: it, or its servers, had too much to do",)
+    assert judge(ANALYSIS, shadowed(1_000, dropped=60)).outcome == "error"
+    assert shadowed(1_000, dropped=10).problems == ()  # one in a hundred may be
+    assert "60 of 960 copies" in shadowed(900, dropped=60).problems[0]
+    assert len(shadowed(900, dropped=60).problems) == 1, "one loss is told once"
 
 
 def test_copies_that_may_still_come_are_waited_for() -> None:

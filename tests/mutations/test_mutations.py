@@ -29,11 +29,6 @@ SOME = 12
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> FeedWorld:
-    return FeedWorld.open(tmp_path_factory.mktemp("feed"))
-
-
-@pytest.fixture(scope="module")
 def seen(world: FeedWorld) -> dict[str, Seen]:
     """What is seen of each mutation of one hour."""
     return {name: world.see(mutation, MORNING) for name, mutation in CATALOGUE.items()}

@@ -15,11 +15,6 @@ from keelway.testing.trials import HISTORY_H, FeedWorld, Seen
 FEED = hour(HISTORY_H)
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> FeedWorld:
-    return FeedWorld.open(tmp_path_factory.mktemp("feed"))
-
-
 def test_a_clean_file_is_harmless_and_nothing_is_told(world: FeedWorld) -> None:
     with world.trial() as trial:
         assert trial.see(FEED.name, FEED.csv(), FEED) == Seen(SeenAs.HARMLESS, "", 0)

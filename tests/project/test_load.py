@@ -1,6 +1,8 @@
 """Loading a project finds today's code of the right folder, or says what is wrong."""
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -34,6 +36,35 @@ def test_two_projects_of_one_name_do_not_mix(tmp_path: Path) -> None:
 def test_an_edited_helper_is_seen_at_once(tmp_path: Path) -> None:
     assert load(write(tmp_path, name="one")) == "one"
     assert load(write(tmp_path, name="two")) == "two"
+
+
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_modules_of_another_folder_are_left_alone_and_those_behind_a_link_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, through_a_link: bool
+) -> None:
+    """A package that came by a link into the project, as an editable install may make one, is the project's own."""
+    first, second = write(tmp_path / "a", name="one"), write(tmp_path / "b", name="two")
+    beside = tmp_path / "ab" / "src"  # its name only begins like the first one's
+    beside.mkdir(parents=True)
+    (beside / "left_alone.py").write_text("")
+    (tmp_path / "link").symlink_to(first / "src" / "shop_under_test")
+    where = tmp_path / "link" if through_a_link else beside
+    known, link = ModuleType("known_by_link"), ModuleType("namespace_by_link")
+    known.__file__ = str(where / "names.py")
+    link.__path__ = [str(where)]
+    monkeypatch.setitem(sys.modules, known.__name__, known)
+    monkeypatch.setitem(sys.modules, link.__name__, link)
+    assert [load(first), load(second)] == ["one", "two"]
+    assert [each in sys.modules for each in (known.__name__, link.__name__)] == [not through_a_link] * 2
+
+
+def test_modules_of_any_form_hinder_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, place in enumerate(["", "relative.py", "with/../parts.py", "zero\0byte.py", b"bytes.py", 7]):
+        odd = ModuleType(f"odd_{number}")
+        odd.__file__ = place  # type: ignore[assignment]
+        monkeypatch.setitem(sys.modules, odd.__name__, odd)
+    assert [load(write(tmp_path / name, name=name)) for name in ("one", "two")] == ["one", "two"]
+    assert all(f"odd_{number}" in sys.modules for number in range(6))
 
 
 def test_an_unchanged_project_is_not_imported_again(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from keelway.serve import (
     LoadedDeployment,
     LoadedVersion,
     PredictionSegment,
+    RequestTally,
     SealingPorts,
     SegmentLog,
     find_prediction,
@@ -185,6 +186,29 @@ def test_backups_answer_for_a_version_that_cannot(traffic: ServedTraffic) -> Non
     swapped = replace(ready, versions={broken.version: broken}, arms={"stable": broken})
     assert score([part(0, 4)], swapped, as_of=AS_OF, log=log, now=NOW).mean_value == 0.125
     assert b'"arm":"fallback:one"' in log.lines[0]
+
+
+def test_answers_and_failures_of_a_batch_are_counted(traffic: ServedTraffic) -> None:
+    ready = loaded(traffic, churn_1=FixedScorer(0.5))
+    backup = replace(ready.stable, scorer=FixedScorer(0.125), arm="fallback:one", fallback="one")
+    broken = replace(ready.stable, scorer=FixedScorer(7.0), backups=(backup,))
+    tally = RequestTally(SimulatedClock(NOW))
+    for version in (ready.stable, broken):
+        swapped = replace(ready, versions={version.version: version}, arms={"stable": version})
+        score([part(0, 4), part(4, 4)], swapped, as_of=AS_OF, log=ColumnsLog(), now=NOW, tally=tally)
+    figures = tally.take("churn", PROD)
+    assert figures is not None
+    found = {each.arm: (each.answers, each.unclocked, each.failed, each.undefined) for each in figures.arms}
+    assert found == {"stable": (8, 8, 2, 2), "fallback:one": (8, 8, 0, 0)}
+
+
+def test_what_the_log_did_not_take_is_not_counted_as_answered(traffic: ServedTraffic) -> None:
+    ready, tally = loaded(traffic, churn_1=FixedScorer(0.5)), RequestTally(SimulatedClock(NOW))
+    with pytest.raises(StorageError):
+        score([part(0, 10), part(10, 10)], ready, as_of=AS_OF, log=ColumnsLog(most=10), now=NOW, tally=tally)
+    figures = tally.take("churn", PROD)
+    assert figures is not None
+    assert [each.answers for each in figures.arms] == [10]
 
 
 def test_a_full_disk_stops_the_batch_and_tells_how_far_it_came(traffic: ServedTraffic) -> None:

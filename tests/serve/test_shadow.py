@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from keelway.core import SimulatedClock
+from keelway.deploy import ASKED
 from keelway.serve import LoadedVersion, RequestTally, Row, ShadowMirror, together
 from keelway.serve.loaded import VersionAtHand, assembled
 from keelway.serve.shadow import OLDEST_S
@@ -274,4 +275,4 @@ def test_a_caller_who_names_a_version_is_not_mirrored(tmp_path: Path) -> None:
     only = served.route.only(served.route.router.loaded, "1")
     served.route.answers(rows(3), only, now=NOW)
     served.route.close()
-    assert {line["arm"] for line in served.log.lines} == {"stable"}
+    assert {line["arm"] for line in served.log.lines} == {ASKED}

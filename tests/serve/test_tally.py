@@ -131,6 +131,22 @@ def test_answers_that_were_no_number_are_told_from_other_failures(clock: Simulat
     assert (both.failed, both.undefined) == (4, 3)
 
 
+def test_rows_of_a_batch_are_counted_without_a_time_and_add_up(state: Shaky, clock: SimulatedClock) -> None:
+    tally = RequestTally(clock)
+    tally.scored(CANARY, 500)
+    tally.answered(CANARY, 1, 0.002)
+    tally.dropped(CANARY, 3)
+    keeper_of(state, tally, clock).keep()
+    tally.scored(CANARY, 20)
+    tally.dropped(CANARY, 4)
+    keeper_of(state, tally, clock).keep()
+    with state.snapshot() as tx:
+        kept = request_figures("churn", PROD, since=NOW, tx=tx)
+    (both,) = together(kept).values()
+    assert (both.answers, both.unclocked, sum(both.counts), both.dropped) == (521, 520, 1, 7)
+    assert sum(each.requests for each in kept) == 0, "a batch takes nothing of an error budget"
+
+
 def test_figures_are_found_however_many_were_kept_since(state: Shaky) -> None:
     total = 2 * FIRST_READ
     with state.transaction() as tx:

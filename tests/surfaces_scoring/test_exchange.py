@@ -144,6 +144,17 @@ def test_a_version_is_asked_for_by_its_number(traffic: ServedTraffic) -> None:
     assert client.get("/v2/models/churn").json["versions"] == ["1", "2"]
 
 
+def test_who_names_a_version_is_in_no_arm_of_a_rollout(traffic: ServedTraffic) -> None:
+    log = ReadyLog()
+    client = client_of(traffic, log=log)
+    for number in ("1", "2", "2"):
+        assert client.post(f"/v2/models/churn/versions/{number}/infer", TENSORS).status == 200
+    client.post("/predict", GOOD)
+    told = [(line["version"], line["arm"]) for line in log.lines]
+    assert told[:3] == [("churn:1", "asked"), ("churn:2", "asked"), ("churn:2", "asked")]
+    assert told[3][1] in {"stable", "canary"}
+
+
 def test_several_models_are_asked_by_name(traffic: ServedTraffic) -> None:
     models = {"churn": route(traffic), "other": route(traffic)}
     client = AsgiClient(ScoringApp(models, clock=SimulatedClock(NOW)))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +15,9 @@ from sklearn.preprocessing import OneHotEncoder
 from keelway.features import FeatureColumn
 from keelway.project import Estimator, Preprocessing
 from keelway.train import Lesson, fitted_pipeline
+from keelway.train.frame import frame_of
 from keelway.train.preprocess.coded import CodedOneHot
+from keelway.train.stored import pipeline_bytes
 
 LEVELS = ["", "a", "b", "ü"]
 texts = st.lists(st.tuples(st.sampled_from([*LEVELS, "new"]), st.sampled_from(["x", "y"])), min_size=1, max_size=80)
@@ -57,3 +62,35 @@ def test_a_fitted_pipeline_holds_no_encoder_of_ours() -> None:
     held = [*(stage for _, stage, _ in first.transformers_), *(stage for _, stage, _ in first.transformers)]
     assert {type(each) for each in held} == {OneHotEncoder}
     assert pipeline.predict_proba(plans).shape == (80, 2)
+
+
+KINDS = (FeatureColumn("size", "numeric"), FeatureColumn("plan", "categorical"), FeatureColumn("city", "categorical"))
+
+
+@pytest.mark.parametrize("encode", ["one_hot", "ordinal", "target"])
+@pytest.mark.parametrize("distinct", [3, 40], ids=["few values", "nearly as many values as rows"])
+def test_categories_kept_as_codes_are_learnt_from_as_texts_are(encode: Any, distinct: int) -> None:
+    """A value that no row of a part has is no level of it either."""
+    rows = pa.table(
+        {
+            "size": [None if number % 7 == 0 else float(number) for number in range(120)],
+            "plan": [None if number % 5 == 0 else f"p{number % distinct}" for number in range(120)],
+            "city": ["rare" if number == 119 else f"c{number % 2}" for number in range(120)],
+        }
+    )
+    columns = {name: rows[name] for name in rows.column_names}
+    stored = []
+    for coded in (False, True):
+        made = frame_of(columns, KINDS, coded=coded)
+        assert (made["plan"].dtype == object) is not coded
+        assert made["plan"].tolist() == ["" if each is None else each for each in rows["plan"].to_pylist()]
+        lesson = Lesson(
+            features=KINDS,
+            frame=made,
+            labels=np.arange(120) % 3 % 2,
+            preprocessing=Preprocessing(rare_level=1, encode=encode),
+        ).part(np.arange(90))
+        pipeline = fitted_pipeline(lesson, Estimator("logistic", "sklearn.linear_model.LogisticRegression"))
+        stored.append(pipeline_bytes(pipeline))
+        assert np.array_equal(pipeline.predict_proba(frame_of(columns, KINDS)), pipeline.predict_proba(made))
+    assert stored[0] == stored[1]

@@ -50,6 +50,8 @@ def smoke_test(at: Workspace) -> Smoke:
         answers: list[Any] = []
         reasons: tuple[str, ...] = ()
         try:
+            if version.served_form == "python":
+                _ = at.project  # a stored pipeline may hold a class of the project's, which its module declares
             scorer = load_scorer(version, artifacts=at.artifacts, public_key=at.signing.public_key)
             with at.state.snapshot() as tx:
                 table = tx.by_digest(FeatureTable, version.feature_table)

@@ -46,6 +46,8 @@ def latency(version: ModelVersion, at: Workspace) -> dict[str, Any]:
 
     with at.state.snapshot() as tx:
         table = tx.by_digest(FeatureTable, version.feature_table)
+    if version.served_form == "python":
+        _ = at.project  # as in `candidate.smoke_test`
     scorer = load_scorer(version, artifacts=at.artifacts, public_key=at.signing.public_key)
     columns = columns_for_scoring(rows_of(table, at.artifacts), version.features)
     rows = list(zip(*(columns[each.name] for each in version.features), strict=True))

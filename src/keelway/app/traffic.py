@@ -154,16 +154,22 @@ class Traffic:
     def score(self, model: str, environment: str, *, as_of: datetime, limit: int = 0) -> ScoreReport:
         """Score every entity at one moment, by the arms that would answer its requests; log every prediction.
 
-        Rows are read, scored and logged a part at a time, so memory does not grow with them.
+        Rows are read, scored and logged a part at a time, so memory does not grow with them. How each arm did is kept beside
+        what servers count, also of a batch that is stopped.
         """
-        from keelway.serve import score
+        from keelway.serve import RequestTally, score
 
         at = self._at
         loaded = router_for(model, environment, at=at, records_pins=False).loaded
         table = scoring_table(at.project.model(model), as_of=as_of, at=at)
         rows = stream_rows(table, loaded.stable.scorer.features, artifacts=at.artifacts, limit=limit)
         log = batch_log_for(model, environment, at=at)
-        return score(rows, loaded, as_of=as_of, log=log, now=at.now(), progress=at.progress)
+        tally = RequestTally(at.clock)
+        keeper = keeper_for(model, environment, tally=tally, at=at)
+        try:
+            return score(rows, loaded, as_of=as_of, log=log, now=at.now(), tally=tally, progress=at.progress)
+        finally:
+            keeper.keep()
 
     def was_deployed(self, version: str, environment: str) -> bool:
         """Say whether a version ever got traffic in an environment."""

@@ -43,7 +43,10 @@ def training_rows(version: ModelVersion, *, at: Workspace, limit: int, spread: b
             for batch in file.iter_batches(batch_size=size, columns=names, use_threads=False):
                 wanted = range(-begin % step, batch.num_rows, step)
                 begin += batch.num_rows
-                columns = columns_for_scoring(pa.Table.from_batches([batch]).take(list(wanted)), version.features)
+                part = pa.Table.from_batches([batch])
+                if step > 1:  # by slices: to take rows by a list, Arrow would load pandas into the server
+                    part = pa.concat_tables([part.slice(place, 1) for place in wanted] or [part.slice(0, 0)])
+                columns = columns_for_scoring(part, version.features)
                 found += map(list, zip(*(columns[name] for name in names), strict=True))
                 if len(found) >= limit:
                     break

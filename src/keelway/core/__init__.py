@@ -11,6 +11,7 @@ from keelway.core.artifact import (
     must_be_artifact,
     unchanged_blocks,
 )
+from keelway.core.canonical import LARGEST_PLAIN, SMALLEST_PLAIN, plain_number
 from keelway.core.chart import Axis, Chart
 from keelway.core.clock import Clock, SimulatedClock, SystemClock, in_utc, parse_duration, parse_time, time_text
 from keelway.core.decision import Action, Decision, PointerMove
@@ -67,7 +68,9 @@ __all__ = [
     "DIRTY",
     "DUCKDB_SESSION",
     "HEAD_BYTES",
+    "LARGEST_PLAIN",
     "RUN_FIELDS",
+    "SMALLEST_PLAIN",
     "Action",
     "Artifact",
     "ArtifactKind",
@@ -135,6 +138,7 @@ __all__ = [
     "parse_json",
     "parse_time",
     "plain",
+    "plain_number",
     "psi",
     "psi_null_mean",
     "psi_null_quantile",

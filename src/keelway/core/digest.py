@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NewType, TypeVar
 
+from keelway.core.canonical import canonical_bytes
 from keelway.errors import IntegrityError, KeelwayError
 
 Digest = NewType("Digest", str)
@@ -62,8 +63,8 @@ def canonical_json(record: object) -> bytes:
     import rfc8785
 
     try:
-        return rfc8785.dumps(plain(record))
-    except rfc8785.CanonicalizationError as error:
+        return canonical_bytes(plain(record))
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:  # a lone surrogate in a key
         raise KeelwayError(
             "A record cannot be written as canonical JSON",
             expected="finite numbers and integers up to 2^53",

@@ -9,7 +9,7 @@ from keelway.deploy.layers import NOBODY, Allocation, Layer
 from keelway.deploy.moves import RolloutScene, carry_out, rollout_scene, seen, turn
 from keelway.deploy.next_move import NextMove, next_move
 from keelway.deploy.places import layer_of, layer_pointer
-from keelway.deploy.record import CANARY, CONTROL, EVERYBODY, SHADOW, STABLE, Deployment, SmokeResult, pointer_of
+from keelway.deploy.record import ASKED, CANARY, CONTROL, EVERYBODY, SHADOW, STABLE, Deployment, SmokeResult, pointer_of
 from keelway.deploy.rollouts import (
     ArmVerdict,
     Move,
@@ -27,6 +27,7 @@ from keelway.deploy.rollouts import (
 from keelway.deploy.stages import trial_shares
 
 __all__ = [
+    "ASKED",
     "BUCKETS",
     "CANARY",
     "CONTROL",

@@ -18,6 +18,8 @@ CANARY = "canary"
 """The arm of the one version that is tried beside the stable one."""
 SHADOW = "shadow"
 """The arm of versions that score copies of requests and answer nobody."""
+ASKED = "asked"
+"""The arm of requests that name the version that shall answer them; no rollout counts it."""
 EVERYBODY = Allocation("", (), ())
 """No allocation: whoever makes a deployment without one leaves the lowest buckets to a canary."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import linecache
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -93,8 +94,9 @@ def _make_fresh(folder: Path) -> None:
 
 
 def _forget(folder: Path) -> None:
+    known: dict[str, str] = {}
     for name, module in list(sys.modules.items()):
-        if any(place.is_relative_to(folder) for place in _places(module)):
+        if any(_lies_in(place, folder, known) for place in _places(module)):
             del sys.modules[name]
     if str(folder) in sys.path:
         sys.path.remove(str(folder))
@@ -103,13 +105,29 @@ def _forget(folder: Path) -> None:
     linecache.checkcache()
 
 
-def _places(module: ModuleType) -> list[Path]:
+def _places(module: ModuleType) -> list[str]:
     """Return the file of a module, or the folders of a namespace package."""
     file = getattr(module, "__file__", None)
     try:
-        return [Path(each).resolve() for each in ([file] if file else list(getattr(module, "__path__", [])))]
+        return [os.fspath(each) for each in ([file] if file else list(getattr(module, "__path__", [])))]
     except (OSError, TypeError, ValueError):
         return []
+
+
+def _lies_in(place: str, folder: Path, known: dict[str, str]) -> bool:
+    try:
+        return f"{_real(place, known)}{os.sep}".startswith(f"{folder}{os.sep}")
+    except (OSError, TypeError, ValueError):
+        return False
+
+
+def _real(place: str, known: dict[str, str]) -> str:
+    """Return a path without links, as `os.path.realpath` does; each folder of thousands of files is looked at once."""
+    if place not in known:
+        above, name = os.path.split(place)
+        plain = above.startswith(os.sep) and name not in {"", ".", ".."} and not os.path.islink(place)  # noqa: PTH114
+        known[place] = f"{_real(above, known).rstrip(os.sep)}{os.sep}{name}" if plain else os.path.realpath(place)
+    return known[place]
 
 
 def _imported(name: str, folder: Path) -> ModuleType:
@@ -122,7 +140,7 @@ def _imported(name: str, folder: Path) -> ModuleType:
         raise _failed(name, folder, error) from error
     finally:
         sys.dont_write_bytecode = keeps_bytecode
-    if not any(place.is_relative_to(folder) for place in _places(module)):
+    if not any(_lies_in(place, folder, {}) for place in _places(module)):
         raise ProjectError(
             f"Module {name!r} comes from somewhere else",
             expected=f"a file below {folder}",

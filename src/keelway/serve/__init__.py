@@ -1,6 +1,7 @@
 """The request path: validate, predict, log; and the sealed log of predictions."""
 
 from keelway.serve.answer import Answer, answer_rows
+from keelway.serve.awaited import AwaitedScorer, with_answers
 from keelway.serve.batch import ScoreReport, score
 from keelway.serve.breaker import Breaker, BreakerRule, BreakerState
 from keelway.serve.budget import MemoryBudget
@@ -45,6 +46,7 @@ __all__ = [
     "Answer",
     "AnswerExplanation",
     "ArmRequests",
+    "AwaitedScorer",
     "BatchLog",
     "Breaker",
     "BreakerRule",
@@ -100,4 +102,5 @@ __all__ = [
     "seal_journals",
     "strange_answers",
     "together",
+    "with_answers",
 ]

@@ -19,6 +19,7 @@ from keelway.serve.loaded import LoadedDeployment, LoadedVersion
 from keelway.serve.log_columns import LogColumns
 from keelway.serve.log_lines import FEATURES
 from keelway.serve.ports import BatchLog, ColumnScorer
+from keelway.serve.tally import RequestTally
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,12 +57,14 @@ def score(
     as_of: datetime,
     log: BatchLog,
     now: datetime,
+    tally: RequestTally | None = None,
     progress: Callable[[str], None] = lambda _line: None,
 ) -> ScoreReport:
     """Score a table part by part and log every answer; no more than one part is held at a time.
 
     Args:
         parts: Each with the column `entity` and the features. May be a generator, and longer than memory.
+        tally: Counts each logged answer as a request, and once each part that a version could not answer.
         progress: Called with one line every 100,000 rows.
 
     Raises:
@@ -71,11 +74,13 @@ def score(
     by_version: Counter[str] = Counter()
     count, told, total = 0, 0, None
     for part in parts:
-        scored = [_scored(rows, version) for rows, version in _by_version(part, loaded)]
+        scored = [_scored(rows, version, tally) for rows, version in _by_version(part, loaded)]
         columns = [_columns(each, loaded, as_of=as_of, now=now) for each in scored]
         _keep(columns, log, before=count)
         for each in scored:
             by_version[each.version.version] += len(each.values)
+            if tally is not None:
+                tally.scored(each.version, len(each.values))
             sums = each.values.sum(axis=0)
             total = sums if total is None else total + sums
         count += part.num_rows
@@ -111,7 +116,7 @@ def _by_version(part: pa.Table, loaded: LoadedDeployment) -> Iterator[tuple[pa.T
         yield part.take(places), version
 
 
-def _scored(rows: pa.Table, version: LoadedVersion) -> _Scored:
+def _scored(rows: pa.Table, version: LoadedVersion, tally: RequestTally | None) -> _Scored:
     """Return the answers of a version, or of the first of its backups that has any."""
     features = {each.name: _feature(rows[each.name], each) for each in version.scorer.features}
     columns = [_asked(features[each.name], each) for each in version.scorer.features]
@@ -121,6 +126,8 @@ def _scored(rows: pa.Table, version: LoadedVersion) -> _Scored:
             values = _values(each, columns, rows.num_rows)
         except ServingError as error:
             failure = failure or error
+            if tally is not None:
+                tally.failed(each, undefined=isinstance(error, UndefinedAnswerError))
         else:
             return _Scored(_one(rows[ENTITY]), features, values, each)
     assert failure is not None

@@ -13,11 +13,7 @@ from typing import Any
 
 import msgspec
 
-from keelway.core import Digest, canonical_json, in_utc, parse_json
-
-LARGEST_PLAIN = 1e15
-SMALLEST_PLAIN = 1e-5
-"""Between these two the shortest decimals of a number are written the same by RFC 8785 and by msgspec."""
+from keelway.core import LARGEST_PLAIN, SMALLEST_PLAIN, Digest, canonical_json, in_utc, parse_json, plain_number
 
 _encode = msgspec.json.Encoder().encode
 
@@ -41,13 +37,7 @@ def plain_value(value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple)):
         return [plain_value(each) for each in value]
-    number = float(value)
-    if -LARGEST_PLAIN < number < LARGEST_PLAIN:
-        if number.is_integer():
-            return int(number)
-        if not -SMALLEST_PLAIN < number < SMALLEST_PLAIN:
-            return number
-    return msgspec.Raw(number_text(number).encode())
+    return plain_number(float(value))
 
 
 def canonical_order(names: Iterable[str]) -> list[str]:

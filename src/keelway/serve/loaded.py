@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from keelway.core import Digest, VersionName, digest_of
-from keelway.deploy import SHADOW, STABLE, Deployment
+from keelway.deploy import ASKED, SHADOW, STABLE, Deployment
 from keelway.errors import ServingError
 from keelway.serve.fallback import ARM, ConstantScorer, Fallback
 from keelway.serve.line import LineWriter
@@ -44,6 +44,7 @@ class LoadedDeployment:
         waits: Whether answering waits for another process, so that it must not be done in an event loop.
         arms: The same by arm; two arms of one version differ in what they log.
         shadows: What scores copies of requests and answers nobody.
+        asked: What answers requests that name a version themselves, by version: in an arm that no rollout counts.
     """
 
     deployment: Deployment
@@ -51,6 +52,7 @@ class LoadedDeployment:
     waits: bool = False
     arms: dict[str, LoadedVersion] = field(default_factory=dict)
     shadows: tuple[LoadedVersion, ...] = ()
+    asked: dict[VersionName, LoadedVersion] = field(default_factory=dict)
 
     @property
     def stable(self) -> LoadedVersion:
@@ -113,7 +115,13 @@ def assembled(
     shadows = tuple(
         _part(at_hand[name], deployment, arm=SHADOW, schema=schema) for name in deployment.shadows if name in at_hand
     )
-    return LoadedDeployment(deployment, versions, waits, arms, shadows)
+    asked = {name: _asked(part, at_hand[name], deployment) for name, part in versions.items()}
+    return LoadedDeployment(deployment, versions, waits, arms, shadows, asked)
+
+
+def _asked(part: LoadedVersion, hand: VersionAtHand, deployment: Deployment) -> LoadedVersion:
+    """Return a version as it answers those who name it, whatever arm their entities are in; nothing answers in its place."""
+    return _part(hand, deployment, arm=ASKED, schema=part.schema)
 
 
 def _part(

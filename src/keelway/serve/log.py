@@ -9,7 +9,6 @@ from collections.abc import Callable
 from keelway.core import ArtifactStore, Clock, PrincipalId
 from keelway.errors import KeelwayError, StorageError
 from keelway.ledger import StateStore
-from keelway.serve.log_columns import ready_columns
 from keelway.serve.ports import Journal, Journals
 from keelway.serve.segment import PredictionSegment, seal, seal_journals
 
@@ -68,7 +67,6 @@ class JournalLog:
 
     def start(self) -> None:
         """Seal what dead processes left, now or when the state can be written, and begin to seal in the background."""
-        ready_columns()
         self._leftovers = True
         self._try_to_seal()
         self._thread.start()

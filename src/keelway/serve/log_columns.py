@@ -56,11 +56,33 @@ def columns_of(data: bytes) -> LogColumns:
     return _with_odd_lines(columns, lines, data)
 
 
-def ready_columns() -> None:
-    """Load what sealing needs, before the first request has to wait for it."""
-    import pyarrow.compute
-    import pyarrow.json
-    import pyarrow.parquet  # noqa: F401
+def table_of_lines(data: bytes, wanted: Sequence[str] | None = None) -> pa.Table:
+    """Return canonical lines, each with its line feed, as a table that has at least the columns that are wanted.
+
+    Args:
+        wanted: Where no feature is among them, none is read; None wants all columns.
+
+    Raises:
+        IntegrityError: A line is no prediction.
+    """
+    count = data.count(b"\n")
+    if wanted is not None and not any(name.startswith(FEATURES) for name in wanted):
+        for value in ("number", "list"):
+            table = _read_without_features(data, count, value)
+            if table is not None:
+                return table
+    table = _read_at_once(data, count)
+    return table if table is not None else _read_one_by_one(data.split(b"\n")[:-1])
+
+
+def damaged(found: str) -> IntegrityError:
+    """Return the refusal of a journal of which a line is no prediction."""
+    return IntegrityError(
+        "A prediction journal is damaged",
+        expected="one prediction in each line",
+        found=found,
+        fix="Move its file elsewhere and keep it: what it held cannot be proven any more.",
+    )
 
 
 def flat_type(kind: pa.DataType) -> pa.DataType | None:
@@ -95,16 +117,44 @@ def _read_at_once(data: bytes, count: int) -> pa.Table | None:
 def _arrow_table(data: bytes, features: Mapping[str, pa.DataType]) -> pa.Table:
     """Read lines of JSON; `features` are the types of features that are known."""
     import pyarrow as pa
+
+    known = _known_types()
+    if features:
+        known["features"] = pa.struct(list(features.items()))
+    return _parsed(data, known)
+
+
+def _read_without_features(data: bytes, count: int, value: str) -> pa.Table | None:
+    """Return all columns but features, where every value is a number, or a list of them; None where it is not."""
+    import pyarrow as pa
+
+    kinds = {"number": pa.float64(), "list": pa.list_(pa.float64())}
+    try:
+        found = _parsed(data, _known_types() | {VALUE: kinds[value]}, ignores_others=True)
+    except pa.ArrowException:
+        return None
+    return found if found.num_rows == count and not any(column.null_count for column in found.columns) else None
+
+
+def _known_types() -> dict[str, pa.DataType]:
+    """Return the types of the columns that every prediction has, but of the value."""
+    import pyarrow as pa
+
+    return dict.fromkeys(TEXTS, pa.string()) | dict.fromkeys(TIMES, pa.timestamp("us", "UTC"))
+
+
+def _parsed(data: bytes, known: Mapping[str, pa.DataType], *, ignores_others: bool = False) -> pa.Table:
+    import pyarrow as pa
     import pyarrow.json
 
-    known = [(name, pa.string()) for name in TEXTS] + [(name, pa.timestamp("us", "UTC")) for name in TIMES]
-    if features:
-        known.append(("features", pa.struct(list(features.items()))))
     return pyarrow.json.read_json(
         pa.BufferReader(data),
         # A line longer than a block cannot be read, so the block is everything.
         read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(data) + 1),
-        parse_options=pyarrow.json.ParseOptions(explicit_schema=pa.schema(known)),
+        parse_options=pyarrow.json.ParseOptions(
+            explicit_schema=pa.schema(list(known.items())),
+            unexpected_field_behavior="ignore" if ignores_others else "infer",
+        ),
     )
 
 
@@ -135,12 +185,7 @@ def _read_one_by_one(lines: Sequence[bytes]) -> pa.Table:
     try:
         found = [decoder.decode(line) for line in lines]
     except msgspec.DecodeError as error:
-        raise IntegrityError(
-            "A prediction journal is damaged",
-            expected="one prediction in each line",
-            found=str(error),
-            fix="Move its file elsewhere and keep it: what it held cannot be proven any more.",
-        ) from error
+        raise damaged(str(error)) from error
     return table_of(found)
 
 

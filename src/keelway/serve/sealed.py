@@ -16,10 +16,13 @@ from keelway.errors import ErasedError, IntegrityError, MissingRecordError
 from keelway.ledger import Transaction
 from keelway.serve.segment import FORM, PredictionSegment
 from keelway.serve.segment_file import SegmentFile
+from keelway.serve.segment_lines import LINES_FORM, SegmentLines
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+READERS: dict[str, type[SegmentFile | SegmentLines]] = {FORM: SegmentFile, LINES_FORM: SegmentLines}
+"""What reads a segment, by its form."""
 _EVENT = "event_time"
 
 
@@ -115,18 +118,19 @@ def columns_in(segment: PredictionSegment, columns: Sequence[str], *, artifacts:
     return _file(segment, artifacts).columns(columns)
 
 
-def _file(segment: PredictionSegment, artifacts: ArtifactStore) -> SegmentFile:
-    if segment.form != FORM:
+def _file(segment: PredictionSegment, artifacts: ArtifactStore) -> SegmentFile | SegmentLines:
+    reader = READERS.get(segment.form)
+    if reader is None:
         raise IntegrityError(
             f"A segment of {segment.model} is kept in a form that is not read any more",
-            expected=FORM,
+            expected=" or ".join(READERS),
             found=segment.form or "lines of JSON",
             fix="Read it with the version of Keelway that sealed it.",
         )
-    return SegmentFile(artifacts.get(segment.data))
+    return reader(artifacts.get(segment.data))
 
 
-def _kept_file(segment: PredictionSegment, artifacts: ArtifactStore) -> SegmentFile | None:
+def _kept_file(segment: PredictionSegment, artifacts: ArtifactStore) -> SegmentFile | SegmentLines | None:
     """Return the file of a segment, or None where its retention time was over."""
     try:
         return _file(segment, artifacts)

@@ -1,8 +1,8 @@
 """Seals journals of predictions into the ledger, each exactly once.
 
-A segment is a file of columns (`segment_file`) with the RFC 9162 root over the canonical lines of its predictions, so that one
-prediction can be proven without showing the others. A journal becomes one segment, under the journal's own id: sealing it
-again does nothing.
+A segment is a file with the RFC 9162 root over the canonical lines of its predictions, so that one prediction can be proven
+without showing the others: of a journal packed lines (`segment_lines`), of a batch columns (`segment_file`). A journal becomes
+one segment, under the journal's own id: sealing it again does nothing.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 
 from keelway.core import Action, ArtifactKind, ArtifactStore, Clock, Decision, Digest, PrincipalId, sortable_id
 from keelway.ledger import StateStore, Transaction, record_decision, root_of
-from keelway.serve.log_columns import LogColumns, columns_of
+from keelway.serve.log_columns import LogColumns
 from keelway.serve.log_lines import lines_of_columns, split_lines
 from keelway.serve.ports import BatchLog, Journal, Journals
 from keelway.serve.segment_file import segment_bytes
+from keelway.serve.segment_lines import LINES_FORM, SegmentContents, line_contents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FORM = "columns/v1"
+SUFFIXES = {FORM: "parquet", LINES_FORM: "jsonl.gz"}
 # Hashing holds the interpreter, beside a server that answers in microseconds: it lets go of it every 128 lines.
 _YIELD_S = 0.0005
 
@@ -91,8 +93,7 @@ def seal(
         with state.snapshot() as tx:
             segment = tx.find(PredictionSegment, key)
         if segment is None:
-            segment = seal_columns(
-                columns_of(whole),
+            segment = seal_lines(
                 whole.split(b"\n")[:-1],
                 journal=journal.journal_id,
                 model=model,
@@ -129,8 +130,7 @@ def seal_journals(
             return [segment for segment in sealed if segment is not None]
 
 
-def seal_columns(
-    columns: LogColumns,
+def seal_lines(
     lines: Sequence[bytes],
     *,
     journal: str,
@@ -141,34 +141,77 @@ def seal_columns(
     torn: bool = False,
     between: Callable[[], None] = lambda: None,
 ) -> PredictionSegment:
+    """Store canonical lines and their segment; one that is there under its id already is returned.
+
+    Args:
+        lines: Without line feeds.
+        torn: Whether an unfinished line stood behind them.
+        between: Called every 128 lines, for who must not hold the interpreter for long.
+
+    Raises:
+        IntegrityError: A line is no prediction.
+    """
+    contents = line_contents(lines, between=between)
+    root = root_of(lines, between=between)
+    place = (environment, model, journal)
+    return _stored(contents, root, len(lines), place=place, ports=ports, now=now, torn_lines=int(torn))
+
+
+def seal_columns(
+    columns: LogColumns,
+    lines: Sequence[bytes],
+    *,
+    journal: str,
+    model: str,
+    environment: str,
+    ports: SealingPorts,
+    now: datetime,
+) -> PredictionSegment:
     """Store the columns of predictions and their segment; one that is there under its id already is returned.
 
     Args:
         lines: The canonical lines of the columns, without line feeds.
-        between: Called every 128 lines, for who must not hold the interpreter for long.
     """
     import pyarrow.compute as pc
 
     ids, events = (pc.min_max(columns.table[name]).as_py() for name in ("prediction_id", "event_time"))
-    root = root_of(lines, between=between)
-    stored = ports.artifacts.put(segment_bytes(columns), kind=ArtifactKind.PREDICTIONS, name=f"{journal}.parquet")
+    told = (ids["min"], ids["max"]), (events["min"], events["max"])
+    contents = SegmentContents(segment_bytes(columns), FORM, *told)
+    place = (environment, model, journal)
+    return _stored(contents, root_of(lines), len(lines), place=place, ports=ports, now=now)
+
+
+def _stored(
+    contents: SegmentContents,
+    root: bytes,
+    count: int,
+    *,
+    place: tuple[str, str, str],
+    ports: SealingPorts,
+    now: datetime,
+    torn_lines: int = 0,
+) -> PredictionSegment:
+    """Store a segment's file and record it; `place` is its environment, model and journal."""
+    environment, model, journal = place
+    name = f"{journal}.{SUFFIXES[contents.form]}"
+    stored = ports.artifacts.put(contents.data, kind=ArtifactKind.PREDICTIONS, name=name)
     made = PredictionSegment(
         model=model,
         environment=environment,
         data=stored.digest,
         root=root.hex(),
-        count=len(lines),
-        first_id=ids["min"],
-        last_id=ids["max"],
+        count=count,
+        first_id=contents.ids[0],
+        last_id=contents.ids[1],
         sealed_at=now,
         journal=journal,
-        torn_lines=int(torn),
-        form=FORM,
-        first_event=events["min"],
-        last_event=events["max"],
+        torn_lines=torn_lines,
+        form=contents.form,
+        first_event=contents.events[0],
+        last_event=contents.events[1],
     )
     with ports.state.transaction() as tx:
-        return _record(made, f"{environment}/{model}/{journal}", ports.principal, tx)
+        return _record(made, "/".join(place), ports.principal, tx)
 
 
 class SegmentLog:

@@ -67,6 +67,7 @@ class ArmRequests:
         counts: How many requests each of them holds.
         undefined: Those of the failed whose answer was NaN, infinite or no probability.
         dropped: Rows that a shadow never saw, because it or this process had too much to do.
+        unclocked: Rows of batches that it answered: each is a request whose time nobody took.
     """
 
     version: VersionName
@@ -77,6 +78,7 @@ class ArmRequests:
     counts: tuple[int, ...]
     undefined: int = 0
     dropped: int = 0
+    unclocked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ class _Arm:
     failed: int = 0
     undefined: int = 0
     dropped: int = 0
+    unclocked: int = 0
     latencies: Counter[int] = field(default_factory=Counter)
 
 
@@ -126,16 +129,22 @@ class RequestTally:
         """How many arms answered since the last taking."""
         return len(self._arms)
 
-    def answered(self, version: LoadedVersion, count: int, seconds: float | None = None) -> None:
+    def answered(self, version: LoadedVersion, count: int, seconds: float) -> None:
         """Count rows that a version answered, and how long the request took."""
         with self._guard:
             arm = self._arm(version)
             arm.answers += count
-            if seconds is not None:
-                arm.latencies[latency_bin(seconds)] += 1
+            arm.latencies[latency_bin(seconds)] += 1
+
+    def scored(self, version: LoadedVersion, count: int) -> None:
+        """Count rows of a batch that a version answered, each as a request of its own that took no known time."""
+        with self._guard:
+            arm = self._arm(version)
+            arm.answers += count
+            arm.unclocked += count
 
     def failed(self, version: LoadedVersion, *, undefined: bool = False) -> None:
-        """Count a request that a version could not answer; it is counted as requested too.
+        """Count a request, or a part of a batch, that a version could not answer; a request is counted as requested too.
 
         Args:
             undefined: Whether it was because the answer was no number.
@@ -247,6 +256,7 @@ def together(figures: Iterable[RequestFigures]) -> dict[tuple[VersionName, str],
             known.failed += arm.failed
             known.undefined += arm.undefined
             known.dropped += arm.dropped
+            known.unclocked += arm.unclocked
             known.latencies.update(dict(zip(arm.bins, arm.counts, strict=True)))
     return {key: _arm_record(*key, arm) for key, arm in sums.items()}
 
@@ -254,4 +264,14 @@ def together(figures: Iterable[RequestFigures]) -> dict[tuple[VersionName, str],
 def _arm_record(version: VersionName, arm: str, counted: _Arm) -> ArmRequests:
     bins = tuple(sorted(counted.latencies))
     counts = tuple(counted.latencies[each] for each in bins)
-    return ArmRequests(version, arm, counted.answers, counted.failed, bins, counts, counted.undefined, counted.dropped)
+    return ArmRequests(
+        version,
+        arm,
+        counted.answers,
+        counted.failed,
+        bins,
+        counts,
+        counted.undefined,
+        counted.dropped,
+        counted.unclocked,
+    )

@@ -241,7 +241,7 @@ def _lesson(
     """Return the rows to learn from; classes are numbers in it, in the order of their names."""
     return Lesson(
         features=table.features,
-        frame=frame_of({each.name: rows.learnt[each.name] for each in table.features}, table.features),
+        frame=frame_of({each.name: rows.learnt[each.name] for each in table.features}, table.features, coded=True),
         labels=encoded(rows.labels, rows.classes) if rows.classes else rows.labels,
         preprocessing=model.preprocessing,
         task=model.task,

@@ -30,7 +30,7 @@ def ordered(features: Sequence[FeatureColumn]) -> list[FeatureColumn]:
     return [each for kind in KINDS for each in features if each.kind == kind]
 
 
-def frame_of(columns: Mapping[str, Any], features: Sequence[FeatureColumn]) -> pd.DataFrame:
+def frame_of(columns: Mapping[str, Any], features: Sequence[FeatureColumn], *, coded: bool = False) -> pd.DataFrame:
     """Return a frame of 32-bit floats (missing: NaN) and text (missing: ''), as `ordered` puts the features.
 
     An array becomes as many columns as it is long, `pixels[0]`, `pixels[1]` and so on.
@@ -38,6 +38,7 @@ def frame_of(columns: Mapping[str, Any], features: Sequence[FeatureColumn]) -> p
     Args:
         columns: Feature to its values, as a list or as a column of a feature table.
         features: The schema.
+        coded: Whether categories are kept as pandas categoricals: the same texts, of which each distinct one is looked at once.
 
     Raises:
         TrainingError: A column is missing, holds infinity or a number beyond 32 bits, or arrays of another length.
@@ -54,6 +55,8 @@ def frame_of(columns: Mapping[str, Any], features: Sequence[FeatureColumn]) -> p
         elif each.kind == "array":
             numbers = _arrays(each, values)
             made |= {f"{each.name}[{place}]": numbers[:, place] for place in range(each.length)}
+        elif coded and each.kind == "categorical":
+            made[each.name] = _categorical(values)
         else:
             made[each.name] = pd.Series(_texts(values), dtype=object)
     return pd.DataFrame(made)
@@ -111,14 +114,31 @@ def _numbers(name: str, values: Any) -> NDArray[np.float32]:
 def _texts(values: Any) -> NDArray[np.object_]:
     """Return texts, missing ones empty; of a column of Arrow every equal text is one object, which is quick to compare."""
     import numpy as np
-    import pyarrow.compute as pc
 
     if not hasattr(values, "to_pylist"):
         return np.array(["" if item is None else item for item in values], dtype=object)
+    codes, distinct = _codes(values)
+    texts: NDArray[np.object_] = np.array(distinct, dtype=object)[codes]
+    return texts
+
+
+def _categorical(values: Any) -> pd.Categorical:
+    """Return texts, missing ones empty, as codes of the distinct ones."""
+    import pandas as pd
+
+    if not hasattr(values, "to_pylist"):
+        return pd.Categorical(_texts(values))
+    codes, distinct = _codes(values)
+    return pd.Categorical.from_codes(codes, categories=pd.Index(distinct, dtype=object))
+
+
+def _codes(values: pa.ChunkedArray | pa.Array) -> tuple[NDArray[np.int32], list[str]]:
+    """Return the place of each text among the distinct ones, and these; a missing text is empty."""
+    import pyarrow.compute as pc
+
     whole = values.combine_chunks() if hasattr(values, "combine_chunks") else values
     coded = pc.fill_null(whole, "").dictionary_encode()
-    texts: NDArray[np.object_] = np.array(coded.dictionary.to_pylist(), dtype=object)[coded.indices.to_numpy()]
-    return texts
+    return coded.indices.to_numpy(), coded.dictionary.to_pylist()
 
 
 def _arrays(feature: FeatureColumn, values: Any) -> NDArray[np.float32]:

@@ -3,9 +3,10 @@
 It asks in this order, and stops at the first answer:
 
 1. Is it known how entities were split, and did the arms get their shares? If not, no figure can be believed: an `error`.
-2. Could every figure be read? What is missing, NaN or does not fit is an `error`: it pauses, and never promotes.
-3. Is there the minimum of traffic in both arms? If not: `inconclusive`.
-4. Is a guardrail or metric shown to be worse than it may be? `failure`.
+2. Is a guardrail or metric shown to be worse than it may be, by the minimum of traffic in both arms? `failure`, also where
+   another figure is missing: what harms does not wait for it.
+3. Could every figure be read? What is missing, NaN or does not fit is an `error`: it pauses, and never promotes.
+4. Is there the minimum of traffic in both arms? If not: `inconclusive`.
 5. Are all guardrails shown to be within their margins, and the metrics at their goals? `success`. Else `inconclusive`.
 
 Every test holds at all looks together, so it may be asked every minute. A rollout like its control is ever failed with
@@ -96,6 +97,9 @@ def judge(analysis: Analysis, evidence: RolloutEvidence) -> RolloutVerdict:
     unknown = tuple(str(each) for each in harms if isinstance(each, KeelwayError))
     early = min(requests) < analysis.minimum
     figures = tuple(_measured(each, harm, analysis, evidence) for each, harm in zip(declared, harms, strict=True))
+    violated = () if early else tuple(each.sentence for each in figures if each.status == "violated")
+    if violated:
+        return RolloutVerdict("failure", (*violated, *unknown), figures, p_value, requests)
     if unknown:
         return RolloutVerdict("error", unknown, figures, p_value, requests)
     if early:
@@ -175,9 +179,7 @@ def _measured(
 def _decided(
     analysis: Analysis, figures: Sequence[MeasuredFigure], harms: Sequence[ArmHarm | str | KeelwayError]
 ) -> tuple[Outcome, tuple[str, ...]]:
-    """Return the verdict on figures that could all be read."""
-    if violated := tuple(each.sentence for each in figures if each.status == "violated"):
-        return "failure", violated
+    """Return the verdict on figures that could all be read, and of which none is violated."""
     count = len(analysis.guardrails)
     waiting = [each.sentence for each in figures[:count] if each.status != "held"]
     goals = [each.sentence for each in figures[count:] if each.status != "held"]

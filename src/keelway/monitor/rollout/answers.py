@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from keelway.core import digest_of
-from keelway.deploy import SHADOW
+from keelway.deploy import ASKED, SHADOW
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +91,7 @@ def sealed_answers(
 
     Args:
         table: As `sealed_columns` returns it; one row a prediction.
-        deployments: Of the rollout, in order; what others sent is left out.
+        deployments: Of the rollout, in order; what others sent, and what named its version itself, is left out.
         shadow: The shadow that is looked at; answers of other shadows are left out.
     """
     import numpy as np
@@ -106,7 +106,8 @@ def sealed_answers(
     mirrored = np.array([name == SHADOW for name in names] or [False])[answered]
     looked_at = np.array([name == shadow for name in versions] or [False])[version]
     at = table["event_time"].to_numpy()
-    rows = np.flatnonzero((deployment != NOWHERE) & (~mirrored | looked_at))
+    asked_for = np.array([name == ASKED for name in names] or [False])[answered]
+    rows = np.flatnonzero((deployment != NOWHERE) & ~asked_for & (~mirrored | looked_at))
     rows = rows[np.argsort(at[rows], kind="stable")]
     entities = pc.dictionary_encode(table["entity"].take(pa.array(rows))).combine_chunks()
     found = SealedAnswers(

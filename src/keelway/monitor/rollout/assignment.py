@@ -111,11 +111,20 @@ def losses(
         if requests.answers - sealed > TOLERATED_LOSS * requests.answers:
             problems.append(f"{arm}: {requests.answers - sealed} of {requests.answers} answers are not in the log")
     if pairing.treatment == SHADOW:
-        asked, copied = _settled_copies(answers, now)
-        dropped = asked - copied - counted[SHADOW].failed
-        if dropped > TOLERATED_LOSS * asked:
-            problems.append(f"{SHADOW}: {dropped} of {asked} entities were not shown to it: their copies were dropped")
+        problems += _dropped(answers, counted[SHADOW], now)
     return tuple(problems)
+
+
+def _dropped(answers: SealedAnswers, shadow: CountedRequests, now: datetime) -> list[str]:
+    """Return in words that copies were dropped: as servers counted them, else as entities show that no copy is of."""
+    copies = shadow.answers + shadow.dropped
+    if shadow.dropped > TOLERATED_LOSS * copies:
+        return [f"{SHADOW}: {shadow.dropped} of {copies} copies were dropped: it, or its servers, had too much to do"]
+    asked, copied = _settled_copies(answers, now)
+    unseen = asked - copied - shadow.failed
+    if unseen > TOLERATED_LOSS * asked:
+        return [f"{SHADOW}: {unseen} of {asked} entities were not shown to it: their copies were dropped"]
+    return []
 
 
 def _has(deployment: Deployment, arm: str) -> bool:

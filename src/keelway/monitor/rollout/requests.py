@@ -32,6 +32,8 @@ class CountedRequests:
         answers: Rows that it answered.
         answered: Requests that it answered.
         failed: Requests that it could not answer.
+        unclocked: Those of the answered whose time nobody took: rows of a batch.
+        dropped: Rows of copies that a shadow never saw.
         undefined: Those of the failed whose answer was no number.
         bins: Latency bins that hold anything, rising.
         counts: How many requests each of them holds.
@@ -43,6 +45,8 @@ class CountedRequests:
     undefined: int = 0
     bins: tuple[int, ...] = ()
     counts: tuple[int, ...] = ()
+    unclocked: int = 0
+    dropped: int = 0
 
     @property
     def requests(self) -> int:
@@ -64,8 +68,8 @@ class CountedRequests:
         import numpy as np
 
         counts = np.asarray(self.counts, dtype=np.int64)
-        if self.answered > MOST_LATENCIES:
-            places = (np.cumsum(counts) * MOST_LATENCIES) // self.answered
+        if (clocked := self.answered - self.unclocked) > MOST_LATENCIES:
+            places = (np.cumsum(counts) * MOST_LATENCIES) // clocked
             counts = np.diff(places, prepend=0)
         return np.repeat(np.array([latency_of(place) for place in self.bins]), counts)
 
@@ -77,4 +81,7 @@ def counted_requests(
     found = together(each for each in figures if each.since >= since).get((version, arm))
     if found is None:
         return CountedRequests()
-    return CountedRequests(found.answers, sum(found.counts), found.failed, found.undefined, found.bins, found.counts)
+    answered = sum(found.counts) + found.unclocked
+    return CountedRequests(
+        found.answers, answered, found.failed, found.undefined, found.bins, found.counts, found.unclocked, found.dropped
+    )

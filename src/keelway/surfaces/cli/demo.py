@@ -281,11 +281,6 @@ class Demo:
             "canary",
             f"{answer.rollout} of {challenger}, stage {answer.stage} of {answer.stages}: {answer.move}; {'; '.join(answer.reasons)}",
         )
-        if not answer.is_decided:
-            release.traffic.deploy(challenger, "prod", comment="decided by hand: the figures say too little")
-            self.tell(
-                "by hand", f"all traffic to {challenger}, because a person decided so; the ledger says that it was one"
-            )
         release.close()
 
     def _prove(self, app: App) -> None:

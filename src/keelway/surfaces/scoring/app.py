@@ -193,11 +193,15 @@ class ScoringApp:
 
     @staticmethod
     async def _elsewhere(call: HttpCall, asked: AskedRows | AskedExplanations) -> Reply:
-        """Answer in a thread, because it waits for another process or takes long; a caller who cannot wait so long is told."""
+        """Answer what waits for another process or takes long; a caller who cannot wait so long is told.
+
+        What another process says is awaited; only what cannot be is waited for in a thread.
+        """
         left_s = call.timeout_ms / 1000 - (time.perf_counter() - call.began) if call.timeout_ms else None
         try:
             async with asyncio.timeout(left_s):
-                return await asyncio.to_thread(asked.reply)
+                known = await asked.awaited()
+                return await asyncio.to_thread(known.reply) if known.waits else known.reply()
         except TimeoutError as error:
             raise late(call) from error
 

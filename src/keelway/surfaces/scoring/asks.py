@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
 
 from keelway.errors import BadRequestError
-from keelway.serve import Answer, AnswerExplanation, LoadedDeployment, Row
+from keelway.serve import Answer, AnswerExplanation, LoadedDeployment, Row, with_answers
 from keelway.serve.wire import (
     InferenceAsked,
     check_outputs,
@@ -28,6 +29,7 @@ class AskedRows:
 
     Attributes:
         write: Writes the reply from the answers, in the rows' order.
+        begun: When scoring began; None where it did not yet.
     """
 
     call: HttpCall
@@ -36,17 +38,25 @@ class AskedRows:
     rows: list[Row]
     write: Callable[[list[Answer]], Reply]
     now: datetime
+    begun: float | None = None
 
     @property
     def waits(self) -> bool:
         """Whether the reply must not be made in the event loop."""
         return self.route.waits(self.rows, self.loaded)
 
+    async def awaited(self) -> AskedRows:
+        """Return the same with its answers at hand where they can be awaited; a trace wants them where they are logged."""
+        if self.call.span is not None or not all(row[2] for row in self.rows):
+            return self
+        begun = time.perf_counter()
+        return replace(self, loaded=await with_answers(self.rows, self.loaded), begun=begun)
+
     def reply(self) -> Reply:
         """Score, log and write."""
         span = self.call.span
         if span is None:
-            answers = self.route.answers(self.rows, self.loaded, now=self.now)
+            answers = self.route.answers(self.rows, self.loaded, now=self.now, begun=self.begun)
         else:
             with span.scoring(self.route.log) as log:
                 answers = self.route.answers(self.rows, self.loaded, now=self.now, log=log)
@@ -68,6 +78,10 @@ class AskedExplanations:
     def waits(self) -> bool:
         """Whether the reply must not be made in the event loop."""
         return True
+
+    async def awaited(self) -> AskedExplanations:
+        """Return itself."""
+        return self
 
     def reply(self) -> Reply:
         """Explain and write; nothing is logged."""

@@ -124,12 +124,12 @@ class ModelRoute:
         return self._readers
 
     def only(self, loaded: LoadedDeployment, number: str) -> LoadedDeployment:
-        """Return a deployment in which one of the loaded versions answers everything.
+        """Return a deployment in which one of the loaded versions answers everything, in an arm of its own.
 
         Raises:
             BadRequestError: No version of that number is loaded (404).
         """
-        for name, version in loaded.versions.items():
+        for name, version in loaded.asked.items():
             if str(split_version(name)[1]) == number:
                 deployment = replace(loaded.deployment, stable=name, traffic={name: 100})
                 return LoadedDeployment(deployment, {name: version}, loaded.waits)
@@ -141,17 +141,24 @@ class ModelRoute:
         )
 
     def answers(
-        self, rows: list[Row], loaded: LoadedDeployment, *, now: datetime, log: PredictionLog | None = None
+        self,
+        rows: list[Row],
+        loaded: LoadedDeployment,
+        *,
+        now: datetime,
+        log: PredictionLog | None = None,
+        begun: float | None = None,
     ) -> list[Answer]:
         """Answer rows in their order: look up what they lack, give people their tokens, score and log.
 
         Args:
             log: Stands before the log, as where its time is measured; None is the log.
+            begun: When scoring began, in seconds of `time.perf_counter`; None is now.
 
         Raises:
             ServingError: They cannot be answered; nothing was logged.
         """
-        begun = time.perf_counter()
+        begun = time.perf_counter() if begun is None else begun
         named = self._whole(rows, loaded, now)
         at = moment_text(now)
         answered = answer_rows(named, loaded, log=log or self.log, at=at, on_failure=self.metrics.failed)

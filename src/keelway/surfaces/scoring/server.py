@@ -26,7 +26,7 @@ GRACEFUL_SHUTDOWN_S = 10
 KEEP_ALIVE_S = 75
 LAG_EVERY_S = 0.01
 MOST_WAITING = 128
-"""So many requests wait for other processes at once, each in a thread; more wait for those."""
+"""So many requests wait in threads at once, for what cannot be awaited; more wait for those."""
 
 
 def serve(

@@ -162,7 +162,7 @@ def _encoder(
 
     from keelway.train.preprocess.coded import CodedOneHot
 
-    seen = [frame[name].to_numpy() for name in group]
+    seen = [frame[name] for name in group]
     if chosen.encode == "one_hot":
         levels = [known_levels(values, rare_level=chosen.rare_level) for values in seen]
         return CodedOneHot(categories=levels, handle_unknown="ignore", sparse_output=False, dtype=np.float32)

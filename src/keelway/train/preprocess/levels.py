@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
 MAX_COLUMNS = 200  # levels that get a column each; rarer ones count as unknown
@@ -14,7 +15,7 @@ MAX_LEVELS = 10_000  # levels that share a column
 
 
 def known_levels(
-    values: Sequence[str] | NDArray[np.object_], *, rare_level: int, at_most: int = MAX_COLUMNS
+    values: Sequence[str] | NDArray[np.object_] | pd.Series[str], *, rare_level: int, at_most: int = MAX_COLUMNS
 ) -> list[str]:
     """Return the levels that a model tells apart, sorted; at least the most frequent one.
 
@@ -24,7 +25,7 @@ def known_levels(
     import numpy as np
     import pandas as pd
 
-    codes, levels = pd.factorize(np.asarray(values, dtype=object))
+    codes, levels = pd.factorize(values if isinstance(values, pd.Series) else np.asarray(values, dtype=object))
     ranked = sorted(zip(levels, np.bincount(codes).tolist(), strict=True), key=lambda item: (-item[1], item[0]))
     frequent = [level for level, count in ranked[:at_most] if count >= rare_level]
     return sorted(frequent or [ranked[0][0]])

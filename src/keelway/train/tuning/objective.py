@@ -103,7 +103,7 @@ def objective_of(
     classes = tuple(sorted(set(labels.tolist()))) if model.task == "multiclass" else ()
     whole = Lesson(
         features=table.features,
-        frame=frame_of({each.name: rows[each.name] for each in table.features}, table.features),
+        frame=frame_of({each.name: rows[each.name] for each in table.features}, table.features, coded=True),
         labels=encoded(labels, classes) if classes else labels,
         preprocessing=model.preprocessing,
         task=model.task,

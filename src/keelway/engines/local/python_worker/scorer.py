@@ -8,12 +8,13 @@ what is declared as a fallback answers. What waited too long is refused before i
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import queue
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -118,16 +119,36 @@ class PythonScorer:
         """
         if not rows:
             return []
+        try:
+            return self._asked(rows).result(2 * self._rule.timeout_s)
+        except TimeoutError as error:
+            raise UnavailableError("The model does not answer in time", found="no answer") from error
+
+    async def awaited(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        """Return the answer to each row, without a thread that waits for it.
+
+        Raises:
+            UnavailableError: No process is there to ask, or the request waited too long.
+            ServingError: The model gave no answer.
+        """
+        if not rows:
+            return []
+        answers = asyncio.wrap_future(self._asked(rows))
+        done, _ = await asyncio.wait([answers], timeout=2 * self._rule.timeout_s)
+        if not done:
+            answers.cancel()
+            raise UnavailableError("The model does not answer in time", found="no answer")
+        return answers.result()
+
+    def _asked(self, rows: Sequence[Sequence[Any]]) -> Future[list[Any]]:
+        """Return where the answers to rows will be."""
         check_row_lengths(rows, len(self.features))
         states = self._breaker.states()
         if all(states[name] == "open" for name in self._names):
             raise self._breaker.refusal(self._names[0])
         waiting = _Waiting(rows, time.monotonic())
         self._queue.put(waiting)
-        try:
-            return waiting.answers.result(2 * self._rule.timeout_s)
-        except TimeoutError as error:
-            raise UnavailableError("The model does not answer in time", found="no answer") from error
+        return waiting.answers
 
     def close(self) -> None:
         """End the processes; what waits is refused."""
@@ -211,7 +232,7 @@ class PythonScorer:
             return
         self._breaker.succeeded(name)
         for each in batch:
-            each.answers.set_result(answers[: len(each.rows)])
+            _give(each, answers[: len(each.rows)])
             del answers[: len(each.rows)]
 
     def _one_by_one(self, name: str, batch: list[_Waiting], error: ServingError) -> None:
@@ -250,8 +271,13 @@ def _answers_in(told: WorkerAnswer, count: int) -> list[Any]:
     return told.answers
 
 
+def _give(waiting: _Waiting, answers: list[Any]) -> None:
+    with contextlib.suppress(InvalidStateError):  # its caller could not wait any longer
+        waiting.answers.set_result(answers)
+
+
 def _fail(waiting: _Waiting, error: ServingError) -> None:
-    if not waiting.answers.done():
+    with contextlib.suppress(InvalidStateError):
         waiting.answers.set_exception(error)
 
 
