@@ -335,3 +335,23 @@ def test_a_harm_of_what_is_not_there_says_what_is() -> None:
     still = evidence(arms[0], arms[1])
     with pytest.raises(UsageError, match="values above 0"):
         harm_of(Guardrail("latency", "quantile"), still, planned=100)
+
+
+def test_a_part_of_alpha_fails_later_and_succeeds_no_later() -> None:
+    """Three stages are each judged anew: none of them may spend all of alpha on failing."""
+    failed: dict[float, int] = {}
+    for part in (1.0, 1 / 3):
+        failed[part] = next(
+            rows
+            for rows in range(100, 20_000, 20)
+            if judge(ONLY_ERRORS, errors((0, rows), (rows // 25, rows)), part=part).outcome == "failure"
+        )
+        assert violations(ONLY_ERRORS, errors((0, failed[part]), (failed[part] // 25, failed[part])), part=part)
+    assert failed[1.0] < failed[1 / 3] < 3 * failed[1.0]
+    good = errors((10, 20_000), (10, 20_000))
+    assert judge(ONLY_ERRORS, good).outcome == judge(ONLY_ERRORS, good, part=1e-3).outcome == "success"
+    ends = [judge(ONLY_ERRORS, good, part=part).figures[0] for part in (1.0, 1e-3)]
+    assert ends[0].high == ends[1].high
+    assert ends[0].low is not None
+    assert ends[1].low is not None
+    assert ends[1].low < ends[0].low

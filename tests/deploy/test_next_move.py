@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keelway.core import VersionName
-from keelway.deploy import ArmVerdict, NextMove, next_move
+from keelway.deploy import ArmVerdict, NextMove, failing_part, next_move
 from keelway.deploy.analysis import MeasuredFigure, Outcome, RolloutVerdict
 from keelway.project import Analysis, Metric, Rollout
 
@@ -177,3 +177,27 @@ def test_nothing_but_success_moves_forward_and_nothing_but_harm_or_patience_back
         assert not left or late
     if not left:
         assert found.move == "back"
+
+
+@pytest.mark.parametrize(
+    ("rollout", "judged"),
+    [
+        (Rollout.canary("prod", steps=(5, 25, 50), mirror="1h"), 4),
+        (Rollout.canary("prod", steps=(10,)), 1),
+        (Rollout.blue_green("prod"), 1),
+        (Rollout.blue_green("prod", mirror=False), 0),
+        (Rollout.shadow("prod"), 1),
+        (SEVERAL, 1),
+    ],
+)
+def test_stages_that_are_judged_share_what_may_be_spent_on_failing(rollout: Rollout, judged: int) -> None:
+    assert failing_part(rollout, 1) == pytest.approx(1 / max(judged, 1))
+
+
+@given(draws=st.integers(1, 500))
+def test_a_bandit_may_be_drawn_anew_as_often_as_it_likes(draws: int) -> None:
+    bandit = Rollout.bandit("prod", analysis=GOAL, hold="30m", patience="2h")
+    spent = [failing_part(bandit, draw) for draw in range(1, draws + 1)]
+    assert spent[0] == 0.5
+    assert sum(spent) < 1
+    assert all(part > 0 for part in spent)

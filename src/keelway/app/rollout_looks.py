@@ -21,16 +21,17 @@ NOTICEABLE = 0.02
 
 def verdicts_of(scene: RolloutScene, *, tx: Transaction, at: Workspace, now: datetime) -> list[ArmVerdict]:
     """Return the verdict on each version that is tried; none where the stage compares nothing."""
-    from keelway.deploy import ArmVerdict
+    from keelway.deploy import ArmVerdict, failing_part
     from keelway.deploy.analysis import judge
 
     if not scene.is_judged:
         return []
     analysis = scene.start.plan.analysis
+    part = failing_part(scene.start.plan, scene.draws)
     found = []
     for arm, version in scene.arms:
         evidence = _evidence(scene, arm, tx=tx, at=at, now=now)
-        found.append(ArmVerdict(arm, version, judge(analysis, evidence)))
+        found.append(ArmVerdict(arm, version, judge(analysis, evidence, part=part)))
     return found
 
 

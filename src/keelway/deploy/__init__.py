@@ -7,7 +7,7 @@ from keelway.deploy.change import Smoke, StandingTraffic, standing
 from keelway.deploy.deploy import Follow, current, deploy, history, rollback, way_back
 from keelway.deploy.layers import NOBODY, Allocation, Layer
 from keelway.deploy.moves import RolloutScene, carry_out, rollout_scene, seen, turn
-from keelway.deploy.next_move import NextMove, next_move
+from keelway.deploy.next_move import NextMove, failing_part, next_move
 from keelway.deploy.places import layer_of, layer_pointer
 from keelway.deploy.record import ASKED, CANARY, CONTROL, EVERYBODY, SHADOW, STABLE, Deployment, SmokeResult, pointer_of
 from keelway.deploy.rollouts import (
@@ -58,6 +58,7 @@ __all__ = [
     "current",
     "deploy",
     "deployments_of",
+    "failing_part",
     "history",
     "layer_of",
     "layer_pointer",

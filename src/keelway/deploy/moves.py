@@ -60,6 +60,11 @@ class RolloutScene:
         return tuple((arm, deployment.version_of(arm)) for arm in tried)
 
     @property
+    def draws(self) -> int:
+        """How many deployments its stage had until now."""
+        return sum(step.stage == self.standing.deployment.stage for step in self.steps)
+
+    @property
     def is_judged(self) -> bool:
         """Whether there is anything to compare at its stage."""
         return self.start.plan.is_judged(self.standing.deployment.stage)

@@ -66,6 +66,22 @@ def next_move(
     return NextMove(found.move, (*reasons, *found.reasons), found.winner, dropped)
 
 
+def failing_part(rollout: Rollout, draw: int) -> float:
+    """Return which part of alpha may be spent on failing a version: over all stages and draws the parts sum to 1 at most.
+
+    Each stage of other shares is judged by evidence of its own, so a version like its control has a chance to be failed at each.
+    For success nothing is split: it has to be shown at every stage.
+
+    Args:
+        draw: How often the shares of the stage were drawn, from 1; more than once for a bandit alone, however often: 1/2, 1/6, 1/12 ...
+
+    >>> failing_part(Rollout.canary("prod", steps=(5, 25)), 1)
+    0.5
+    """
+    judged = max(1, sum(rollout.is_judged(stage) for stage in range(len(rollout.stages))))
+    return 1 / (judged * draw * (draw + 1)) if rollout.strategy == "bandit" else 1 / judged
+
+
 def _without_failures(
     rollout: Rollout,
     stage: int,

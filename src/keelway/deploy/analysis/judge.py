@@ -84,8 +84,12 @@ class RolloutVerdict:
     requests: tuple[int, int]
 
 
-def judge(analysis: Analysis, evidence: RolloutEvidence) -> RolloutVerdict:
-    """Return what the evidence says about a rollout, by the rules at the top of this module."""
+def judge(analysis: Analysis, evidence: RolloutEvidence, *, part: float = 1.0) -> RolloutVerdict:
+    """Return what the evidence says about a rollout, by the rules at the top of this module.
+
+    Args:
+        part: Of alpha that may be spent on failing it, where it is judged anew several times; see `failing_part`.
+    """
     requests = evidence.control.requests, evidence.treatment.requests
     p_value, problems = _assignment(evidence)
     if problems:
@@ -96,7 +100,10 @@ def judge(analysis: Analysis, evidence: RolloutEvidence) -> RolloutVerdict:
     harms = [_harm(each, evidence, analysis) for each in declared]
     unknown = tuple(str(each) for each in harms if isinstance(each, KeelwayError))
     early = min(requests) < analysis.minimum
-    figures = tuple(_measured(each, harm, analysis, evidence) for each, harm in zip(declared, harms, strict=True))
+    level = _abort_level(analysis, part)
+    figures = tuple(
+        _measured(each, harm, analysis, evidence, level) for each, harm in zip(declared, harms, strict=True)
+    )
     violated = () if early else tuple(each.sentence for each in figures if each.status == "violated")
     if violated:
         return RolloutVerdict("failure", (*violated, *unknown), figures, p_value, requests)
@@ -109,14 +116,14 @@ def judge(analysis: Analysis, evidence: RolloutEvidence) -> RolloutVerdict:
     return RolloutVerdict(outcome, reasons, figures, p_value, requests)
 
 
-def violations(analysis: Analysis, evidence: RolloutEvidence) -> tuple[str, ...]:
+def violations(analysis: Analysis, evidence: RolloutEvidence, *, part: float = 1.0) -> tuple[str, ...]:
     """Return the names of the figures that are shown to be worse than they may be, without computing any interval.
 
     It says the same as `judge`, faster, for whoever asks every second whether to stop; what is missing is not its business.
     """
     if min(evidence.control.requests, evidence.treatment.requests) < analysis.minimum:
         return ()
-    level = _abort_level(analysis)
+    level = _abort_level(analysis, part)
     found = []
     for each in analysis.figures:
         harm = _harm(each, evidence, analysis)
@@ -154,7 +161,11 @@ def _harm(figure: Guardrail | Metric, evidence: RolloutEvidence, analysis: Analy
 
 
 def _measured(
-    figure: Guardrail | Metric, harm: ArmHarm | str | KeelwayError, analysis: Analysis, evidence: RolloutEvidence
+    figure: Guardrail | Metric,
+    harm: ArmHarm | str | KeelwayError,
+    analysis: Analysis,
+    evidence: RolloutEvidence,
+    level: float,
 ) -> MeasuredFigure:
     """Return what a figure says."""
     if isinstance(harm, KeelwayError):
@@ -162,7 +173,7 @@ def _measured(
     if isinstance(harm, str):
         return MeasuredFigure(figure.name, "open", None, None, None, f"{figure.name}: {harm}")
     within, beyond = figure.thresholds
-    level, held_level = _abort_level(analysis), analysis.alpha / analysis.comparisons
+    held_level = analysis.alpha / analysis.comparisons
     status: Literal["violated", "held", "open"] = "open"
     if _shown(harm.log_above(beyond, alpha=level), level):
         status = "violated"
@@ -202,8 +213,8 @@ def _any_reached(analysis: Analysis, harms: Sequence[ArmHarm | str | KeelwayErro
     return min(adjusted(p_values, "holm")) <= level
 
 
-def _abort_level(analysis: Analysis) -> float:
-    return analysis.alpha / (len(analysis.figures) * analysis.comparisons)
+def _abort_level(analysis: Analysis, part: float) -> float:
+    return analysis.alpha * part / (len(analysis.figures) * analysis.comparisons)
 
 
 def _finite(value: float) -> float | None:
