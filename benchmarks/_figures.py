@@ -22,6 +22,7 @@ class Figure:
         ratio_to: The peer or the floor it was compared with in the same run.
         ratio: The figure against the peer's.
         aim: What we want, in words.
+        between: The least and the greatest that the ratio may be, with 95 % confidence, where that was reckoned.
     """
 
     name: str
@@ -30,12 +31,15 @@ class Figure:
     ratio_to: str = ""
     ratio: float | None = None
     aim: str = ""
+    between: tuple[float, float] | None = None
 
     def __str__(self) -> str:
         shown = "not measured:" if self.value is None else _number(self.value)
         notes = []
         if self.ratio_to:
             ratio = "not measured" if self.ratio is None else _number(self.ratio)
+            if self.between is not None:
+                ratio += f" (95 %: {self.between[0]:.3f} to {self.between[1]:.3f})"
             notes.append(f"ratio to {self.ratio_to}: {ratio}")
         if self.aim:
             notes.append(f"aim {self.aim}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from _programs import first_json, started
@@ -30,10 +32,17 @@ schema:
       - {name: entity, logicalType: string, required: true, primaryKey: true}
       - {name: at, logicalType: timestamp, required: true}
 """
+GATE = """
+package keelway.gate
+
+rules contains "parity"
+
+deny contains reason if some reason in data.keelway.lib.parity
+"""
 TOML = """
 [project]
 name = "bench"
-module = "_scoring_project"
+module = "{module}"
 source = "{source}"
 actor = "sp:bench"
 [engines]
@@ -49,6 +58,7 @@ public_key = "key.pub"
 last_good = "last-good"
 {serving}
 [environments.prod]
+policy = "policies"
 [principals."sp:bench"]
 roles = ["deployer"]
 token_sha256 = "{token}"
@@ -64,16 +74,20 @@ class House:
     workers: Sequence[int]
 
 
-def write_settings(folder: Path, serving: str = "") -> None:
+def write_settings(folder: Path, serving: str = "", module: str = "_scoring_project") -> None:
     """Write what the command line needs beside the project; `serving` are lines of that section."""
     token = hashlib.sha256(TOKEN.encode()).hexdigest()
     (folder / "c.yaml").write_text(CONTRACT)
-    (folder / "keelway.toml").write_text(TOML.format(source=HERE, token=token, serving=serving))
+    (folder / "policies").mkdir(exist_ok=True)
+    (folder / "policies" / "gate.rego").write_text(GATE)
+    (folder / "keelway.toml").write_text(TOML.format(source=HERE, module=module, token=token, serving=serving))
 
 
 @contextlib.contextmanager
-def served(folder: Path, *, workers: int = 1, kind: str = "logistic", prefix: Sequence[str] = ()) -> Iterator[House]:
-    """Run the server.
+def served(
+    folder: Path, *models: str, workers: int = 1, kind: str = "logistic", prefix: Sequence[str] = ()
+) -> Iterator[House]:
+    """Run the server of some models; of `MODEL` where none is named.
 
     Args:
         prefix: A command that runs the server in its turn, under some limit.
@@ -81,7 +95,7 @@ def served(folder: Path, *, workers: int = 1, kind: str = "logistic", prefix: Se
     Raises:
         NotStartedError: It does not come to answer.
     """
-    words = ["serve", MODEL, "--env", ENVIRONMENT, "--port", "0", "--workers", str(workers), "--json"]
+    words = ["serve", *(models or (MODEL,)), "--env", ENVIRONMENT, "--port", "0", "--workers", str(workers), "--json"]
     with started([*prefix, *command(folder, *words)], folder=folder, **variables(kind)) as process:
         told = first_json(process, folder)
         yield House(process, urlsplit(told["ready"]).port or 0, told.get("workers", ()))
@@ -90,6 +104,29 @@ def served(folder: Path, *, workers: int = 1, kind: str = "logistic", prefix: Se
 def keelway(folder: Path, *words: str) -> None:
     """Run a command that has to succeed."""
     subprocess.run(command(folder, *words), check=True, stdout=subprocess.DEVNULL, env={**os.environ, **variables()})
+
+
+def told(folder: Path, *words: str, within_s: float = 60.0) -> Mapping[str, Any]:
+    """Run a command that has to succeed, and return what it says in JSON; what it says on the way is in `said.txt`."""
+    with (folder / "said.txt").open("a") as said:
+        ran = subprocess.run(
+            command(folder, *words, "--json"), check=False, stdout=subprocess.PIPE, stderr=said, text=True,
+            timeout=within_s, env={**os.environ, **variables()},
+        )  # fmt: skip
+    if ran.returncode:
+        raise SystemExit(
+            f"{' '.join(words)} ended with {ran.returncode}: {ran.stdout}{(folder / 'said.txt').read_text()}"
+        )
+    found: dict[str, Any] = json.loads(ran.stdout)
+    return found
+
+
+def take_away(folder: Path) -> None:
+    """Put garbage in the place of the state and of the artifacts."""
+    (folder / "state.db").rename(folder / "state.away")
+    (folder / "artifacts").rename(folder / "artifacts.away")
+    (folder / "state.db").write_bytes(b"no database " * 1000)
+    (folder / "artifacts").write_bytes(b"")
 
 
 def command(folder: Path, *words: str) -> list[str]:

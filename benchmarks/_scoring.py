@@ -14,7 +14,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keelway.contract import CheckedBatch
 from keelway.core import (
+    Action,
     ArtifactKind,
     CodeState,
     Environment,
@@ -24,6 +26,7 @@ from keelway.core import (
     VersionName,
     digest_bytes,
     digest_of,
+    split_version,
 )
 from keelway.deploy import SmokeResult
 from keelway.engines.local.artifacts import LocalArtifacts
@@ -32,6 +35,7 @@ from keelway.engines.sql import SqlState
 from keelway.features import FeatureColumn, FeatureTable, columns_for_scoring, profile_of, rows_of
 from keelway.ledger import SigningKey
 from keelway.project import Cuts, Dataset, Estimator, FeatureSet, Label, Model
+from keelway.snapshot import Snapshot
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,10 +108,16 @@ def compact(body: Any) -> str:
 
 def second_version(folder: Path) -> None:
     """Register and admit another version of the model in the folder, with other answers; it gets no traffic."""
+    add_version(folder, declared(strength=0.01))
+
+
+def add_version(folder: Path, model: Model) -> VersionName:
+    """Register and admit the next version of a model in the folder; it gets no traffic."""
     project = ScoringProject(folder)
-    version, _ = _registered(project, declared(strength=0.01))
+    version, _ = _registered(project, model)
     _admitted(project, version)
     project.state.close()
+    return version.name
 
 
 def move_traffic(folder: Path, version: str) -> None:
@@ -116,7 +126,7 @@ def move_traffic(folder: Path, version: str) -> None:
 
     project = ScoringProject(folder)
     deploy(
-        MODEL,
+        split_version(VersionName(version))[0],
         environment=ENVIRONMENT,
         stable=VersionName(version),
         smoke=lambda tried: SmokeResult(tried.name, digest_of(tried), passed=True, answers=0),
@@ -133,7 +143,7 @@ def _registered(project: ScoringProject, model: Model) -> tuple[ModelVersion, Fe
     from keelway.train import fit
 
     key = _key(project.folder)
-    table = _feature_table(project)
+    table = _feature_table(project, model.name)
     ports: dict[str, Any] = {"artifacts": project.artifacts, "state": project.state}
     trained = fit(
         model,
@@ -190,7 +200,7 @@ def _nothing(rows: Any, _as_of: Any) -> Any:
     return rows
 
 
-def _feature_table(project: ScoringProject) -> FeatureTable:
+def _feature_table(project: ScoringProject, model: str) -> FeatureTable:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -198,8 +208,10 @@ def _feature_table(project: ScoringProject) -> FeatureTable:
     sink = pa.BufferOutputStream()
     pq.write_table(data, sink)
     stored = project.artifacts.put(sink.getvalue().to_pybytes(), kind=ArtifactKind.FEATURE_TABLE)
+    checked = CheckedBatch("rows", ANY, ANY, "1", ROWS, ROWS, 0, 0, {}, {}, (), None, ANY, {}, NOW, NOW)
+    snapshot = Snapshot("rows", 1, ANY, 1, ROWS, ROWS, ANY, digest_of(checked), None, NOW, NOW, {})
     table = FeatureTable(
-        model=MODEL,
+        model=model,
         purpose="training",
         data=stored.digest,
         profile=digest_of(profile_of(data, FEATURES)),
@@ -209,11 +221,12 @@ def _feature_table(project: ScoringProject) -> FeatureTable:
         label="label",
         horizon_s=30 * 86_400,
         rows=ROWS,
-        snapshots={"rows": ANY},
+        snapshots={"rows": digest_of(snapshot)},
         definition=ANY,
     )
     with project.state.transaction() as tx:
-        tx.insert(digest_of(table), table, at=NOW)
+        for record in (checked, snapshot, table):
+            tx.insert(digest_of(record), record, at=NOW)
     return table
 
 
@@ -242,13 +255,12 @@ def _rows() -> pa.Table:
 
 def _admitted(project: ScoringProject, version: ModelVersion) -> None:
     from keelway.promote import Admission
+    from keelway.promote.admission import let_in
 
-    digest = digest_of(version)
     verdict = Verdict(True, (), ("all",), ANY, ANY)
-    admission = Admission(version.name, digest, ENVIRONMENT, ANY, verdict, None, (), PRINCIPAL, NOW)
+    admission = Admission(version.name, digest_of(version), ENVIRONMENT, ANY, verdict, None, (), PRINCIPAL, NOW)
     with project.state.transaction() as tx:
-        parent = f"{ENVIRONMENT}/{version.name}"
-        tx.insert(f"{parent}/1", admission, parent=parent, at=NOW)
+        let_in(version, admission, action=Action.PROMOTE, tx=tx, evidence={}, comment="")
 
 
 def serve_empty() -> None:

@@ -15,6 +15,7 @@ import re
 import threading
 import time
 from itertools import cycle
+from typing import Any
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -22,8 +23,8 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 class WatchingLoad:
     """Asks from a thread of its own."""
 
-    def __init__(self, port: int, bodies: list[str], *, connections: int) -> None:
-        self._port, self._connections = port, connections
+    def __init__(self, port: int, bodies: list[str], *, connections: int, path: str = "/predict") -> None:
+        self._port, self._connections, self._path = port, connections, path.encode()
         self._bodies = cycle(body.encode() for body in bodies)
         self._stop = False
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
@@ -70,11 +71,24 @@ class WatchingLoad:
                 writer.close()
 
     async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        body = next(self._bodies)
         asked = time.monotonic()
+        told = await self._exchange(reader, writer, next(self._bodies))
+        if told is None:
+            return
+        predictions = told.get("predictions", [told])
+        self.logged.update(one["prediction_id"] for one in predictions if one["logged"])
+        self.unlogged.extend(asked for one in predictions if not one["logged"])
+        versions = {one["version"] for one in predictions}
+        self.mixed += len(versions) > 1
+        self.answers.append((asked, time.monotonic(), versions.pop()))
+
+    async def _exchange(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes
+    ) -> dict[str, Any] | None:
+        """Return the answer to a request; None, and counted, where it is not one of status 200."""
         writer.write(
-            b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
-            % (len(body), body)
+            b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s"
+            % (self._path, len(body), body)
         )
         head = await reader.readuntil(b"\r\n\r\n")
         length = _LENGTH.search(head)
@@ -82,14 +96,9 @@ class WatchingLoad:
         if head[9:12] == b"503":
             self.refused += 1
             await asyncio.sleep(1.0)  # as Retry-After asks
-            return
+            return None
         if head[9:12] != b"200":
             self.errors.append((time.monotonic(), head[9:12].decode()))
-            return
-        told = json.loads(data)
-        predictions = told.get("predictions", [told])
-        self.logged.update(one["prediction_id"] for one in predictions if one["logged"])
-        self.unlogged.extend(asked for one in predictions if not one["logged"])
-        versions = {one["version"] for one in predictions}
-        self.mixed += len(versions) > 1
-        self.answers.append((asked, time.monotonic(), versions.pop()))
+            return None
+        told: dict[str, Any] = json.loads(data)
+        return told

@@ -3,7 +3,7 @@
 Sealing and reading are compared with the JSON lines that a segment would hold otherwise, in the same run. The batch goes through
 the same plan, arms and log twice: in columns, and as requests of 1,000 rows, which are journalled and then sealed. Each batch
 runs in a fresh process, whose highest memory is told; time is that of the processor, so that others on the machine disturb
-little. Every prediction is found in the ledger afterwards, or there is no figure.
+little. An hour of a server's small segments is compared with the file that they are compacted into. Every prediction is found in the ledger afterwards, or there is no figure.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from keelway.register import PlanScorer
     from keelway.serve import LoadedDeployment
 
+SMALL = 50  # lines that a server of some 50 requests a second seals at once
 LINES, ONE_BY_ONE, REQUEST_ROWS, PART_ROWS = 5_000, 40_000, 1_000, 10_000
 ROUNDS = 5
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -104,13 +105,14 @@ def journal_of(scorer: PlanScorer) -> bytes:
     writer, rows = served(scorer).stable.writer, part(scorer, 0, LINES).to_pylist()
     names = [each.name for each in scorer.features]
     answers = scorer.predictions([[row[name] for name in names] for row in rows])
-    return "".join(
-        writer.line(
-            prediction_id=prediction_id, entity=row["entity"], as_of=NOW, values=[row[name] for name in names],
-            value=repr(answer), at=f"2026-03-01T00:00:00.{place:06}Z",
+    told = zip(rows, answers, sortable_ids(LINES), strict=True)
+    return b"".join(
+        writer.lines(
+            [prediction_id], [(row["entity"], NOW, [row[name] for name in names])], [repr(answer)],
+            at=f"2026-03-01T00:00:00.{place:06}Z",
         )
-        for place, (row, answer, prediction_id) in enumerate(zip(rows, answers, sortable_ids(LINES), strict=True), 1)
-    ).encode()  # fmt: skip
+        for place, (row, answer, prediction_id) in enumerate(told, 1)
+    )  # fmt: skip
 
 
 def segment_figures(scorer: PlanScorer) -> Iterator[Figure]:
@@ -145,6 +147,51 @@ def segment_figures(scorer: PlanScorer) -> Iterator[Figure]:
     yield Figure("log.find_one", took * 1e3, "ms among 5,000")
 
 
+def compaction_figures(scorer: PlanScorer, folder: Path) -> Iterator[Figure]:
+    """Yield what an hour of a server's segments takes and costs to read, as packed lines and compacted."""
+    from keelway.serve import SealingPorts, compact_segments, find_prediction, live_segments, prediction_table
+    from keelway.serve.segment import seal_lines
+
+    state, artifacts = SqlState(f"sqlite:///{folder / 'hour.db'}"), LocalArtifacts(folder / "hour")
+    ports, lines = SealingPorts(state, artifacts, ANA), journal_of(scorer).splitlines()
+    for first in range(0, LINES, SMALL):
+        seal_lines(
+            lines[first : first + SMALL],
+            journal=f"j{first:05}",
+            model="churn",
+            environment="prod",
+            ports=ports,
+            now=NOW,
+        )
+
+    def size() -> float:
+        with state.snapshot() as tx:
+            return sum(artifacts.size_of(each.data) or 0 for each in live_segments("churn", "prod", tx)) / LINES
+
+    def read() -> Any:
+        with state.snapshot() as tx:
+            return prediction_table("churn", "prod", columns=["entity", "value"], tx=tx, artifacts=artifacts)
+
+    def find() -> Any:
+        with state.snapshot() as tx:
+            return find_prediction(wanted, tx=tx, artifacts=artifacts)
+
+    wanted = json.loads(lines[LINES // 2])["prediction_id"]
+    before = size(), seconds(read), seconds(find), find()
+    begun = time.process_time()
+    compact_segments("churn", "prod", before=datetime.now(UTC), ports=ports, now=NOW)
+    took = time.process_time() - begun
+    if find() != before[3]:
+        raise SystemExit("A prediction is not found as before")
+    packed = f"{LINES // SMALL} segments of packed lines"
+    yield Figure("log.compact", took / LINES * 1e6, "us a prediction")
+    yield Figure("log.compacted_size", size(), "bytes a prediction", packed, size() / before[0])
+    again, found = seconds(read), seconds(find)
+    yield Figure("log.compacted_read", again * 1e3, "ms for two columns of 5,000", packed, again / before[1])
+    yield Figure("log.compacted_find", found * 1e3, "ms for one among 5,000", packed, found / before[2])
+    state.close()
+
+
 def in_columns(folder: Path, rows: int) -> None:
     """Score rows in columns, as `keelway score` does."""
     from keelway.serve import SealingPorts, SegmentLog, score
@@ -158,12 +205,12 @@ def in_columns(folder: Path, rows: int) -> None:
 
 def in_requests(folder: Path, rows: int) -> None:
     """Score rows as requests do, with a journal that is sealed beside."""
-    from keelway.serve import JournalLog, answer_rows
+    from keelway.serve import JournalLog, SealingPorts, answer_rows
 
     scorer, state = scorer_of(folder), SqlState(f"sqlite:///{folder / 'requests.db'}")
     log = JournalLog(
-        "churn", environment="prod", journals=FileJournals(folder / "journals"), state=state,
-        artifacts=LocalArtifacts(folder / "artifacts"), principal=ANA, clock=SystemClock(),
+        "churn", environment="prod", journals=FileJournals(folder / "journals"),
+        ports=SealingPorts(state, LocalArtifacts(folder / "artifacts"), ANA), clock=SystemClock(),
     )  # fmt: skip
     names, loaded = [each.name for each in scorer.features], served(scorer)
 
@@ -226,7 +273,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         written_plan(folder)
-        figures = [*segment_figures(scorer_of(folder)), *batch_figures(folder, arguments.rows)]
+        scorer = scorer_of(folder)
+        figures = [*segment_figures(scorer), *compaction_figures(scorer, folder)]
+        figures += batch_figures(folder, arguments.rows)
     report(figures, arguments.json)
 
 

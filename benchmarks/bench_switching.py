@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from _figures import Figure, report
-from _house import keelway, served, write_settings
+from _house import keelway, served, take_away, write_settings
 from _scoring import ENVIRONMENT, MODEL, make_project, move_traffic, second_version
 from _watching_load import WatchingLoad
 
@@ -49,10 +49,7 @@ def measure(folder: Path, rounds: int) -> list[Figure]:
         figures += renewing(load, house.process.pid)
     mixed, answers, refused = load.mixed, len(load.answers), load.refused
     kinds = collections.Counter(what for _, what in load.errors)
-    (folder / "state.db").rename(folder / "state.away")
-    (folder / "artifacts").rename(folder / "artifacts.away")
-    (folder / "state.db").write_bytes(b"no database " * 1000)
-    (folder / "artifacts").write_bytes(b"")
+    take_away(folder)
     with served(folder, workers=2) as house, loaded(house.port, bodies) as load:
         figures += away(folder, load)
     figures.append(Figure("switching.mixed_batches", mixed + load.mixed, "answers", aim="0"))

@@ -34,7 +34,7 @@ from keelway.ledger import record_decision
 from keelway.monitor import record_events, record_outcomes
 from keelway.project import Analysis, BusinessMetric, Guardrail, Metric, Rollout
 from keelway.report import ExperimentRecords, PlanWish
-from keelway.serve import ArmRequests, RequestFigures, seal_journals
+from keelway.serve import ArmRequests, RequestFigures, SealingPorts, seal_journals
 from keelway.serve.tally import keep_figures
 from keelway.testing.experiment_records import BEGAN, WHO, store_rollout, told, trial
 from keelway.testing.experiments import canary
@@ -86,7 +86,7 @@ class World:
             )  # fmt: skip
             journal.append(canonical_json(answer) + b"\n")
         journal.close()
-        seal_journals(journals, state=self.state, artifacts=self.artifacts, principal=WHO, now=NOW)
+        seal_journals(journals, ports=SealingPorts(self.state, self.artifacts, WHO), now=NOW)
 
     def keep_purchases(self, amounts: dict[str, tuple[float, float]], answered: datetime) -> None:
         """Record what entities spent in the days before and after a moment."""

@@ -22,7 +22,8 @@ from keelway.core import ArtifactKind
 from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.local.python_worker.__main__ import loaded
 from keelway.engines.local.python_worker.frames import WorkerAnswer, WorkerModel, read_frame, send_frame
-from keelway.engines.local.python_worker.scorer import PythonRule, PythonScorer
+from keelway.engines.local.python_worker.scorer import PythonScorer
+from keelway.engines.local.python_worker.waiting import PythonRule
 from keelway.errors import (
     EngineError,
     IntegrityError,
@@ -44,7 +45,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from keelway.train import trust_type
 
 class Moody(ClassifierMixin, BaseEstimator):
-    """Does what the age says: -1 ends the process, -2 sleeps, -3 raises, -4 gives no number."""
+    """Does what the age says: -1 ends the process, -2 sleeps, -3 raises, -4 gives no number, -5 raises after a while."""
 
     def fit(self, X, y):
         self.classes_ = np.array([0, 1])
@@ -56,7 +57,9 @@ class Moody(ClassifierMixin, BaseEstimator):
             os._exit(1)
         if (ages == -2).any():
             time.sleep(60)
-        if (ages == -3).any():
+        if (ages == -5).any():
+            time.sleep(0.5)
+        if (ages == -3).any() or (ages == -5).any():
             raise RuntimeError("age -3 of customer 00042")
         share = np.where(ages == -4, np.nan, np.clip(ages / 100, 0, 1))
         return np.column_stack([1 - share, share])
@@ -206,9 +209,16 @@ def test_a_process_that_keeps_failing_is_left_alone_and_tried_again_later(moody:
     now = [0.0]
     scorer = scorer_of(moody, clock=lambda: now[0])
     try:
-        for _ in range(3):
+        for _ in range(2):
             with pytest.raises(ServingError):
                 answer(scorer, -3)
+        with ThreadPoolExecutor(2) as pool:
+            last = pool.submit(answer, scorer, -5)
+            time.sleep(0.1)
+            behind = pool.submit(answer, scorer, 10)
+            for each in (last, behind):
+                with pytest.raises((ServingError, UnavailableError), match=r"no answer|not asked now"):
+                    each.result(5)  # what waits for a process that nobody asks any more is told so, and waits no longer
         with pytest.raises(UnavailableError) as caught:
             answer(scorer, 10)
         assert caught.value.retry_after_s == 30
@@ -240,6 +250,10 @@ def test_frames_come_through_whole_and_strange_ones_are_refused() -> None:
     sender.start()
     assert read_frame(theirs, list[list[Any]]) == rows
     sender.join()
+    for number in (1, 2):
+        send_frame(ours, WorkerAnswer([number]))
+    with pytest.raises(EngineError, match="strange"):  # nobody speaks before he was answered
+        read_frame(theirs, WorkerAnswer)
     send_frame(ours, {"no": "answer"})
     with pytest.raises(EngineError, match="strange"):
         read_frame(theirs, WorkerAnswer)
@@ -247,6 +261,12 @@ def test_frames_come_through_whole_and_strange_ones_are_refused() -> None:
     with pytest.raises(EngineError, match="ended"):
         read_frame(theirs, WorkerAnswer)
     theirs.close()
+
+
+def test_a_process_computes_in_one_thread_unless_the_environment_says_otherwise(scorer: PythonScorer) -> None:
+    (pid,) = scorer.pids
+    told = f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', '1')}".encode()
+    assert told in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
 
 
 def test_the_answers_are_those_of_the_pipeline_itself(tmp_path: Path) -> None:

@@ -1,13 +1,20 @@
 """Profiles count every value into one bin or level."""
 
+from dataclasses import replace
+
+import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
+import pyarrow.parquet as pq
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keelway.core import canonical_json, parse_json, revive
-from keelway.features import FeatureColumn, Profile, profile_of
+from keelway.features import FeatureColumn, Profile, coded_texts, counted_levels, profile_of
+from keelway.features.incremental import read_rows
+from keelway.features.profile import DECILES, sorted_deciles
 
 X, K = FeatureColumn("x", "numeric"), FeatureColumn("k", "categorical")
+texts = st.lists(st.none() | st.sampled_from(["", "a", "b", "ü"]), max_size=30)
 numbers = st.lists(st.none() | st.floats(-1e9, 1e9, allow_nan=False))
 
 
@@ -54,3 +61,50 @@ def test_numbers_near_the_end_of_their_range_have_a_profile(values: list[float])
     assert column.mean is not None
     assert min(values) / 1e300 - 1 <= column.mean / 1e300 <= max(values) / 1e300 + 1
     assert sum(column.counts) == len(values)
+
+
+@settings(deadline=None, max_examples=50)
+@given(texts, texts)
+def test_a_coded_column_is_counted_as_the_texts_are(first: list[str | None], second: list[str | None]) -> None:
+    """Its parts may have codes of their own, and texts that stand in no row."""
+    parts = [pa.array(each, pa.string()) for each in (first, second)]
+    own = [pa.array([*part.to_pylist(), "never", None]).dictionary_encode()[:-2] for part in parts]
+    plain, coded = pa.chunked_array(parts), pa.chunked_array(own)
+    expected = [each or "" for each in (*first, *second)]
+
+    for column in (plain, coded):
+        codes, distinct = coded_texts(column)
+        assert [distinct[code] for code in codes.tolist()] == expected
+        assert len(set(distinct)) == len(distinct)
+        assert counted_levels(column) == {text: expected.count(text) for text in expected}
+    assert profile_of(pa.table({"k": plain}), [K]) == profile_of(pa.table({"k": coded}), [K])
+
+
+def test_a_file_of_several_parts_gives_the_same_rows_coded_or_not() -> None:
+    rows = pa.table({"k": ["a", None, "b", "", "b", "ü"], "dotted.name": list("xyzxyz"), "x": [1.0] * 6})
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, row_group_size=2)
+    data = bytes(sink.getvalue())
+
+    coded = read_rows(data, coded=["k", "dotted.name"])
+    assert [pa.types.is_dictionary(each.type) for each in coded.schema] == [True, True, False]
+    assert coded.to_pylist() == read_rows(data).to_pylist() == rows.to_pylist()
+    assert counted_levels(coded["k"]) == counted_levels(rows["k"]) == {"a": 1, "": 2, "b": 2, "ü": 1}
+
+
+@given(st.lists(st.floats(-1e100, 1e100), min_size=1).map(sorted))
+@example([0.0, 5e-324])
+@example([-1.0, -0.0, 0.0, 1.0])
+@example([float(number) for number in range(11)])
+def test_deciles_are_those_of_numpy_to_the_last_bit(values: list[float]) -> None:
+    assert np.array_equal(sorted_deciles(np.array(values)), np.quantile(values, DECILES))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.none() | st.just(float("nan")) | st.floats(-1e9, 1e9), max_size=20))
+def test_nan_counts_as_missing(values: list[float | None]) -> None:
+    present = [value for value in values if value is not None and value == value]
+    column = profile_of(table(values), [X]).columns["x"]
+
+    assert column == replace(profile_of(table(present), [X]).columns["x"], nulls=len(values) - len(present))
+    assert (column.minimum, column.maximum) == ((min(present), max(present)) if present else (None, None))

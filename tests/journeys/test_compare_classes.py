@@ -140,8 +140,8 @@ def test_slices_and_warnings_come_along(compared: dict[str, Any]) -> None:
 @pytest.mark.journey
 def test_the_card_names_classes_owner_and_what_is_left_to_say(root: Path) -> None:
     with closing(App.open(root)) as app:
-        card = app.cards.card("ages")
-        again = app.cards.card("ages:1")
+        card = app.versions.cards.card("ages")
+        again = app.versions.cards.card("ages:1")
     assert card == again
     text = str(card.sections)
     assert "high, low, middle" in text

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keelway.core import VersionName
+from keelway.core import VersionName, digest_of
 from keelway.deploy import ASKED, CANARY, CONTROL, SHADOW, STABLE, Allocation, Deployment
 from keelway.deploy.analysis import RateCounts, RolloutEvidence, judge, mismatch_p, violations
 from keelway.deploy.layers import Layer
 from keelway.monitor.rollout.answers import microseconds
-from keelway.monitor.rollout.assignment import arm_shares, pairing_of
+from keelway.monitor.rollout.assignment import SEALED, arm_shares, pairing_of
 from keelway.monitor.rollout.figures import EDGE_ROWS, bin_edges, counts_in
 from keelway.monitor.rollout.gather import evidence_of
 from keelway.monitor.rollout.readings import RolloutReadings
@@ -92,6 +92,29 @@ def test_figures_are_those_of_the_newest_shares() -> None:
     evidence = gathered(readings(*tables, requests=(early, across, late)), *steps)
     assert evidence.treatment.tallies["error_rate"] == RateCounts(1, 101)
     assert evidence.control.tallies["error_rate"] == RateCounts(3, 303)
+
+
+def test_what_a_former_deployment_still_counted_is_not_taken_for_the_newest_one() -> None:
+    steps = [canary_deployment(5), canary_deployment(25, at=NOW + HOUR, number=2)]
+    before, after = (digest_of(each) for each in steps)
+    span = counted(
+        replace(arm(CANARY, 40, failed=40), deployment=before),
+        replace(arm(CANARY, 100, failed=1), deployment=after),
+        replace(arm(STABLE, 300, failed=3), deployment=after),
+        since=NOW + HOUR,
+    )
+    tables = [answers_table(steps[1], PEOPLE, [0.5] * 1_000, at=NOW + HOUR)]
+    evidence = gathered(readings(*tables, requests=(span,)), *steps)
+    assert evidence.treatment.tallies["error_rate"] == RateCounts(1, 101)
+    assert evidence.control.tallies["error_rate"] == RateCounts(3, 303)
+
+
+@pytest.mark.parametrize(("waited", "is_told"), [(timedelta(0), False), (SEALED, True)])
+def test_what_was_counted_just_now_may_not_be_in_the_log_yet(waited: timedelta, is_told: bool) -> None:
+    span = counted(arm(STABLE, 900), arm(CANARY, 100))
+    evidence = gathered(readings(requests=(span,), now=span.until + waited))
+    assert any("not in the log" in each for each in evidence.problems) == is_told
+    assert evidence.treatment.tallies["error_rate"] == RateCounts(0, 100)
 
 
 def test_a_step_with_the_same_shares_goes_on_and_others_that_come_and_go_do_not_matter() -> None:

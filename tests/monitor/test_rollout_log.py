@@ -12,35 +12,27 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from keelway.core import (
-    BusinessEvent,
-    Digest,
-    Outcome,
-    PrincipalId,
-    VersionName,
-    digest_bytes,
-    digest_of,
-    plain,
-)
-from keelway.deploy import CANARY, STABLE, Deployment, RolloutStart
+from keelway.core import BusinessEvent, Digest, Outcome, PrincipalId, digest_of
+from keelway.deploy import CANARY, STABLE, Deployment
 from keelway.deploy.analysis import RateCounts, judge
 from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.sql import SqlState
 from keelway.errors import ErasedError
-from keelway.monitor import SegmentCache, record_events, record_outcomes, rollout_evidence
+from keelway.monitor import SegmentCache, record_events, record_outcomes
+from keelway.monitor.rollout import evidence_of, rollout_readings
 from keelway.monitor.rollout.log import COLUMNS, rollout_columns, sealed_columns
-from keelway.project import Analysis, BusinessMetric, Guardrail, Metric, Rollout
-from keelway.serve import ArmRequests, LineWriter, RequestFigures
-from keelway.serve.log_columns import columns_of
-from keelway.serve.segment import SealingPorts, seal_columns
+from keelway.project import Analysis, BusinessMetric, Guardrail, Metric
+from keelway.serve import ArmRequests, RequestFigures
+from keelway.serve.segment import SealingPorts
 from keelway.serve.tally import keep_figures
-from keelway.testing.rollouts import canary_deployment, latency_bins
-from keelway.testing.serving import NOW, ONE, PROD
+from keelway.testing.rollouts import canary_deployment, latency_bins, seal_answers
+from keelway.testing.serving import NOW, PROD
 
 BOT = PrincipalId("sp:server")
 PEOPLE = [f"c{number}" for number in range(600)]
 DAY = timedelta(days=1)
-BUYERS = BusinessMetric("buyers", stream="purchases", window="1d")
+SIDES = ("control", "treatment")
+BUSINESS = tuple(BusinessMetric(name, stream="purchases", window="1d") for name in ("buyers", "revenue"))
 ANALYSIS = Analysis(
     (Guardrail("error_rate"), Guardrail("brier", "brier", margin=0.05), Guardrail("buyers", margin=0.1)),
     (Metric("revenue", "mean", goal="not worse", margin=50.0),),
@@ -69,53 +61,39 @@ class KeptRollout:
         self.state = SqlState(f"sqlite:///{folder / 'state.db'}")
         self.artifacts = CountingStore(folder / "store")
         self.step = canary_deployment(50)
-        self.start = RolloutStart(
-            "r1", "churn", PROD, plain(Rollout.canary("prod")), ONE, (VersionName("churn:2"),), NOW, BOT
-        )
         self.sealed = 0
 
     def seal(self, values: dict[str, float], *, at: datetime, step: Deployment | None = None) -> Any:
         """Seal answers of a step to entities."""
-        sender = step or self.step
-        lines = b"".join(
-            self._writer(sender, sender.arm_of(entity))
-            .line(prediction_id=f"{self.sealed:08d}{number:08d}", entity=entity, as_of=NOW, values=[], value=str(value),
-                  at=at.isoformat().replace("+00:00", "Z"))
-            .encode()
-            for number, (entity, value) in enumerate(values.items())
-        )  # fmt: skip
         self.sealed += 1
         ports = SealingPorts(self.state, self.artifacts, BOT)
-        return seal_columns(
-            columns_of(lines), lines.split(b"\n")[:-1], journal=f"j{self.sealed}", model="churn", environment="prod",
-            ports=ports, now=at + timedelta(seconds=1),
-        )  # fmt: skip
+        return seal_answers(step or self.step, values, at=at, journal=f"j{self.sealed}", ports=ports)
 
-    def _writer(self, step: Deployment, arm: str) -> LineWriter:
-        version = step.version_of(arm)
-        return LineWriter(
-            model="churn", version=version, version_digest=digest_bytes(version.encode()), deployment=digest_of(step),
-            environment="prod", arm=arm, features=(),
-        )  # fmt: skip
-
-    def count(self, answers: dict[str, int], *, since: datetime) -> None:
-        """Keep what a server counted in a minute."""
+    def count(self, answers: dict[str, int], *, since: datetime, step: Deployment | None = None) -> None:
+        """Keep what a server counted in a minute; for a step, or as older ones did, which told of none."""
+        sender = digest_of(step) if step else None
         bins, arms = latency_bins(np.array([0.002])), []
         for arm, number in answers.items():
-            arms.append(ArmRequests(self.step.version_of(arm), arm, number, 0, bins[0], (number,)))
+            arms.append(ArmRequests(self.step.version_of(arm), arm, number, 0, bins[0], (number,), deployment=sender))
         total = sum(answers.values())
         keep_figures(
             RequestFigures("churn", PROD, since, since + timedelta(minutes=1), total, 0, 0, tuple(arms)),
             state=self.state,
         )
 
-    def evidence(self, *, now: datetime, cache: SegmentCache | None = None, **more: Any) -> Any:
+    def read(self, *, now: datetime, since: datetime = NOW, cache: SegmentCache | None = None, **more: Any) -> Any:
+        """Read everything that was kept since a moment."""
         with self.state.snapshot() as tx:
-            return rollout_evidence(
-                self.start, [self.step], CANARY, analysis=more.pop("analysis", ANALYSIS), tx=tx, artifacts=self.artifacts,
-                now=now, label="churned", business=(BUYERS, BusinessMetric("revenue", stream="purchases", window="1d")),
-                cache=cache, **more,
+            return rollout_readings(
+                "churn", PROD, since=since, analysis=more.get("analysis", ANALYSIS), label="churned", business=BUSINESS,
+                tx=tx, artifacts=self.artifacts, now=now, cache=cache or SegmentCache(),
             )  # fmt: skip
+
+    def evidence(self, *, now: datetime, cache: SegmentCache | None = None, **more: Any) -> Any:
+        readings = self.read(now=now, cache=cache, **more)
+        return evidence_of(
+            readings, [self.step], CANARY, analysis=more.get("analysis", ANALYSIS), business=BUSINESS
+        )  # fmt: skip
 
 
 @pytest.fixture
@@ -150,6 +128,33 @@ def test_everything_that_was_kept_is_joined(kept: KeptRollout) -> None:
         assert figures.tallies["buyers"] == RateCounts(sum(each in PEOPLE[:100] for each in mine), len(mine))
         assert figures.moments["revenue"].mean == pytest.approx(20 * figures.tallies["buyers"].rate)
     assert judge(ANALYSIS, found).outcome != "error"
+
+
+def test_what_was_read_from_before_a_step_changes_nothing_that_is_said_of_it(kept: KeptRollout) -> None:
+    again = canary_deployment(25, at=NOW + timedelta(hours=2), number=2)
+    people = dict(zip(PEOPLE, np.linspace(0.1, 0.9, len(PEOPLE)).tolist(), strict=True))
+    kept.seal(people, at=NOW + timedelta(hours=1))
+    kept.seal(people, at=NOW + timedelta(hours=3), step=again)
+    for hours, step in ((0, None), (1, kept.step), (3, None), (3, again)):
+        kept.count({STABLE: 200 + hours, CANARY: 100}, since=NOW + timedelta(hours=hours), step=step)
+    ports = {"state": kept.state, "artifacts": kept.artifacts, "actor": BOT, "now": NOW + 2 * DAY}
+    record_outcomes([Outcome("churned", each, NOW, 1, NOW + DAY, NOW + DAY) for each in PEOPLE[:200]], **ports)
+    bought = [
+        BusinessEvent("purchases", each, 20.0, NOW + timedelta(hours=hours), NOW + DAY)
+        for hours, each in enumerate(PEOPLE[:9])
+    ]
+    record_events(bought, "purchases", complete_until=NOW + 2 * DAY, **ports)
+
+    def told(since: datetime) -> tuple[Any, list[tuple[list[float], list[float]]]]:
+        readings = kept.read(now=NOW + 2 * DAY, since=since)
+        found = evidence_of(readings, [again], CANARY, analysis=ANALYSIS, business=BUSINESS)
+        sides = (found.control, found.treatment)
+        matured = [(each.matured["brier"].labels.tolist(), each.matured["brier"].scores.tolist()) for each in sides]
+        return replace(found, **{each: replace(getattr(found, each), matured={}) for each in SIDES}), matured
+
+    assert told(NOW) == told(again.at)
+    assert told(NOW)[0].control.moments["revenue"].count == told(NOW)[0].phases[0].counts[STABLE]
+    assert told(NOW)[0].treatment.tallies["error_rate"] == RateCounts(0, 200)
 
 
 def test_what_nobody_recorded_is_absent_and_never_zero(kept: KeptRollout) -> None:

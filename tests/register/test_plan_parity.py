@@ -220,6 +220,16 @@ def test_a_model_of_counts_answers_with_the_exponential() -> None:
     assert sorted(answers) == [0.0, math.inf], "answering refuses infinity"
 
 
+@pytest.mark.parametrize("kind", ["logistic", "lightgbm", "xgboost"])
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_a_row_is_answered_alone_as_among_however_many_others(task: Task, kind: str) -> None:
+    scorer = PlanScorer(planned(fitted(task, kind), task))
+    rows = [list(row) for row in zip(*(COLUMNS[each.name] for each in scorer.features), strict=True)]
+    alone = [scorer.predictions([row])[0] for row in rows]
+    for count in (2, 4, 5, 16, 17, 64, 65, 257, len(rows)):
+        assert scorer.predictions(rows[:count]) == alone[:count]
+
+
 def test_the_same_pipeline_has_the_same_plan() -> None:
     pipeline = fitted("binary", "lightgbm")
     first, second = (plan_bytes(compile_plan(pipeline, PLAIN, task="binary")) for _ in range(2))

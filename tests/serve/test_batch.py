@@ -247,7 +247,7 @@ def test_a_batch_is_sealed_found_and_proven(traffic: ServedTraffic, tmp_path: Pa
         assert [segment.count for segment in segments] == [5, 300]
         assert {each.entity for each in found} == {f"c{number}" for number in range(305)}
         _, line, segment, number = find_prediction(found[17].prediction_id, tx=tx, artifacts=artifacts)
-    lines = lines_of(segment, artifacts=artifacts)
+        lines = lines_of(segment, tx=tx, artifacts=artifacts)
     assert lines[number] == line
     assert MemoryTree(lines).root().hex() == segment.root
     assert (segment.first_event, segment.last_event) == (NOW, NOW)

@@ -21,7 +21,7 @@ from keelway.engines.local.journal import FileJournals
 from keelway.engines.sql import SqlState
 from keelway.errors import StorageError
 from keelway.ledger import Transaction, decisions
-from keelway.serve import Journal, JournalLog, LineWriter, PredictionSegment, predictions, seal_journals
+from keelway.serve import Journal, JournalLog, LineWriter, PredictionSegment, SealingPorts, predictions, seal_journals
 from keelway.serve.log import SEAL_LINES
 
 NOW = datetime(1998, 1, 1, tzinfo=UTC)
@@ -34,13 +34,8 @@ WRITER = LineWriter(
 
 
 def lines(first: int, count: int = 1) -> bytes:
-    return "".join(
-        WRITER.line(
-            prediction_id=f"{number:032x}", entity="7", as_of=NOW, values=[1.5], value="0.25",
-            at="1998-01-01T00:00:00Z",
-        )
-        for number in range(first, first + count)
-    ).encode()  # fmt: skip
+    ids = [f"{number:032x}" for number in range(first, first + count)]
+    return WRITER.lines(ids, [("7", NOW, [1.5])] * count, ["0.25"] * count, at="1998-01-01T00:00:00Z")
 
 
 class Disk:
@@ -112,13 +107,13 @@ class Place:
     def log(self) -> JournalLog:
         return JournalLog(
             "churn", environment="local", journals=JournalsOnDisk(FileJournals(self.folder), self.journal_disk),
-            state=self.state, artifacts=self.artifacts, principal=ANA, clock=SystemClock(), on_unlogged=self.lost.append,
+            ports=SealingPorts(self.state, self.artifacts, ANA), clock=SystemClock(), on_unlogged=self.lost.append,
         )  # fmt: skip
 
     def seal_leftovers(self, artifacts: LocalArtifacts | None = None) -> list[PredictionSegment]:
         """Seal what dead processes left, as another process does."""
-        store = artifacts or self.artifacts
-        return seal_journals(FileJournals(self.folder), state=self.state, artifacts=store, principal=ANA, now=NOW)
+        ports = SealingPorts(self.state, artifacts or self.artifacts, ANA)
+        return seal_journals(FileJournals(self.folder), ports=ports, now=NOW)
 
     def sealed(self) -> list[str]:
         """Return the ids of the sealed predictions."""

@@ -6,6 +6,7 @@ import json
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from keelway.core import (
 )
 from keelway.errors import UsageError
 from keelway.serve import LineWriter, moment_text
-from keelway.serve.line import LARGEST_PLAIN, SMALLEST_PLAIN, number_text
+from keelway.serve.line import COLUMNS_FROM, LARGEST_PLAIN, SMALLEST_PLAIN, lines_of, number_text, number_texts
 
 NOW = datetime(1998, 1, 1, tzinfo=UTC)
 DIGEST = Digest("sha256:" + "0" * 64)
@@ -34,22 +35,32 @@ EDGES = [
 TEXTS = ["", "gold", 'a "quoted" text', "back\\slash", "line\nfeed", "\x00\x1f\x7f", "é", "\u2028", "😀", "1.0,", "1e5"]
 
 
-def written(*values: object, names: tuple[str, ...] | None = None) -> bytes:
-    writer = LineWriter(
-        model="churn", version="churn:1", version_digest=DIGEST, deployment=DIGEST, environment="prod", arm="stable",
-        features=names or tuple(f"feature_{place}" for place in range(len(values))),
+LATER = datetime(2026, 3, 1, 12, 30, 0, 250_000, tzinfo=UTC)
+NUMBERS = st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(EDGES) | st.integers(-9, 9)
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+PLACES = st.tuples(WORDS, st.sampled_from([NOW, LATER]), st.tuples(NUMBERS, st.none() | WORDS, NUMBERS).map(list))
+
+
+def writer_of(*names: str, arm: str = "stable") -> LineWriter:
+    return LineWriter(
+        model="churn", version="churn:1", version_digest=DIGEST, deployment=DIGEST, environment="prod", arm=arm,
+        features=names,
     )  # fmt: skip
-    text = writer.line(
-        prediction_id=f"{1:032x}", entity="7", as_of=NOW, values=list(values), value="0.25", at=time_text(NOW)
-    )
-    return text.encode()
 
 
-def expected(features: dict[str, object]) -> bytes:
+def written(*values: object, names: tuple[str, ...] | None = None) -> bytes:
+    writer = writer_of(*(names or [f"feature_{place}" for place in range(len(values))]))
+    return writer.lines([f"{1:032x}"], [("7", NOW, list(values))], ["0.25"], at=time_text(NOW))
+
+
+def expected(
+    features: dict[str, object], *, number: int = 1, entity: str = "7", as_of: datetime = NOW, arm: str = "stable",
+    value: float = 0.25,
+) -> bytes:  # fmt: skip
     prediction = Prediction(
-        prediction_id=f"{1:032x}", model="churn", version=VersionName("churn:1"), version_digest=DIGEST,
-        deployment=DIGEST, environment=Environment("prod"), arm="stable", entity="7", as_of=NOW, features=features,
-        value=0.25, event_time=NOW,
+        prediction_id=f"{number:032x}", model="churn", version=VersionName("churn:1"), version_digest=DIGEST,
+        deployment=DIGEST, environment=Environment("prod"), arm=arm, entity=entity, as_of=as_of, features=features,
+        value=value, event_time=NOW,
     )  # fmt: skip
     return canonical_json(prediction) + b"\n"
 
@@ -74,6 +85,33 @@ def test_any_row_is_written_as_its_canonical_json(values):
 def test_an_array_is_written_number_by_number(numbers):
     assert written(numbers) == expected({"feature_0": tuple(numbers)})
     assert written(tuple(numbers)) == expected({"feature_0": tuple(numbers)})
+
+
+@given(st.lists(PLACES, min_size=1, max_size=2 * COLUMNS_FROM), st.integers(1, 2))
+def test_many_rows_are_written_as_their_canonical_json_whoever_writes_each(rows, arms):
+    names = ("b", "é", "a")
+    values = [place / len(rows) for place in range(len(rows))]
+    writers = [writer_of(*names, arm=f"arm {place}") for place in range(arms)]
+    found = lines_of(
+        [writers[place % arms] for place in range(len(rows))], [f"{place:032x}" for place in range(len(rows))], rows,
+        number_texts(values), at=time_text(NOW),
+    )  # fmt: skip
+    assert found == b"".join(
+        expected(
+            dict(zip(names, row[2], strict=True)), number=place, entity=row[0], as_of=row[1], value=values[place],
+            arm=f"arm {place % arms}",
+        )
+        for place, row in enumerate(rows)
+    )  # fmt: skip
+
+
+@given(st.lists(NUMBERS.filter(lambda each: each is not None), min_size=1, max_size=9))
+def test_numbers_are_written_together_as_each_alone(numbers):
+    assert number_texts(numbers) == [number_text(each) for each in numbers]
+
+
+def test_numbers_of_numpy_are_written_as_those_of_python():
+    assert written(*np.array([0.1, 2.0, 1e-7])) == written(0.1, 2.0, 1e-7)
 
 
 def test_a_whole_number_and_its_float_are_the_same_line():

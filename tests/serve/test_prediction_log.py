@@ -20,6 +20,7 @@ from keelway.serve import (
     JournalLog,
     LineWriter,
     RequestSchema,
+    SealingPorts,
     find_prediction,
     predictions,
     seal_journals,
@@ -36,10 +37,8 @@ WRITER = LineWriter(
 
 
 def line(number: int, entity: str = "7", values: tuple = (1.5, "gold"), probability: float = 0.25) -> str:
-    return WRITER.line(
-        prediction_id=f"{number:032x}", entity=entity, as_of=NOW, values=list(values),
-        value=number_text(probability), at="1998-01-01T00:00:00Z",
-    )  # fmt: skip
+    row = (entity, NOW, list(values))
+    return WRITER.lines([f"{number:032x}"], [row], [number_text(probability)], at="1998-01-01T00:00:00Z").decode()
 
 
 @given(
@@ -79,11 +78,11 @@ def test_no_line_is_lost_by_kill_9_and_each_is_sealed_once(tmp_path):
         stream.write(b'{"torn')
     whole = path.read_bytes()
     state, artifacts = SqlState(f"sqlite:///{tmp_path}/s.db"), LocalArtifacts(tmp_path / "a")
-    ports = {"state": state, "artifacts": artifacts, "principal": PrincipalId("user:ana"), "now": NOW}
-    [segment] = seal_journals(journals, **ports)
+    ports = SealingPorts(state, artifacts, PrincipalId("user:ana"))
+    [segment] = seal_journals(journals, ports=ports, now=NOW)
     assert (segment.count, segment.torn_lines) == (20, 1)
     path.write_bytes(whole)  # as if the sealer had died before it could delete the journal
-    assert seal_journals(journals, **ports) == [segment]
+    assert seal_journals(journals, ports=ports, now=NOW) == [segment]
     with state.snapshot() as tx:
         assert len(list(predictions(tx, artifacts=artifacts, model="churn", environment="local"))) == 20
         assert find_prediction(f"{7:032x}", tx=tx, artifacts=artifacts)[3] == 7
@@ -98,15 +97,12 @@ def test_a_segment_is_found_by_its_ids_whatever_the_features_are_called(tmp_path
     tricky = '","prediction_id":"f'
     journal = FileJournals(tmp_path / "j").create("churn", "local")
     for number in (2, 1):
-        text = writer.line(
-            prediction_id=f"{number:032x}", entity=tricky, as_of=NOW, values=["ffff", tricky], value="0.5",
-            at="1998-01-01T00:00:00Z",
-        )  # fmt: skip
-        journal.append(text.encode())
+        row = (tricky, NOW, ["ffff", tricky])
+        journal.append(writer.lines([f"{number:032x}"], [row], ["0.5"], at="1998-01-01T00:00:00Z"))
     journal.close()
     state, artifacts = SqlState(f"sqlite:///{tmp_path}/s.db"), LocalArtifacts(tmp_path / "a")
-    ports = {"state": state, "artifacts": artifacts, "principal": PrincipalId("user:ana"), "now": NOW}
-    [segment] = seal_journals(FileJournals(tmp_path / "j"), **ports)
+    ports = SealingPorts(state, artifacts, PrincipalId("user:ana"))
+    [segment] = seal_journals(FileJournals(tmp_path / "j"), ports=ports, now=NOW)
     assert (segment.first_id, segment.last_id) == (f"{1:032x}", f"{2:032x}")
     with state.snapshot() as tx:
         assert find_prediction(f"{1:032x}", tx=tx, artifacts=artifacts)[0].entity == tricky
@@ -119,9 +115,9 @@ def test_a_damaged_journal_is_kept_and_told(tmp_path, damaged):
     journal.append(line(1).encode() + damaged)
     journal.close()
     state, artifacts = SqlState(f"sqlite:///{tmp_path}/s.db"), LocalArtifacts(tmp_path / "a")
-    ports = {"state": state, "artifacts": artifacts, "principal": PrincipalId("user:ana"), "now": NOW}
+    ports = SealingPorts(state, artifacts, PrincipalId("user:ana"))
     with pytest.raises(IntegrityError, match="is damaged"):
-        seal_journals(FileJournals(tmp_path / "j"), **ports)
+        seal_journals(FileJournals(tmp_path / "j"), ports=ports, now=NOW)
     assert len(list((tmp_path / "j").iterdir())) == 1
     state.close()
 
@@ -129,8 +125,8 @@ def test_a_damaged_journal_is_kept_and_told(tmp_path, damaged):
 def test_a_closed_log_has_sealed_everything(tmp_path):
     state, artifacts = SqlState(f"sqlite:///{tmp_path}/s.db"), LocalArtifacts(tmp_path / "a")
     log = JournalLog(
-        "churn", environment="local", journals=FileJournals(tmp_path / "j"), state=state, artifacts=artifacts,
-        principal=PrincipalId("user:ana"), clock=SystemClock(),
+        "churn", environment="local", journals=FileJournals(tmp_path / "j"),
+        ports=SealingPorts(state, artifacts, PrincipalId("user:ana")), clock=SystemClock(),
     )  # fmt: skip
     log.start()
     assert log.append((line(1) + line(2)).encode())

@@ -93,7 +93,7 @@ def test_any_lines_come_back_and_are_told_of_as_they_are(found: list[Prediction]
 @given(st.lists(predictions, min_size=1, max_size=6))
 def test_their_columns_are_those_that_a_columnar_segment_has(found: list[Prediction]) -> None:
     data = whole(lines(*found))
-    packed, columnar = SegmentLines(gzip.compress(data)), SegmentFile(segment_bytes(columns_of(data), few=0))
+    packed, columnar = SegmentLines(gzip.compress(data)), SegmentFile(segment_bytes(columns_of(data)))
     plain = ["arm", "value", "entity", "event_time"]
     assert packed.columns(plain).to_pydict() == columnar.columns(plain).to_pydict()
     features = sorted({f"features.{name}" for each in found for name in each.features})
@@ -129,7 +129,7 @@ def test_a_line_without_one_of_its_parts_is_told(part: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"PAR1", gzip.compress(b"x" * 1000)[:-5], gzip.compress(b"x" * 1000)[:-1] + b"?"]
+    "data", [b"", b"PAR1", gzip.compress(b"x" * 1000, mtime=0)[:-5], gzip.compress(b"x" * 1000, mtime=0)[:-1] + b"?"]
 )
 def test_a_file_that_is_none_is_told(data: bytes) -> None:
     with pytest.raises(IntegrityError, match="cannot be read"):
@@ -155,7 +155,7 @@ class World:
         journal = self.journals.create("churn", "prod")
         journal.append(whole(found))
         journal.close()
-        [segment] = seal_journals(self.journals, state=self.state, artifacts=self.artifacts, principal=ANA, now=NOW)
+        [segment] = seal_journals(self.journals, ports=self.ports, now=NOW)
         return segment
 
 
@@ -170,9 +170,9 @@ def test_a_journal_becomes_packed_lines_that_prove_themselves(world: World) -> N
     found = lines(*map(prediction, range(300)))
     segment = world.journalled(found)
     assert (segment.form, segment.count, segment.root) == (LINES_FORM, 300, root_of(found).hex())
-    assert lines_of(segment, artifacts=world.artifacts) == found
     assert columns_in(segment, ["entity"], artifacts=world.artifacts)["entity"].to_pylist()[7] == "c7"
     with world.state.snapshot() as tx:
+        assert lines_of(segment, tx=tx, artifacts=world.artifacts) == found
         _, line, kept, number = find_prediction(f"{7:032x}", tx=tx, artifacts=world.artifacts)
     assert (line, kept, number) == (found[7], segment, 7)
 
@@ -208,11 +208,12 @@ def test_a_server_seals_without_arrow_or_pandas(tmp_path: Path) -> None:
         "from keelway.engines.local.artifacts import LocalArtifacts\n"
         "from keelway.engines.local.journal import FileJournals\n"
         "from keelway.engines.sql import SqlState\n"
-        "from keelway.serve import seal_journals\n"
+        "from keelway.serve import SealingPorts, seal_journals\n"
         "folder = pathlib.Path(sys.argv[1])\n"
-        "ports = dict(state=SqlState(f'sqlite:///{folder}/s.db'), artifacts=LocalArtifacts(folder / 'artifacts'))\n"
+        "state, artifacts = SqlState(f'sqlite:///{folder}/s.db'), LocalArtifacts(folder / 'artifacts')\n"
+        "ports = SealingPorts(state, artifacts, 'user:ana')\n"
         "now = datetime.datetime.now(datetime.UTC)\n"
-        "print(len(seal_journals(FileJournals(folder / 'journals'), principal='user:ana', now=now, **ports)))\n"
+        "print(len(seal_journals(FileJournals(folder / 'journals'), ports=ports, now=now)))\n"
         "print({'pyarrow', 'pandas'} & set(sys.modules))\n"
     )
     done = subprocess.run([sys.executable, "-c", child, str(tmp_path)], capture_output=True, text=True, check=True)

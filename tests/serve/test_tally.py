@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from keelway.errors import StorageError
 from keelway.ledger import Transaction
 from keelway.serve import (
     LineWriter,
+    LoadedDeployment,
     LoadedVersion,
     RequestFigures,
     RequestSchema,
@@ -26,8 +29,18 @@ from keelway.serve import (
     request_figures,
     together,
 )
-from keelway.serve.tally import FIRST_READ, GROWTH, LARGEST_BIN, SHORTEST_S, latency_bin, latency_of
-from keelway.testing.serving import FEATURES, NOW, ONE, PROD, TWO, FixedScorer
+from keelway.serve.tally import (
+    FIRST_READ,
+    GROWTH,
+    KEEP_EVERY_S,
+    KEEP_FIRST_S,
+    KEEP_TRIAL_EVERY_S,
+    LARGEST_BIN,
+    SHORTEST_S,
+    latency_bin,
+    latency_of,
+)
+from keelway.testing.serving import FEATURES, NOW, ONE, PROD, TWO, FixedScorer, deployment_of
 
 MINUTE = timedelta(minutes=1)
 
@@ -191,6 +204,70 @@ def test_figures_wait_while_the_state_is_down(
     keeper.close()
     with state.snapshot() as tx:
         assert [figures.requests for figures in request_figures("churn", PROD, since=NOW, tx=tx)] == [1, 1]
+
+
+def kept_at(
+    keeper: TallyKeeper, tally: RequestTally, state: Shaky, versions: list[LoadedVersion], turns: int
+) -> list[int]:
+    """Return after how many seconds figures were kept, while these versions answer."""
+    found, before = [], 0
+    for turn in range(1, turns + 1):
+        for version in versions:
+            tally.answered(version, 1, 0.001)
+        keeper.turn()
+        with state.snapshot() as tx:
+            count = tx.count(RequestFigures, parent="prod/churn")
+        if count > before:
+            found.append(int(turn * KEEP_FIRST_S))
+        before = count
+    return found
+
+
+def test_figures_of_a_trial_are_kept_often_at_first_and_never_more_than_a_minute_late(
+    state: Shaky, clock: SimulatedClock
+) -> None:
+    tally = RequestTally(clock)
+    found = kept_at(keeper_of(state, tally, clock), tally, state, [STABLE, CANARY], 300)
+    assert found[:4] == [5, 10, 15, 20]
+    gaps = [later - earlier for earlier, later in pairwise(found)]
+    assert gaps == sorted(gaps)
+    assert all(gap <= at / 9 + KEEP_FIRST_S for gap, at in zip(gaps, found, strict=False))
+    assert gaps[-1] == KEEP_TRIAL_EVERY_S
+
+
+def test_figures_of_one_arm_are_kept_every_five_minutes(state: Shaky, clock: SimulatedClock) -> None:
+    tally = RequestTally(clock)
+    assert kept_at(keeper_of(state, tally, clock), tally, state, [STABLE], 120) == [KEEP_EVERY_S, 2 * KEEP_EVERY_S]
+
+
+def test_another_deployment_begins_a_span_and_what_was_before_is_kept_with_the_next_turn(
+    state: Shaky, clock: SimulatedClock
+) -> None:
+    tally = RequestTally(clock)
+    keeper = keeper_of(state, tally, clock)
+    tally.answered(STABLE, 1, 0.001)
+    clock.advance(MINUTE)
+    keeper.switched(LoadedDeployment(deployment_of(churn_1=90, churn_2=10), {}))
+    tally.answered(CANARY, 1, 0.001)
+    clock.advance(MINUTE)
+    keeper.turn()
+    with state.snapshot() as tx:
+        later, earlier = request_figures("churn", PROD, since=NOW, tx=tx)
+    assert (earlier.since, earlier.until, earlier.arms[0].arm) == (NOW, NOW + MINUTE, "stable")
+    assert (later.since, later.until, later.arms[0].arm) == (NOW + MINUTE, NOW + 2 * MINUTE, "canary")
+
+
+def test_an_arm_of_two_deployments_is_counted_for_each(clock: SimulatedClock) -> None:
+    tally, before, after = RequestTally(clock), digest_bytes(b"before"), digest_bytes(b"after")
+    tally.answered(replace(STABLE, deployment=before), 2, 0.001)
+    tally.answered(replace(STABLE, deployment=after), 3, 0.001)
+    tally.failed(replace(STABLE, deployment=before))
+    figures = tally.take("churn", PROD)
+    assert figures is not None
+    assert {arm.deployment: (arm.answers, arm.failed) for arm in figures.arms} == {before: (2, 1), after: (3, 0)}
+    assert together([figures])[ONE, "stable"].answers == 5
+    only = together([figures], counts=lambda _span, arm: arm.deployment == after)
+    assert (only[ONE, "stable"].answers, only[ONE, "stable"].failed) == (3, 0)
 
 
 def test_spans_and_processes_add_up(state: Shaky, clock: SimulatedClock) -> None:

@@ -16,7 +16,7 @@ from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.engines.local.journal import MOST_HELD, FileJournals
 from keelway.engines.sql import SqlState
 from keelway.errors import StorageError, UnavailableError
-from keelway.serve import JournalLog, answer_rows, prediction_table, seal_journals
+from keelway.serve import JournalLog, SealingPorts, answer_rows, prediction_table, seal_journals
 from keelway.serve.log import MOST_WAITING, SEAL_LINES
 from keelway.surfaces.scoring import ScoringApp
 from keelway.testing.asgi import AsgiClient, ReadyLog, route_of
@@ -78,15 +78,15 @@ def test_a_refused_request_raises_before_anything_goes_back(traffic: ServedTraff
 
 def log_in(folder: Path, state: Any, **more: Any) -> JournalLog:
     return JournalLog(
-        "churn", environment="prod", journals=FileJournals(folder / "journals"), state=state,
-        artifacts=LocalArtifacts(folder / "artifacts"), principal=ANA, clock=SystemClock(), **more,
+        "churn", environment="prod", journals=FileJournals(folder / "journals"),
+        ports=SealingPorts(state, LocalArtifacts(folder / "artifacts"), ANA), clock=SystemClock(), **more,
     )  # fmt: skip
 
 
 def sealed_ids(folder: Path, state: SqlState) -> list[str]:
     """Seal what a dead process left, and return the ids of every sealed prediction."""
     artifacts = LocalArtifacts(folder / "artifacts")
-    seal_journals(FileJournals(folder / "journals"), state=state, artifacts=artifacts, principal=ANA, now=NOW)
+    seal_journals(FileJournals(folder / "journals"), ports=SealingPorts(state, artifacts, ANA), now=NOW)
     with state.snapshot() as tx:
         table = prediction_table("churn", ENVIRONMENT, columns=["prediction_id"], tx=tx, artifacts=artifacts)
     return sorted(table["prediction_id"].to_pylist())

@@ -145,11 +145,11 @@ def test_what_is_packed_is_unpacked(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("body", "coding", "status"),
     [
-        (gzip.compress(b"x" * 50_000_000, 9), "gzip", 413),
-        (gzip.compress(b"x" * 1_001), "gzip", 413),
-        (gzip.compress(b"xx")[:-1], "gzip", 400),
-        (gzip.compress(b"xx") + b"more", "gzip", 400),
-        (gzip.compress(b"x") + gzip.compress(b"x" * 50_000_000), "gzip", 400),
+        (gzip.compress(b"x" * 50_000_000, 9, mtime=0), "gzip", 413),
+        (gzip.compress(b"x" * 1_001, mtime=0), "gzip", 413),
+        (gzip.compress(b"xx", mtime=0)[:-1], "gzip", 400),
+        (gzip.compress(b"xx", mtime=0) + b"more", "gzip", 400),
+        (gzip.compress(b"x", mtime=0) + gzip.compress(b"x" * 50_000_000, mtime=0), "gzip", 400),
         (b"xx", "gzip", 400),
         (b"", "gzip", 400),
         (b"xx", "deflate", 400),

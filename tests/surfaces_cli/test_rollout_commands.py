@@ -94,8 +94,8 @@ class Shop:
         assert result.exit_code in (1, 2, 3), result.output
         return dict(json.loads(result.stderr))
 
-    def evidence(self, _start: object, deployments: Sequence[Deployment], arm: str, **_more: Any) -> RolloutEvidence:
-        """Return what servers would have counted, in the place of `rollout_evidence`."""
+    def evidence(self, _readings: object, deployments: Sequence[Deployment], arm: str, **_more: Any) -> RolloutEvidence:
+        """Return what servers would have counted, in the place of `evidence_of`."""
         control = deployments[-1].control_arm
         figures = [
             ArmFigures(
@@ -138,7 +138,7 @@ def shop(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     made = Shop(tmp_path / "shop")
     for module in ("traffic", "rollouts"):
         monkeypatch.setattr(f"keelway.app.{module}.smoke_test", passes)
-    monkeypatch.setattr("keelway.monitor.rollout.rollout_evidence", made.evidence)
+    monkeypatch.setattr("keelway.monitor.rollout.evidence_of", made.evidence)
     logging.disable(logging.WARNING)
     made.declare(CANARY)
     made("deploy", "churn:1")
@@ -327,6 +327,16 @@ class TestByHand:
         shop("deploy", "churn:3", "--canary", "20")
         assert shop("rollback", "churn")["traffic"] == {"churn:1": 100}
         assert shop("status")["live"][0]["version"] == "churn:1"
+
+    @pytest.mark.parametrize("words", [("rollback", "churn"), ("rollout", "churn"), ("rollout", "churn", "--abort")])
+    def test_where_the_pointer_stays_the_way_back_needs_no_policy(self, shop: Shop, words: tuple[str, ...]) -> None:
+        shop("deploy", "churn:3")
+        shop.declare('Rollout.canary("prod", steps=(20,), analysis=GUARD)')
+        shop("deploy", "apply", "churn", "--try", "churn:1")
+        shutil.rmtree(shop.folder / "policy")
+        shop.errors = {"canary": 0.2}
+        shop(*words)
+        assert shop("rollout", "status", "churn")["traffic"] == {"churn:3": 100}
 
     def test_a_shadow_is_ended_by_going_back_to_the_version_that_answers(self, shop: Shop) -> None:
         shop.declare('Rollout.shadow("prod", analysis=GUARD)')

@@ -186,6 +186,7 @@ REPEATS = {
     "features": (b'"features":{', b'"features":{"recency_d":1,"plan":"a"},"features":{'),
     "recency_d": (b'"recency_d":1', b'"recency_d":2,"recency_d":1'),
     "plan": (b'"plan":"gold"', b'"plan":"gold","plan":"free"'),
+    "plan and null": (b'"plan":"gold"', b'"plan":"gold","plan":null'),
     "pl\\u0061n": (b'"plan":"gold"', b'"plan":"gold","pl\\u0061n":"free"'),
     "dataframe_split": (b'{"dataframe_split"', b'{"dataframe_split":{"columns":[],"data":[]},"dataframe_split"'),
     "columns": (b'"columns":', b'"columns":["plan","recency_d"],"columns":'),

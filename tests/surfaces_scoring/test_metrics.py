@@ -9,13 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keelway.core import SimulatedClock, VersionName
 from keelway.deploy import Deployment
 from keelway.errors import OverloadedError, UnavailableError
 from keelway.serve import Answer, LoadedVersion, RequestTally, together
 from keelway.serve.loaded import VersionAtHand, assembled
-from keelway.surfaces.scoring.metrics import MOST_VERSIONS, SHARED_FOLDER, MetricFamilies, ScoringMetrics
+from keelway.surfaces.scoring.metrics import BUCKETS_S, MOST_VERSIONS, SHARED_FOLDER, MetricFamilies, ScoringMetrics
 from keelway.testing.serving import NOW, ONE, PROD, FixedScorer, deployment_of
 
 COUNT_IN_A_PROCESS = """
@@ -49,6 +51,21 @@ def test_a_request_is_counted_by_each_version_that_answered_it(version: LoadedVe
     assert f'keelway_answer_seconds_count{{arm="stable",{named}}} 2.0' in text
     fallback = 'keelway_fallback_predictions_total{environment="prod",fallback="constant:0.5",model="churn"} 2.0'
     assert fallback in text
+
+
+@given(st.lists(st.sampled_from(BUCKETS_S) | st.floats(0, 60), min_size=1, max_size=20))
+def test_a_time_goes_into_the_bucket_that_a_histogram_puts_it_in(times: list[float]) -> None:
+    metrics, plain = ScoringMetrics("churn", "prod"), MetricFamilies()
+    for seconds in times:
+        metrics.requested(200, seconds)
+        plain.seconds.labels("churn", "prod").observe(seconds)
+    assert _of_requests(metrics.text()) == _of_requests(plain.text()) != []
+
+
+def _of_requests(text: bytes) -> list[str]:
+    """Return the lines of the histogram of requests, but for when it was made."""
+    lines = text.decode().splitlines()
+    return [line for line in lines if line.startswith("keelway_request_seconds") and "_created" not in line]
 
 
 def test_models_of_one_process_share_their_families() -> None:

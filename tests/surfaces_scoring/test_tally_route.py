@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from keelway.core import SimulatedClock
+from keelway.core import SimulatedClock, digest_of
 from keelway.errors import ServingError
 from keelway.serve import RequestTally, Router, TallyKeeper, request_figures
 from keelway.surfaces.scoring import ModelRoute, ScoringApp
@@ -67,3 +67,4 @@ def test_requests_are_kept_with_their_arm_when_the_route_closes(
     (arm,) = figures.arms
     assert (arm.version, arm.arm, arm.failed, arm.answers) == ("churn:1", "stable", failed, 2 - failed)
     assert sum(arm.counts) == arm.answers
+    assert arm.deployment == digest_of(router.loaded.deployment), "as the log names it"

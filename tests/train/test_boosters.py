@@ -15,7 +15,7 @@ from keelway.project import Estimator, Task
 from keelway.testing.mixed import MixedRows
 from keelway.testing.training import TrainingWorld
 from keelway.train import load_pipeline
-from keelway.train.boosters import booster_answers
+from keelway.train.boosters import booster_answers, booster_text
 from keelway.train.stages import BoosterClassifier, BoosterRegressor
 from keelway.train.stored import pipeline_bytes
 
@@ -53,6 +53,20 @@ def test_a_boosted_model_is_stored_as_text_and_answers_as_before(
         assert found[:, 1:].tolist() == wanted[:, 1:].tolist()
         assert found[:, 0] == pytest.approx(wanted[:, 0], abs=1e-7)  # XGBoost takes the rest to 1 in 32 bits
         assert again.classes_.tolist() == pipeline.classes_.tolist()
+
+
+def test_what_the_library_read_is_kept_as_long_as_its_model_and_never_stored_with_it(library: str) -> None:
+    declared = boosted(library)
+    few = replace(declared, parameters={**declared.parameters, "n_estimators": 2})
+    fitted = [ROWS.fitted(each, task="binary") for each in (declared, few)]
+    matrix = fitted[0][:-1].transform(ROWS.frame)
+    one, two = (BoosterClassifier(library, booster_text(each[-1]), [0, 1]) for each in fitted)
+    before, other = one.predict_proba(matrix).tolist(), two.predict_proba(matrix).tolist()
+    assert before != other
+    assert one.predict_proba(matrix).tolist() == before, "asked again of what was read"
+    assert set(vars(one)) == {"library", "text", "classes", "margins"}
+    one.text = two.text
+    assert one.predict_proba(matrix).tolist() == other, "another text is another model"
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass"])

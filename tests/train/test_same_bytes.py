@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import skops.io
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from keelway.core import digest_bytes
 from keelway.train.same_bytes import NO_TIME, archive_of, same_bytes
@@ -29,6 +31,13 @@ ESTIMATORS = {
 DRAW = np.random.default_rng(0)
 INPUTS = DRAW.normal(size=(80, 3))
 LABELS = (INPUTS[:, 0] > 0).astype(int)
+
+
+class Unheard:
+    """Something that nobody trusts."""
+
+    def __init__(self) -> None:
+        self.inside = {"function": os.path.basename}
 
 
 def fitted(kind: str, seed: int = 0) -> Pipeline:
@@ -48,12 +57,38 @@ def test_what_is_read_is_what_was_written(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ESTIMATORS)
 def test_the_short_way_gives_the_bytes_of_the_long_one(kind: str) -> None:
-    assert archive_of(fitted(kind)) == stored(fitted(kind))
+    assert archive_of(fitted(kind)).data == stored(fitted(kind))
 
 
 def test_the_short_way_keeps_whatever_skops_keeps() -> None:
     odd = {"tuple": (1, 2.5, None), "keys": {1: "a", "b": float("nan")}, "array": DRAW.normal(size=3), "type": int}
-    assert archive_of(odd) == stored(odd)
+    assert archive_of(odd).data == stored(odd)
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_types_are_told_as_skops_tells_them_of_the_written_bytes(kind: str) -> None:
+    archive = archive_of(fitted(kind))
+    assert archive.untrusted == set(skops.io.get_untrusted_types(data=archive.data))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Path,
+        partial(os.path.join, "a"),
+        np.random.default_rng(0),
+        {"deep": [({"deeper": DRAW.normal},)]},
+        FunctionTransformer(os.path.basename),
+        Unheard(),
+        [Unheard(), {"again": Unheard()}],
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_no_type_escapes_however_deep_it_stands(odd: Any) -> None:
+    archive = archive_of({"within": [odd], "plain": "text"})
+    assert archive.untrusted == set(skops.io.get_untrusted_types(data=archive.data))
+    assert archive.data == stored({"within": [odd], "plain": "text"})
+    assert bool(archive.untrusted) is not isinstance(odd, np.random.Generator)  # skops trusts that one
 
 
 @pytest.mark.parametrize("kind", ESTIMATORS)

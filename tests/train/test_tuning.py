@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,6 +20,7 @@ from keelway.engines.optuna.workers import Workers
 from keelway.errors import IntegrityError, TrainingError, UsageError
 from keelway.evaluate import figure_value
 from keelway.project import Choice, Estimator, RandomSplit, Range, Search
+from keelway.testing.searches import begun, race, search_until
 from keelway.testing.training import LOGISTIC, NOW
 from keelway.testing.tuning import LOG_LOSS, SEARCHED, CountingScore, TuningWorld, tried
 from keelway.train.tracking import TrackedRun, points_of
@@ -292,33 +289,17 @@ def relabelled(rows: pa.Table, label: Callable[[dict[str, Any]], Any], kind: pa.
     return rows.set_column(place, "label", pa.array([label(row) for row in rows.to_pylist()], kind))
 
 
-RESUMED = """
-import sys
-from pathlib import Path
-from keelway.testing.tuning import CountingScore, TuningWorld
-world = TuningWorld.of(Path(sys.argv[1]), trials=9)
-world.tune(score=CountingScore(hang_after=int(sys.argv[2]), said=Path(sys.argv[3])))
-"""
-RACING = """
-import sys
-from pathlib import Path
-from keelway.testing.tuning import CountingScore, TuningWorld
-world = TuningWorld.of(Path(sys.argv[1]), trials=12, pruner="none", workers=int(sys.argv[2]))
-print(world.tune(score=CountingScore(sleep_s=0.05)).study)
-"""
-
-
 def kill_while_it_tries(folder: Path, *, after: int) -> None:
     """Begin a search in another process, and kill it in the call of the score that follows so many."""
     said = folder / "said"
-    process = subprocess.Popen([sys.executable, "-c", RESUMED, str(folder), str(after), str(said)])
+    process = begun(search_until, folder, after, said)
     until = time.monotonic() + 120
     while not said.exists():
-        assert process.poll() is None
+        assert process.exitcode is None
         assert time.monotonic() < until
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     said.unlink()
 
 
@@ -345,10 +326,13 @@ class TestInterruption:
     @pytest.mark.parametrize("workers", [1, 2])
     def test_processes_that_search_at_once_share_one_study(self, tmp_path: Path, workers: int) -> None:
         TuningWorld.of(tmp_path)
-        command = [sys.executable, "-c", RACING, str(tmp_path), str(workers)]
-        racing = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-        names = {process.communicate(timeout=200)[0].strip() for process in racing}
-        assert [process.returncode for process in racing] == [0, 0]
+        told = [tmp_path / "told" / name for name in "ab"]
+        told[0].parent.mkdir()
+        racing = [begun(race, tmp_path, 12, workers, each) for each in told]
+        for process in racing:
+            process.join(200)
+        assert [process.exitcode for process in racing] == [0, 0]
+        names = {each.read_text() for each in told}
         world = TuningWorld.of(tmp_path, trials=12, pruner="none", workers=workers)
         tuning = world.tune()
         assert names == {tuning.study}
@@ -357,16 +341,15 @@ class TestInterruption:
 
     @pytest.mark.crash
     def test_no_worker_outlives_a_killed_search(self, tmp_path: Path) -> None:
-        command = [sys.executable, "-c", RACING.replace("trials=12", "trials=100000"), str(tmp_path), "2"]
-        process = subprocess.Popen(command)
+        process = begun(race, tmp_path, 100_000, 2, tmp_path / "told")
         folder = tmp_path / "studies.db.workers"
         until = time.monotonic() + 200
         while len(list(folder.glob("*"))) < 2:
-            assert process.poll() is None
+            assert process.exitcode is None
             assert time.monotonic() < until
             time.sleep(0.05)
         process.kill()
-        process.wait()
+        process.join()
         workers = Workers(tmp_path / "studies.db")
         while not all(workers.is_dead(path.name) for path in folder.glob("*")):
             assert time.monotonic() < until

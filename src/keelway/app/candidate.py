@@ -11,6 +11,7 @@ from keelway.errors import KeelwayError, MissingRecordError
 if TYPE_CHECKING:
     from keelway.deploy import Smoke, SmokeResult
     from keelway.register import ModelVersion
+    from keelway.serve import Scorer
 
 SMOKE_ROWS = 50
 
@@ -38,21 +39,31 @@ def chosen_version(name: str, environment: str, *, at: Workspace) -> ModelVersio
         return tx.by_digest(ModelVersion, pointer.target)
 
 
+def scorer_for(version: ModelVersion, at: Workspace) -> Scorer:
+    """Load the form of a version that is served.
+
+    Raises:
+        IntegrityError: Its bytes or signature do not verify.
+    """
+    from keelway.register import load_scorer
+
+    if version.served_form == "python":
+        _ = at.project  # a stored pipeline may hold a class of the project's, which its module declares
+    return load_scorer(version, artifacts=at.artifacts, public_key=at.signing.public_key)
+
+
 def smoke_test(at: Workspace) -> Smoke:
     """Return what asks a version for answers to rows it was trained on and to a row of nothing but nulls."""
 
     def smoke(version: ModelVersion) -> SmokeResult:
         from keelway.deploy import SmokeResult
         from keelway.features import FeatureTable, columns_for_scoring, rows_of
-        from keelway.register import load_scorer
         from keelway.serve import blank_row, strange_answers
 
         answers: list[Any] = []
         reasons: tuple[str, ...] = ()
         try:
-            if version.served_form == "python":
-                _ = at.project  # a stored pipeline may hold a class of the project's, which its module declares
-            scorer = load_scorer(version, artifacts=at.artifacts, public_key=at.signing.public_key)
+            scorer = scorer_for(version, at)
             with at.state.snapshot() as tx:
                 table = tx.by_digest(FeatureTable, version.feature_table)
             rows = rows_of(table, at.artifacts).slice(0, SMOKE_ROWS)

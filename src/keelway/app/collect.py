@@ -30,18 +30,21 @@ class CollectRoom:
         """
         from keelway.engines.obstore import ObjectArtifacts
         from keelway.register import collect
+        from keelway.serve import replaced_data
 
         at, store = self._at, self._store()
+        rules = self._rules()
         now = min(at.now(), SystemClock().now())  # files are as old as this machine says, whatever --now says
         if isinstance(store, ObjectArtifacts) and not dry_run:
             now = min(now, store.clock())  # objects are as old as their store says
         return collect(
             store=store,
             state=at.state,
-            rules=self._rules(),
+            rules=rules,
             principal=at.principal,
             now=now,
             running=journals_of(at).running(),
+            replaced=lambda tx: replaced_data(tx, before=now - rules.unreferenced),
             dry_run=dry_run,
         )
 

@@ -184,7 +184,7 @@ class EvidenceRoom:
         if name.startswith("prediction:"):
             prediction_id = name.removeprefix("prediction:")
             found, line, segment, _ = find_prediction(prediction_id, tx=tx, artifacts=self._at.artifacts)
-            lines = lines_of(segment, artifacts=self._at.artifacts)
+            lines = lines_of(segment, tx=tx, artifacts=self._at.artifacts)
             return parse_json(line), digest_of(segment), lines, (found.deployment,)
         return self._record(name, tx), None, (), ()
 

@@ -10,6 +10,7 @@ import platform
 import time
 from typing import TYPE_CHECKING, Any
 
+from keelway.app.candidate import scorer_for
 from keelway.app.online import row_groups, split_rows
 from keelway.app.reproduce import reproduce
 from keelway.app.wire import Workspace
@@ -42,13 +43,10 @@ def measure(version: ModelVersion, kind: MeasuredKind, *, at: Workspace) -> Vers
 def latency(version: ModelVersion, at: Workspace) -> dict[str, Any]:
     """Return how long the form that is served takes for one row, in milliseconds, on one thread of this machine."""
     from keelway.features import FeatureTable, columns_for_scoring, rows_of
-    from keelway.register import load_scorer
 
     with at.state.snapshot() as tx:
         table = tx.by_digest(FeatureTable, version.feature_table)
-    if version.served_form == "python":
-        _ = at.project  # as in `candidate.smoke_test`
-    scorer = load_scorer(version, artifacts=at.artifacts, public_key=at.signing.public_key)
+    scorer = scorer_for(version, at)
     columns = columns_for_scoring(rows_of(table, at.artifacts), version.features)
     rows = list(zip(*(columns[each.name] for each in version.features), strict=True))
     taken = []

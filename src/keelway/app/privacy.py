@@ -225,9 +225,9 @@ class PrivacyRoom:
         return held is not None and held.key is not None
 
     def _over(self) -> Iterator[Digest]:
-        """Yield what is older than it may be."""
+        """Yield what is older than it may be, and logs whose predictions were moved into others."""
         from keelway.contract import load_contract
-        from keelway.serve import PredictionSegment
+        from keelway.serve import PredictionSegment, replaced_data
 
         at, privacy = self._at, self._at.settings.privacy
         for dataset in at.project.datasets:
@@ -237,6 +237,7 @@ class PrivacyRoom:
         end = self._before(privacy.log_days)
         with at.state.snapshot() as tx:
             segments = tx.newest(PredictionSegment)
+            yield from replaced_data(tx, before=at.now() - timedelta(days=at.settings.retention.unreferenced_days))
         yield from (segment.data for segment in segments if end is not None and segment.sealed_at < end)
 
     def _before(self, days: int) -> datetime | None:

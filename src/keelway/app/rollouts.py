@@ -6,17 +6,19 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from keelway.app.candidate import chosen_version, smoke_test
-from keelway.app.rollout_looks import bandit_shares, verdicts_of
+from keelway.app.rollout_looks import rollout_view
 from keelway.app.rollout_plan import DeployPlan, deploy_plan
 from keelway.app.way_back import must_be_mover, pointer_follows, show_moved
 from keelway.app.wire import Workspace
 from keelway.core import Environment, VersionName, time_text
 
 if TYPE_CHECKING:
-    from keelway.deploy import ArmVerdict, Deployment, Move, RolloutScene, RolloutStart, RolloutState
+    from keelway.deploy import ArmVerdict, Deployment, Move, RolloutScene, RolloutState
+    from keelway.monitor.rollout import SegmentCache
     from keelway.project import Rollout
 
 SECOND_LOOK = 3
@@ -203,17 +205,18 @@ class RolloutRoom:
         )  # fmt: skip
 
     def _looked(self, model: str, environment: str, *, dry: bool, comment: str) -> RolloutAnswer:
-        from keelway.deploy import carry_out, rollout_scene, rollout_state, seen
+        from keelway.deploy import carry_out, rollout_scene, rollout_state
 
         at, now = self._at, self._at.now()
         with at.state.snapshot() as tx:
             scene = rollout_scene(model, environment, tx)
-            verdicts = verdicts_of(scene, tx=tx, at=at, now=now)
-            move = seen(scene, verdicts, now)
-            shares = bandit_shares(scene, verdicts, move, tx=tx, at=at, now=now)
+            view = rollout_view(scene, tx=tx, at=at, now=now, cache=self._log)
+            verdicts = view.verdicts()
+            move = view.move(verdicts)
+            shares = view.shares(verdicts, move)
             deployment, state = scene.standing.deployment, rollout_state(scene.start, tx)
         if not dry:
-            told = comment or self._told(scene.start, scene, move.move)
+            told = comment or _told(scene, move.move)
             follow = pointer_follows(environment, told, at=at)
             deployment = carry_out(
                 scene, verdicts, move, follow=follow, state=at.state, principal=at.principal.id, now=now,
@@ -229,9 +232,12 @@ class RolloutRoom:
             move.reasons, deployment, dry,
         )  # fmt: skip
 
-    @staticmethod
-    def _told(start: RolloutStart, scene: RolloutScene, move: str) -> str:
-        return f"{start.rollout}, stage {scene.standing.deployment.stage + 1}: {move}"
+    @cached_property
+    def _log(self) -> SegmentCache:
+        """What looks read of the prediction log, for the next one."""
+        from keelway.monitor.rollout import SegmentCache
+
+        return SegmentCache()
 
     def _begin(self, rollout: Rollout, model: str, versions: Sequence[str], comment: str) -> Deployment:
         from keelway.deploy import begin_rollout
@@ -252,3 +258,7 @@ class RolloutRoom:
             plan.model, environment=Environment(plan.environment), stable=VersionName(plan.treatments[0]),
             smoke=smoke_test(at), state=at.state, principal=at.principal.id, now=at.now(), comment=comment,
         )  # fmt: skip
+
+
+def _told(scene: RolloutScene, move: str) -> str:
+    return f"{scene.start.rollout}, stage {scene.standing.deployment.stage + 1}: {move}"

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from keelway.app.lineage import LineageRoom
+from keelway.app.notebooks import NotebookRoom
 from keelway.app.reproduce import Reproduction, reproduce
 from keelway.app.tracking import journals_of, sync
 from keelway.app.wire import Workspace
@@ -89,11 +90,13 @@ class RunRoom:
 
     Attributes:
         lineage: Runs and steps for lineage catalogues.
+        notebooks: Execute notebooks as runs, and check them.
     """
 
     def __init__(self, workspace: Workspace) -> None:
         self._at = workspace
         self.lineage = LineageRoom(workspace)
+        self.notebooks = NotebookRoom(workspace)
 
     def list(
         self,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Breaker,
         BreakerState,
         JournalLog,
+        LoadedDeployment,
         Pin,
         RequestTally,
         Router,
@@ -44,12 +45,14 @@ def router_for(
     at: Workspace,
     records_pins: bool = True,
     on_breaker: Callable[[str, BreakerState], None] = lambda _upstream, _state: None,
+    on_switch: Callable[[LoadedDeployment], None] = lambda _loaded: None,
 ) -> Router:
     """Load what is deployed, verified, or the last known good where state or store are down.
 
     Args:
         records_pins: Whether this process records rollbacks that were asked for on this machine; of several, one does.
         on_breaker: Told whenever the breaker of a process that runs a Python model changes.
+        on_switch: Told whenever another deployment begins to answer.
 
     Raises:
         IntegrityError: A version's bytes or signature are not as promised; nothing is served.
@@ -70,20 +73,20 @@ def router_for(
         last_good=versions.kept,
         record_pin=(lambda pin: record_pin(pin, at=at)) if records_pins else None,
     )
-    return Router(model, Environment(environment), state=StateWhenThere(at), load=versions.load, care=care)
+    return Router(
+        model, Environment(environment), state=StateWhenThere(at), load=versions.load, care=care, on_switch=on_switch
+    )
 
 
 def log_for(model: str, environment: str, *, at: Workspace, on_unlogged: Callable[[int], None]) -> JournalLog:
     """Return the prediction log of a model; it needs the state only to seal."""
-    from keelway.serve import JournalLog
+    from keelway.serve import JournalLog, SealingPorts
 
     return JournalLog(
         model,
         environment=environment,
         journals=at.journals,
-        state=StateWhenThere(at),
-        artifacts=log_store(at.project.model(model), at=at),
-        principal=at.principal.id,
+        ports=SealingPorts(StateWhenThere(at), log_store(at.project.model(model), at=at), at.principal.id),
         clock=at.clock,
         refuses=at.settings.serving.unlogged == "refuse",
         on_unlogged=on_unlogged,
@@ -283,7 +286,8 @@ class VersionSource:
     def _python_scorer(self, version: ModelVersion, artifacts: dict[Digest, bytes]) -> Scorer:
         """Start the processes of a model that is served as Python."""
         from keelway.engines.local.python_worker.frames import WorkerModel
-        from keelway.engines.local.python_worker.scorer import PythonRule, PythonScorer
+        from keelway.engines.local.python_worker.scorer import PythonScorer
+        from keelway.engines.local.python_worker.waiting import PythonRule
 
         at, serving = self._at, self._at.settings.serving
         rule = PythonRule(

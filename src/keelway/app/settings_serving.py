@@ -38,7 +38,7 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         breaker_ejection_s: For how long the first time; the n-th time n times that.
         python_workers: How many processes run a model that is served as Python, in each serving process.
         python_batch: The most rows that such a process is asked for at once.
-        python_wait_ms: How long a row waits for others to come along.
+        python_wait_ms: How long such a process that is free waits for more rows, at most.
         python_memory_mb: The most memory such a process may take; 0 for no limit.
         python_timeout_s: How long it may take for one answer before it is ended.
         log: How a serving process writes what it says of itself: as `text`, or as `json`.
@@ -57,7 +57,7 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     breaker_failures: int = 5
     breaker_ejection_s: float = 30.0
     python_workers: int = 1
-    python_batch: int = 64
+    python_batch: int = 256
     python_wait_ms: float = 2.0
     python_memory_mb: int = 0
     python_timeout_s: float = 10.0

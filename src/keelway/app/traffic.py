@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from keelway.app.candidate import chosen_version, smoke_test
 from keelway.app.explaining import explainers_for
+from keelway.app.log_files import compact_log
 from keelway.app.persons import Names, entity_names
 from keelway.app.score_rows import stream_rows
 from keelway.app.scoring_table import scoring_table
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
         BreakerState,
         Explainers,
         JournalLog,
+        LoadedDeployment,
+        LogCompaction,
         Pin,
         RequestTally,
         Router,
@@ -115,6 +118,7 @@ class Traffic:
         *,
         on_unlogged: Callable[[int], None] = _ignore,
         on_breaker: Callable[[str, BreakerState], None] = _unheard,
+        on_switch: Callable[[LoadedDeployment], None] = lambda _loaded: None,
         records_pins: bool = True,
     ) -> tuple[Router, JournalLog]:
         """Load what is deployed, verified, with a prediction log beside it; the caller starts and closes both.
@@ -123,12 +127,15 @@ class Traffic:
 
         Args:
             on_breaker: Told whenever the breaker of a process that runs a Python model changes.
+            on_switch: Told whenever another deployment begins to answer.
             records_pins: Whether this process records rollbacks asked for on this machine; of several, one does.
 
         Raises:
             IntegrityError: A version's bytes or signature are not as promised; nothing is served.
         """
-        router = router_for(model, environment, at=self._at, records_pins=records_pins, on_breaker=on_breaker)
+        router = router_for(
+            model, environment, at=self._at, records_pins=records_pins, on_breaker=on_breaker, on_switch=on_switch
+        )
         return router, log_for(model, environment, at=self._at, on_unlogged=on_unlogged)
 
     def tally_keeper(self, model: str, environment: str, *, tally: RequestTally) -> TallyKeeper:
@@ -171,6 +178,10 @@ class Traffic:
         finally:
             keeper.keep()
 
+    def compact_log(self, model: str, environment: str, *, before: datetime | None = None) -> LogCompaction:
+        """Move what servers sealed before a moment (None: this hour's beginning) into columnar files."""
+        return compact_log(model, environment, before=before, at=self._at)
+
     def was_deployed(self, version: str, environment: str) -> bool:
         """Say whether a version ever got traffic in an environment."""
         from keelway.deploy import history
@@ -192,10 +203,10 @@ class Traffic:
         Raises:
             MissingRecordError: None was logged yet.
         """
-        from keelway.serve import PredictionSegment
+        from keelway.serve import live_segments
 
         with self._at.state.snapshot() as tx:
-            segments = tx.newest(PredictionSegment, parent=f"{environment}/{model}")
+            segments = live_segments(model, environment, tx)
         if not segments:
             raise MissingRecordError(f"No prediction of {model} in {environment} was logged yet")
         return max(segment.last_id for segment in segments)

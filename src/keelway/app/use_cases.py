@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from keelway.app.card import CardRoom
 from keelway.app.compare import CompareRoom
 from keelway.app.contracts import ContractRoom
 from keelway.app.data import DataRoom
@@ -21,11 +20,9 @@ from keelway.app.features import FeatureRoom
 from keelway.app.gate import Gate
 from keelway.app.governance import Governance
 from keelway.app.lab import Lab
-from keelway.app.notebooks import NotebookRoom
 from keelway.app.online import OnlineRoom
 from keelway.app.policies import PolicyRoom
 from keelway.app.privacy import PrivacyRoom
-from keelway.app.registries import Registries
 from keelway.app.rollouts import RolloutRoom
 from keelway.app.runs import RunRoom
 from keelway.app.snapshots import SnapshotRoom
@@ -51,14 +48,12 @@ class App:
         online: Features that are served; parity, poison and leakage tests.
         lab: Run, look at models.
         compare: Compare models on the same rows.
-        cards: Model cards.
-        versions: Signed folders, bills of materials, deprecation and retirement of model versions; garbage collection.
+        versions: Signed folders, cards, bills of materials, deprecation and retirement of model versions; registries; garbage
+            collection.
         tune: Search for parameters, and look at searches.
-        runs: List, compare, mirror and reproduce runs.
-        notebooks: Execute notebooks as runs, and check them.
+        runs: List, compare, mirror and reproduce runs; notebooks.
         gate: Request, approve, reject, promote; checklists, delegations.
         policies: Check, test, explain and replay policies.
-        registries: Compare the registries' aliases with the pointers, and heal them.
         traffic: Deploy at once, roll back, serve, score.
         rollouts: Plan, begin, look at and steer rollouts.
         watch: Outcomes, monitoring, retraining.
@@ -75,14 +70,11 @@ class App:
     online: OnlineRoom
     lab: Lab
     compare: CompareRoom
-    cards: CardRoom
     versions: VersionRoom
     tune: TuneRoom
     runs: RunRoom
-    notebooks: NotebookRoom
     gate: Gate
     policies: PolicyRoom
-    registries: Registries
     traffic: Traffic
     rollouts: RolloutRoom
     watch: Watch
@@ -129,14 +121,11 @@ class App:
             online=OnlineRoom(workspace),
             lab=lab,
             compare=CompareRoom(workspace, lab),
-            cards=CardRoom(workspace, lab),
             versions=VersionRoom(workspace, lab),
             tune=TuneRoom(workspace),
             runs=RunRoom(workspace),
-            notebooks=NotebookRoom(workspace),
             gate=gate,
             policies=PolicyRoom(workspace, gate),
-            registries=Registries(workspace),
             traffic=Traffic(workspace),
             rollouts=RolloutRoom(workspace),
             watch=Watch(workspace, lab),

@@ -68,10 +68,10 @@ def _predictions(names: set[str], tx: Transaction, at: Workspace) -> Iterator[st
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from keelway.serve import PredictionSegment, columns_in
+    from keelway.serve import all_live_segments, columns_in
 
     wanted = pa.array(sorted(names), pa.string())
-    for segment in tx.newest(PredictionSegment):
+    for segment in all_live_segments(tx):
         try:
             found = columns_in(segment, ["prediction_id", "entity"], artifacts=at.artifacts)
         except ErasedError:

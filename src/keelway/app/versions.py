@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from keelway.app.card import CardRoom
 from keelway.app.collect import CollectRoom
 from keelway.app.contenders import version_meant
+from keelway.app.registries import Registries
 from keelway.app.wire import Workspace
 from keelway.core import Action
 from keelway.errors import MissingRecordError
@@ -38,13 +39,16 @@ class VersionRoom:
     """Use cases of those who hand models on, and of those who end their lives.
 
     Attributes:
+        cards: Model cards.
         collection: Garbage collection.
+        registries: Compare the registries' aliases with the pointers, and heal them.
     """
 
     def __init__(self, workspace: Workspace, lab: Lab) -> None:
         self._at = workspace
-        self._cards = CardRoom(workspace, lab)
+        self.cards = CardRoom(workspace, lab)
         self.collection = CollectRoom(workspace)
+        self.registries = Registries(workspace)
 
     def export(self, name: str, folder: Path) -> ModelFolder:
         """Write a version as a signed folder, once all its bytes are checked; its signature is kept as a check of it.
@@ -70,7 +74,7 @@ class VersionRoom:
             onnx=load_onnx(version, artifacts=at.artifacts, public_key=at.signing.public_key),
             plan=load_plan(version, artifacts=at.artifacts, public_key=at.signing.public_key),
             statement=at.artifacts.get(version.statement),
-            card=card_markdown(self._cards.card(version.name)),
+            card=card_markdown(self.cards.card(version.name)),
             bom=self.bill(version.name),
             task=trained.task,
             classes=trained.classes,

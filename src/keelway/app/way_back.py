@@ -60,9 +60,15 @@ def gone_back(model: str, environment: str, *, to: str, comment: str, at: Worksp
 
 
 def traffic_back(model: str, environment: str, *, comment: str, at: Workspace, to: str = "") -> Deployment:
-    """Return all traffic to an earlier version, and the environment's pointer with it; then show it."""
+    """Return all traffic to an earlier version, and the environment's pointer with it; then show it.
+
+    Out of a trial, the pointer stands already where the traffic goes: no door is passed, so nothing has to be judged, and the
+    way back depends on neither the project's code nor the evidence behind a version that never stopped answering.
+    """
     from keelway.deploy import rollback
 
+    stays = _pointer_stays(model, environment, to, at)
+    follow = pointer_follows(environment, comment, at=at) if stays else _way_back(environment, comment, at).follow
     deployment = rollback(
         model,
         environment=Environment(environment),
@@ -71,7 +77,7 @@ def traffic_back(model: str, environment: str, *, comment: str, at: Workspace, t
         now=at.now(),
         comment=comment,
         to=VersionName(to) if to else None,
-        follow=_way_back(environment, comment, at).follow,
+        follow=follow,
     )
     show_moved(model, environment, at=at)
     return deployment
@@ -108,11 +114,11 @@ def pointer_follows(environment: str, comment: str, *, at: Workspace) -> Follow:
     """Return what takes the environment's pointer to a version that traffic goes to; where it stands there, nothing happens."""
     from keelway.promote import held_version
 
-    way = _way_back(environment, comment, at)
-
     def follow(version: ModelVersion, *, tx: Transaction) -> tuple[str, ...]:
         held = held_version(version.model, environment, tx=tx)
-        return way.follow(version, tx=tx) if held is None or held.name != version.name else ()
+        if held is not None and held.name == version.name:
+            return ()
+        return _way_back(environment, comment, at).follow(version, tx=tx)
 
     return follow
 
@@ -130,6 +136,18 @@ def _way_back(environment: str, comment: str, at: Workspace) -> WayBack:
 
     rules = environment_rules(environment, at=at)
     return WayBack(rules, at.principal, at.artifacts, at.policy_engine, at.signing.public_key, at.now(), comment)
+
+
+def _pointer_stays(model: str, environment: str, to: str, at: Workspace) -> bool:
+    """Say whether the environment's pointer stands where a rollback of the traffic leads."""
+    from keelway.deploy import current, way_back
+    from keelway.promote import held_version
+
+    with at.state.snapshot() as tx:
+        before = current(model, Environment(environment), tx)
+        target = way_back(before, tx, to=VersionName(to) if to else None) if before else None
+        held = held_version(model, environment, tx=tx)
+        return target is not None and held is not None and held.name == target.stable
 
 
 def _moves_traffic(before: Deployment, to: str, at: Workspace) -> bool:

@@ -13,6 +13,7 @@ LARGEST_PLAIN = 1e15
 SMALLEST_PLAIN = 1e-5
 """Between these two the shortest decimals of a number are written the same by RFC 8785 and by msgspec."""
 LARGEST_INTEGER = 2**53 - 1
+_TEXT = frozenset({str})
 
 
 class _UnusualValueError(Exception):
@@ -41,13 +42,12 @@ def plain_number(number: float) -> Any:
     Raises:
         rfc8785.CanonicalizationError: It is not finite.
     """
-    import msgspec
-
     if -LARGEST_PLAIN < number < LARGEST_PLAIN:
         if number.is_integer():
             return int(number)
         if not -SMALLEST_PLAIN < number < SMALLEST_PLAIN:
             return number
+    import msgspec
     import rfc8785
 
     return msgspec.Raw(rfc8785.dumps(number))
@@ -58,11 +58,11 @@ def _made_plain(value: Any) -> Any:
     if kind is str or value is None or kind is bool:
         return value
     if kind is dict:
-        if not all(key.__class__ is str and key.isascii() for key in value):
+        if not (_TEXT.issuperset(map(type, value)) and "".join(value).isascii()):
             raise _UnusualValueError
         return {key: _made_plain(value[key]) for key in sorted(value)}
     if kind is list or kind is tuple:
-        return [_made_plain(each) for each in value]
+        return [plain_number(each) if each.__class__ is float else _made_plain(each) for each in value]
     if kind is float:
         return plain_number(value)
     if kind is int and -LARGEST_INTEGER <= value <= LARGEST_INTEGER:

@@ -82,6 +82,18 @@ class Records(Protocol):
         """Return the records of a class, newest first (by `at`, then by order of insertion)."""
         ...
 
+    def between(
+        self,
+        kind: type[T],
+        *,
+        parent: str,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> list[T]:
+        """Return the records of a class whose `at` lies in a span, both ends in it, oldest first."""
+        ...
+
     def count(self, kind: type, *, parent: str | None = None) -> int:
         """Return how many records of a class there are."""
         ...

@@ -15,7 +15,7 @@ from keelway.features.online import (
 from keelway.features.parity import ParityMismatch, ParityReport, parity
 from keelway.features.poison import PoisonedWorld, PoisonFinding, PoisonReport, poison
 from keelway.features.ports import OnlineCut, OnlineRow, OnlineStore, OnlineValue
-from keelway.features.profile import OTHER_LEVELS, profile_of
+from keelway.features.profile import OTHER_LEVELS, coded_texts, counted_levels, profile_of
 from keelway.features.propose import auto_features
 from keelway.features.reads import FeatureReads, features_read, label_reads
 from keelway.features.records import ColumnProfile, CutRows, FeatureColumn, FeatureTable, Profile
@@ -62,7 +62,9 @@ __all__ = [
     "auto_features",
     "build_features",
     "check_rows",
+    "coded_texts",
     "columns_for_scoring",
+    "counted_levels",
     "cut_bytes",
     "cut_of_bytes",
     "entity_twice",

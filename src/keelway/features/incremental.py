@@ -142,12 +142,17 @@ def joined(parts: Mapping[datetime, CutPart], *, model: str) -> tuple[pa.Table, 
     return rows, features
 
 
-def read_rows(data: bytes) -> pa.Table:
-    """Return the rows in the bytes of a Parquet file."""
+def read_rows(data: bytes, *, coded: Sequence[str] = ()) -> pa.Table:
+    """Return the rows in the bytes of a Parquet file.
+
+    Args:
+        data: The file.
+        coded: Columns of texts to read as codes of their distinct texts, which is how the file holds them.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.read_table(pa.BufferReader(data), use_threads=False)
+    return pq.read_table(pa.BufferReader(data), use_threads=False, read_dictionary=list(coded))
 
 
 def written(rows: pa.Table) -> bytes:

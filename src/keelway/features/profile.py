@@ -64,10 +64,11 @@ def _sums(column: pa.ChunkedArray, length: int) -> pa.Array:
 def _numeric(column: pa.ChunkedArray, kind: Kind, reference: ColumnProfile | None) -> ColumnProfile:
     import numpy as np
 
-    present = column.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
-    values = np.sort(present[~np.isnan(present)])
+    present = np.sort(column.drop_null().to_numpy(zero_copy_only=False).astype(np.float64))
+    values = present[: len(present) - np.count_nonzero(np.isnan(present))]  # sorting puts NaN last
     scale = _scale(values)
-    edges = _edges(values, scale) if reference is None else reference.edges
+    scaled = values if scale == 1.0 else values / scale
+    edges = _edges(scaled, scale) if reference is None else reference.edges
     places = [0, *np.searchsorted(values, np.array(edges), side="right"), len(values)]
     return ColumnProfile(
         kind=kind,
@@ -75,8 +76,8 @@ def _numeric(column: pa.ChunkedArray, kind: Kind, reference: ColumnProfile | Non
         nulls=len(column) - len(values),
         edges=edges,
         counts=tuple(int(each) for each in np.diff(places)),
-        mean=float((values / scale).mean() * scale) if len(values) else None,
-        std=float((values / scale).std() * scale) if len(values) else None,
+        mean=float(scaled.mean() * scale) if len(values) else None,
+        std=float(scaled.std() * scale) if len(values) else None,
         minimum=float(values[0] + 0.0) if len(values) else None,
         maximum=float(values[-1] + 0.0) if len(values) else None,
         zeros=int(np.searchsorted(values, 0.0, side="right") - np.searchsorted(values, 0.0, side="left")),
@@ -85,19 +86,34 @@ def _numeric(column: pa.ChunkedArray, kind: Kind, reference: ColumnProfile | Non
 
 
 def _scale(values: NDArray[np.float64]) -> float:
-    """Return what to divide very large numbers by, so that their squares stay finite; 1 for all others."""
-    import numpy as np
+    """Return what to divide very large numbers by, so that their squares stay finite; 1 for all others.
 
-    largest = float(np.abs(values).max(initial=0.0))
+    Args:
+        values: Numbers in ascending order.
+    """
+    largest = max(abs(float(values[0])), abs(float(values[-1]))) if len(values) else 0.0
     return largest if largest > LARGE else 1.0
 
 
-def _edges(values: NDArray[np.float64], scale: float) -> tuple[float, ...]:
+def _edges(scaled: NDArray[np.float64], scale: float) -> tuple[float, ...]:
+    if not len(scaled):
+        return ()
+    return whole_bins(sorted_deciles(scaled) * scale)
+
+
+def sorted_deciles(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the deciles of numbers in ascending order, to the last bit as `np.quantile` does, which would sort them.
+
+    Between two numbers lies what is nearer reckoned from there (numpy's method `linear`).
+    """
     import numpy as np
 
-    if not len(values):
-        return ()
-    return whole_bins(np.quantile(values / scale, DECILES) * scale)
+    places = (len(values) - 1) * np.asarray(DECILES)
+    before = np.floor(places).astype(np.intp)
+    low, high, share = values[before], values[np.minimum(before + 1, len(values) - 1)], places - before
+    step = high - low
+    made: NDArray[np.float64] = np.where(share >= 0.5, high - step * (1 - share), low + step * share)
+    return made
 
 
 def whole_bins(deciles: Sequence[float] | NDArray[np.float64]) -> tuple[float, ...]:
@@ -111,11 +127,31 @@ def whole_bins(deciles: Sequence[float] | NDArray[np.float64]) -> tuple[float, .
 
 
 def _categorical(column: pa.ChunkedArray, reference: ColumnProfile | None) -> ColumnProfile:
-    import pyarrow.compute as pc
-
-    counted = {each["values"]: each["counts"] for each in pc.value_counts(pc.fill_null(column, "")).to_pylist()}
+    counted = counted_levels(column)
     levels = shown_levels(counted, reference)
     return ColumnProfile(kind="categorical", count=len(column), nulls=counted.get("", 0), levels=levels)
+
+
+def counted_levels(column: pa.ChunkedArray) -> dict[str, int]:
+    """Return how often each text stands in a column, which may be coded; a missing text is empty."""
+    import numpy as np
+
+    codes, texts = coded_texts(column)
+    counts = np.bincount(codes, minlength=len(texts)).tolist()
+    return {text: count for text, count in zip(texts, counts, strict=True) if count}
+
+
+def coded_texts(column: pa.ChunkedArray | pa.Array) -> tuple[NDArray[np.int32], list[str]]:
+    """Return the place of each text of a column among distinct ones, and these; a missing text is empty.
+
+    A column that is coded already keeps its codes: some of its distinct texts may stand in no row.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    coded = pc.fill_null(whole, "").dictionary_encode()
+    return coded.indices.to_numpy(), coded.dictionary.to_pylist()
 
 
 def shown_levels(counted: Mapping[str, int], reference: ColumnProfile | None) -> dict[str, int]:

@@ -14,7 +14,7 @@ from keelway.monitor.record import (
     QualityReport,
     QualitySlice,
 )
-from keelway.monitor.rollout import EntitySums, SegmentCache, baseline_sums, event_columns, rollout_evidence
+from keelway.monitor.rollout import EntitySums, SegmentCache, baseline_sums, event_columns
 from keelway.monitor.watch import monitor
 
 __all__ = [
@@ -40,5 +40,4 @@ __all__ = [
     "read_outcomes",
     "record_events",
     "record_outcomes",
-    "rollout_evidence",
 ]

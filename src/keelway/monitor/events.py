@@ -12,26 +12,15 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from keelway.core import (
-    Action,
-    ArtifactKind,
-    BusinessEvent,
-    Decision,
-    PrincipalId,
-    canonical_json,
-    checked_name,
-    digest_of,
-    time_text,
-)
+from keelway.core import BusinessEvent, PrincipalId, checked_name, time_text
 from keelway.errors import DataError
-from keelway.ledger import record_decision
+from keelway.monitor.batches import EXAMPLES, batches_of, keep_batch, put_lines, read_lines
 from keelway.monitor.record import EventBatch
 
 if TYPE_CHECKING:
     from keelway.core import ArtifactStore
     from keelway.ledger.ports import StateStore, Transaction
 
-EXAMPLES = 5
 _Case = tuple[str, str]
 
 
@@ -67,42 +56,22 @@ def record_events(
         reached = events_complete_until(tx, stream)
         if not new and reached is not None and until <= reached:
             return None
-        lines = b"".join(canonical_json(one) + b"\n" for one in new)
         number = tx.count(EventBatch, parent=stream) + 1
-        data = artifacts.put(lines, kind=ArtifactKind.OUTCOMES, name=f"{stream}-events-{number}.jsonl").digest
+        data = put_lines(new, f"{stream}-events-{number}.jsonl", artifacts)
         batch = EventBatch(stream, number, len(new), until, data, now, actor)
-        tx.insert(f"{stream}/{number}", batch, parent=stream, at=now)
-        record_decision(_decision(batch), tx=tx)
+        told = f"{len(new)} events, complete until {time_text(until)}"
+        keep_batch(batch, stream, what="events", comment=told, tx=tx)
     return batch
 
 
 def read_events(tx: Transaction, artifacts: ArtifactStore, stream: str) -> list[BusinessEvent]:
     """Return every event of a stream, in the order they were learned."""
-    import msgspec
-
-    decoder = msgspec.json.Decoder(BusinessEvent)
-    return [decoder.decode(line) for batch in _batches(tx, stream) for line in artifacts.get(batch.data).splitlines()]
+    return read_lines(BusinessEvent, batches_of(EventBatch, stream, tx), artifacts)
 
 
 def events_complete_until(tx: Transaction, stream: str) -> datetime | None:
     """Return the moment before which everything that happened in a stream is known; None where nothing was recorded."""
     return max((batch.complete_until for batch in tx.newest(EventBatch, parent=stream)), default=None)
-
-
-def _decision(batch: EventBatch) -> Decision:
-    return Decision(
-        action=Action.LOG_OUTCOMES,
-        subject=batch.stream,
-        allowed=True,
-        principal=batch.recorded_by,
-        at=batch.recorded_at,
-        evidence={"events": digest_of(batch)},
-        comment=f"{batch.count} events, complete until {time_text(batch.complete_until)}",
-    )
-
-
-def _batches(tx: Transaction, stream: str) -> list[EventBatch]:
-    return sorted(tx.newest(EventBatch, parent=stream), key=lambda one: one.number)
 
 
 def _unknown(given: list[BusinessEvent], stream: str, known: dict[_Case, BusinessEvent]) -> list[BusinessEvent]:

@@ -6,26 +6,15 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from keelway.core import (
-    Action,
-    ArtifactKind,
-    Decision,
-    Outcome,
-    PrincipalId,
-    canonical_json,
-    checked_name,
-    digest_of,
-    time_text,
-)
+from keelway.core import Outcome, PrincipalId, checked_name, time_text
 from keelway.errors import DataError
-from keelway.ledger import record_decision
+from keelway.monitor.batches import EXAMPLES, batches_of, keep_batch, put_lines, read_lines
 from keelway.monitor.record import OutcomeBatch
 
 if TYPE_CHECKING:
     from keelway.core import ArtifactStore
     from keelway.ledger.ports import StateStore, Transaction
 
-EXAMPLES = 5
 _Case = tuple[str, datetime]
 
 
@@ -50,36 +39,16 @@ def record_outcomes(
         new = _unknown(given, known)
         if not new:
             return None
-        lines = b"".join(canonical_json(one) + b"\n" for one in new)
         number = tx.count(OutcomeBatch, parent=label) + 1
-        data = artifacts.put(lines, kind=ArtifactKind.OUTCOMES, name=f"{label}-{number}.jsonl").digest
+        data = put_lines(new, f"{label}-{number}.jsonl", artifacts)
         batch = OutcomeBatch(label, number, len(new), data, now, actor)
-        tx.insert(f"{label}/{number}", batch, parent=label, at=now)
-        record_decision(
-            Decision(
-                action=Action.LOG_OUTCOMES,
-                subject=label,
-                allowed=True,
-                principal=actor,
-                at=now,
-                evidence={"outcomes": digest_of(batch)},
-                comment=f"{len(new)} outcomes",
-            ),
-            tx=tx,
-        )
+        keep_batch(batch, label, what="outcomes", comment=f"{len(new)} outcomes", tx=tx)
     return batch
 
 
 def read_outcomes(tx: Transaction, artifacts: ArtifactStore, label: str) -> list[Outcome]:
     """Return every outcome of a label, in the order they were learned."""
-    import msgspec
-
-    decoder = msgspec.json.Decoder(Outcome)
-    return [
-        decoder.decode(line)
-        for batch in sorted(tx.newest(OutcomeBatch, parent=label), key=lambda one: one.number)
-        for line in artifacts.get(batch.data).splitlines()
-    ]
+    return read_lines(Outcome, batches_of(OutcomeBatch, label, tx), artifacts)
 
 
 def _unknown(given: list[Outcome], known: dict[_Case, Outcome]) -> list[Outcome]:

@@ -5,6 +5,7 @@ from keelway.serve.awaited import AwaitedScorer, with_answers
 from keelway.serve.batch import ScoreReport, score
 from keelway.serve.breaker import Breaker, BreakerRule, BreakerState
 from keelway.serve.budget import MemoryBudget
+from keelway.serve.compaction import LogCompaction, compact_segments
 from keelway.serve.explain import (
     AnswerExplanation,
     Explainers,
@@ -18,12 +19,20 @@ from keelway.serve.last_good import LastGood, Pin, pin_back
 from keelway.serve.line import LineWriter, moment_text
 from keelway.serve.loaded import LoadedDeployment, LoadedVersion
 from keelway.serve.log import JournalLog
+from keelway.serve.log_columns import columns_of
 from keelway.serve.lookup import OnlineLookup
 from keelway.serve.ports import BatchLog, Journal, Journals, LoadScorer, PredictionLog, Scorer
 from keelway.serve.router import Router, ServingCare
 from keelway.serve.schema import RequestSchema
 from keelway.serve.sealed import columns_in, find_prediction, lines_of, prediction_table, predictions
-from keelway.serve.segment import PredictionSegment, SealingPorts, SegmentLog, seal, seal_journals
+from keelway.serve.segment import SealingPorts, SegmentLog, seal, seal_columns, seal_journals, seal_lines
+from keelway.serve.segment_records import (
+    PredictionSegment,
+    all_live_segments,
+    live_segments,
+    replaced_data,
+    waiting_segments,
+)
 from keelway.serve.shadow import ShadowMirror
 from keelway.serve.shedding import ControlledDelay, Shedder, ShedRule
 from keelway.serve.tally import (
@@ -63,6 +72,7 @@ __all__ = [
     "LoadScorer",
     "LoadedDeployment",
     "LoadedVersion",
+    "LogCompaction",
     "MemoryBudget",
     "OnlineLookup",
     "Pin",
@@ -84,23 +94,31 @@ __all__ = [
     "ShedRule",
     "Shedder",
     "TallyKeeper",
+    "all_live_segments",
     "answer_rows",
     "blank_row",
     "columns_in",
+    "columns_of",
+    "compact_segments",
     "explained",
     "find_prediction",
     "latency_of",
     "lines_of",
+    "live_segments",
     "moment_text",
     "parse_fallback",
     "pin_back",
     "prediction_table",
     "predictions",
+    "replaced_data",
     "request_figures",
     "score",
     "seal",
+    "seal_columns",
     "seal_journals",
+    "seal_lines",
     "strange_answers",
     "together",
+    "waiting_segments",
     "with_answers",
 ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 from keelway.errors import ServingError
 from keelway.features import FeatureColumn
@@ -16,8 +16,7 @@ from keelway.serve.ports import Scorer
 from keelway.serve.wire.columns import Row
 
 
-@runtime_checkable
-class AwaitedScorer(Protocol):
+class AwaitedScorer(Scorer, Protocol):
     """A scorer whose answers can be awaited."""
 
     async def awaited(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
@@ -60,7 +59,7 @@ async def with_answers(rows: Sequence[Row], loaded: LoadedDeployment) -> LoadedD
     """
     version = loaded.stable
     scorer = version.scorer
-    if len(loaded.versions) != 1 or not isinstance(scorer, AwaitedScorer):
+    if len(loaded.versions) != 1 or not _is_awaited(scorer):
         return loaded
     try:
         said: list[Any] | ServingError = await scorer.awaited([row[2] for row in rows])
@@ -69,3 +68,8 @@ async def with_answers(rows: Sequence[Row], loaded: LoadedDeployment) -> LoadedD
     known = replace(version, scorer=KnownScorer(said, like=scorer))
     waits = isinstance(said, ServingError) and bool(version.backups)
     return replace(loaded, versions={version.version: known}, waits=waits)
+
+
+def _is_awaited(scorer: object) -> TypeGuard[AwaitedScorer]:
+    """Say whether answers can be awaited; asked for each request, where checking against the protocol is slow."""
+    return hasattr(scorer, "awaited")

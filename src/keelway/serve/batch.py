@@ -17,7 +17,7 @@ from keelway.errors import ServingError, StorageError, UndefinedAnswerError
 from keelway.serve.line import canonical_order
 from keelway.serve.loaded import LoadedDeployment, LoadedVersion
 from keelway.serve.log_columns import LogColumns
-from keelway.serve.log_lines import FEATURES
+from keelway.serve.log_lines import FEATURES, one_array
 from keelway.serve.ports import BatchLog, ColumnScorer
 from keelway.serve.tally import RequestTally
 
@@ -129,7 +129,7 @@ def _scored(rows: pa.Table, version: LoadedVersion, tally: RequestTally | None) 
             if tally is not None:
                 tally.failed(each, undefined=isinstance(error, UndefinedAnswerError))
         else:
-            return _Scored(_one(rows[ENTITY]), features, values, each)
+            return _Scored(one_array(rows[ENTITY]), features, values, each)
     assert failure is not None
     raise failure
 
@@ -140,10 +140,10 @@ def _feature(column: pa.ChunkedArray, feature: FeatureColumn) -> pa.Array:
     import pyarrow.compute as pc
 
     if feature.kind == "array":
-        return _one(column.cast(pa.list_(pa.float64())))
+        return one_array(column.cast(pa.list_(pa.float64())))
     if feature.kind != "numeric":
-        return _one(column.cast(pa.string()))
-    found = _one(column.cast(pa.float64()))
+        return one_array(column.cast(pa.string()))
+    found = one_array(column.cast(pa.float64()))
     return pc.if_else(pc.is_nan(found), pa.scalar(None, pa.float64()), found)
 
 
@@ -237,10 +237,3 @@ def _keep(columns: Sequence[LogColumns], log: BatchLog, *, before: int) -> None:
             found=f"{before} rows logged before; {error}",
             fix="Make room on the disk and score again.",
         ) from error
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    """Return a column as one array."""
-    import pyarrow as pa
-
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)

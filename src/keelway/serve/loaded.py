@@ -23,6 +23,7 @@ class LoadedVersion:
         writer: Writes its lines of the prediction log.
         fallback: The mark of its answers where it answers in another's place; else empty.
         backups: What answers in its place when it cannot, in their order.
+        deployment: The digest of the deployment that it has this part in.
     """
 
     version: VersionName
@@ -33,6 +34,7 @@ class LoadedVersion:
     writer: LineWriter
     fallback: str = ""
     backups: tuple[LoadedVersion, ...] = ()
+    deployment: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,16 +129,17 @@ def _asked(part: LoadedVersion, hand: VersionAtHand, deployment: Deployment) -> 
 def _part(
     hand: VersionAtHand, deployment: Deployment, *, arm: str, schema: RequestSchema, fallback: str = ""
 ) -> LoadedVersion:
+    digest = digest_of(deployment)
     writer = LineWriter(
         model=deployment.model,
         version=hand.version,
         version_digest=hand.digest,
-        deployment=digest_of(deployment),
+        deployment=digest,
         environment=deployment.environment,
         arm=arm,
         features=schema.names,
     )
-    return LoadedVersion(hand.version, hand.digest, arm, hand.scorer, schema, writer, fallback)
+    return LoadedVersion(hand.version, hand.digest, arm, hand.scorer, schema, writer, fallback, deployment=digest)
 
 
 def _backups(

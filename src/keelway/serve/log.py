@@ -6,11 +6,11 @@ import logging
 import threading
 from collections.abc import Callable
 
-from keelway.core import ArtifactStore, Clock, PrincipalId
+from keelway.core import Clock
 from keelway.errors import KeelwayError, StorageError
-from keelway.ledger import StateStore
 from keelway.serve.ports import Journal, Journals
-from keelway.serve.segment import PredictionSegment, seal, seal_journals
+from keelway.serve.segment import SealingPorts, seal, seal_journals
+from keelway.serve.segment_records import PredictionSegment
 
 SEAL_EVERY_S = 1.0
 SEAL_LINES = 5_000
@@ -40,16 +40,13 @@ class JournalLog:
         *,
         environment: str,
         journals: Journals,
-        state: StateStore,
-        artifacts: ArtifactStore,
-        principal: PrincipalId,
+        ports: SealingPorts,
         clock: Clock,
         refuses: bool = False,
         on_unlogged: Callable[[int], None] = lambda _count: None,
     ) -> None:
         self._model, self._environment = model, environment
-        self._journals, self._state, self._artifacts = journals, state, artifacts
-        self._principal, self._clock = principal, clock
+        self._journals, self._ports, self._clock = journals, ports, clock
         self._on_unlogged = on_unlogged
         self.refuses = refuses
         self._journal: Journal | None = None
@@ -137,9 +134,7 @@ class JournalLog:
                 journal,
                 model=self._model,
                 environment=self._environment,
-                state=self._state,
-                artifacts=self._artifacts,
-                principal=self._principal,
+                ports=self._ports,
                 now=self._clock.now(),
             )
             with self._guard:
@@ -180,13 +175,7 @@ class JournalLog:
             self.seal_error = ""
 
     def _seal_leftovers(self) -> None:
-        seal_journals(
-            self._journals,
-            state=self._state,
-            artifacts=self._artifacts,
-            principal=self._principal,
-            now=self._clock.now(),
-        )
+        seal_journals(self._journals, ports=self._ports, now=self._clock.now())
         self._leftovers = False
 
     def _count_unlogged(self, count: int, error: StorageError) -> None:

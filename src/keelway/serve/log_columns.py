@@ -48,12 +48,18 @@ def columns_of(data: bytes) -> LogColumns:
     Raises:
         IntegrityError: A line is no prediction.
     """
+    found = columns_at_once(data)
+    if found is not None:
+        return found
+    lines = data.split(b"\n")[:-1]
+    return _whole(_read_one_by_one(lines), lines, data)
+
+
+def columns_at_once(data: bytes) -> LogColumns | None:
+    """Return the columns of canonical lines, or None where a feature changes its kind among them, or a line is no prediction."""
     lines = data.split(b"\n")[:-1]
     table = _read_at_once(data, len(lines))
-    if table is None:
-        table = _read_one_by_one(lines)
-    columns = LogColumns(table, _names(table, lines))
-    return _with_odd_lines(columns, lines, data)
+    return None if table is None else _whole(table, lines, data)
 
 
 def table_of_lines(data: bytes, wanted: Sequence[str] | None = None) -> pa.Table:
@@ -223,10 +229,11 @@ def _names(table: pa.Table, lines: Sequence[bytes]) -> dict[str, tuple[str, ...]
     return found
 
 
-def _with_odd_lines(columns: LogColumns, lines: Sequence[bytes], data: bytes) -> LogColumns:
+def _whole(table: pa.Table, lines: Sequence[bytes], data: bytes) -> LogColumns:
     """Return the columns, and in one more the lines that cannot be written again from them."""
     import pyarrow as pa
 
+    columns = LogColumns(table, _names(table, lines))
     written = lines_of_columns(columns.table, columns.names)
     if bytes_in(written) == memoryview(data):
         return columns

@@ -46,7 +46,7 @@ def lines_of_columns(table: pa.Table, names: Mapping[str, Iterable[str]]) -> pa.
         made = pa.concat_arrays(parts).take(order)
     if LINE not in whole.column_names:
         return made
-    kept = _one(whole[LINE])
+    kept = one_array(whole[LINE])
     return pc.if_else(kept.is_valid(), pc.binary_join_element_wise(kept, "\n", ""), made)
 
 
@@ -64,6 +64,13 @@ def bytes_in(texts: pa.Array) -> memoryview:
         return memoryview(b"")
     places = np.frombuffer(offsets, dtype=np.int32, count=texts.offset + len(texts) + 1)
     return memoryview(data).cast("B")[places[texts.offset] : places[-1]]
+
+
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """Return a column as one array."""
+    import pyarrow as pa
+
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
 def number_texts(column: pa.Array) -> pa.Array:
@@ -122,9 +129,9 @@ def _lines(table: pa.Table, digest: str, names: Iterable[str]) -> pa.Array:
     parts += [',"environment":', _texts(table["environment"]), ',"event_time":"', _moments(table["event_time"])]
     parts.append('","features":{')
     for place, name in enumerate(names):
-        parts += ["," * bool(place) + encode_basestring(name) + ":", _written(_one(table[FEATURES + name]))]
+        parts += ["," * bool(place) + encode_basestring(name) + ":", _written(one_array(table[FEATURES + name]))]
     parts += ['},"model":', _texts(table["model"]), ',"prediction_id":', _texts(table["prediction_id"])]
-    parts += [',"value":', _written(_one(table["value"])), ',"version":', _texts(table["version"])]
+    parts += [',"value":', _written(one_array(table["value"])), ',"version":', _texts(table["version"])]
     parts.append(f',"version_digest":"{digest}"}}\n')
     return _joined(parts, table.num_rows)
 
@@ -146,14 +153,14 @@ def _written(column: pa.Array) -> _Part:
 def _texts(column: pa.ChunkedArray) -> _Part:
     """Return the JSON of texts; one text where all rows have the same."""
     first = column[0].as_py()
-    return encode_basestring(first) if _is_constant(column) else quoted_texts(_one(column))
+    return encode_basestring(first) if _is_constant(column) else quoted_texts(one_array(column))
 
 
 def _moments(column: pa.ChunkedArray) -> _Part:
     """Return moments as text; one text where all rows have the same."""
     if _is_constant(column):
-        return time_texts(_one(column.slice(0, 1)))[0].as_py()
-    return time_texts(_one(column))
+        return time_texts(one_array(column.slice(0, 1)))[0].as_py()
+    return time_texts(one_array(column))
 
 
 def _is_constant(column: pa.ChunkedArray) -> bool:
@@ -176,9 +183,3 @@ def _joined(parts: list[_Part], count: int) -> pa.Array:
     if len(merged) == 1:
         return pa.array(merged * count, pa.string())
     return pc.binary_join_element_wise(*merged, "")
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    """Return a column as one array."""
-    whole = column.combine_chunks()
-    return whole if not hasattr(whole, "chunks") else whole.chunk(0)

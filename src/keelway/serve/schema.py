@@ -70,7 +70,7 @@ class RequestSchema:
         self.names = tuple(feature.name for feature in features)
         self._astuple = msgspec.structs.astuple
         self._text_places = [at for at, each in enumerate(features) if each.kind in TEXT_KINDS]
-        self._most_texts = 1 + len(self.names) + len(self._text_places)
+        self._most_texts = 3 + len(self.names) + len(self._text_places)
 
     def read(self, body: bytes, *, now: datetime) -> tuple[list[Row], bool]:
         """Return the rows of a request, and whether it asked for many; a row to be looked up has no values.
@@ -80,21 +80,16 @@ class RequestSchema:
         """
         many = body.startswith(_MANY_BRIEFLY) or (not body.startswith(b'{"') and _MANY.match(body) is not None)
         found = decoded(self._many, body).instances if many else (decoded(self._one, body),)
-        rows = [self._row(instance, now) for instance in found]
-        refuse_repeats(body, sum(map(self._texts, found, rows)) + many)
+        rows: list[Row] = []
+        texts = int(many)  # its keys and texts
+        for instance in found:
+            given, as_of = instance.features, instance.as_of
+            values = [] if given is msgspec.UNSET else list(self._astuple(given))
+            texts += self._most_texts if values else 2
+            if None in values:
+                texts -= [values[place] for place in self._text_places].count(None)
+            if as_of is not msgspec.UNSET:
+                texts += 1 if as_of is None else 2
+            rows.append((checked_entity(instance.entity), in_utc_or(as_of, now) if as_of else now, values))
+        refuse_repeats(body, texts)
         return rows, many
-
-    def _row(self, instance: Any, now: datetime) -> Row:
-        values = [] if instance.features is msgspec.UNSET else list(self._astuple(instance.features))
-        as_of = in_utc_or(instance.as_of, now) if instance.as_of else now
-        return checked_entity(instance.entity), as_of, values
-
-    def _texts(self, instance: Any, row: Row) -> int:
-        """Count the keys and texts of an instance."""
-        values = row[2]
-        texts = 2 + (self._most_texts if values else 0)
-        if None in values:
-            texts -= sum(values[place] is None for place in self._text_places)
-        if instance.as_of is not msgspec.UNSET:
-            texts += 1 if instance.as_of is None else 2
-        return texts

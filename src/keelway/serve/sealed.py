@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from keelway.core import ArtifactStore, Prediction, parse_json, revive
 from keelway.errors import ErasedError, IntegrityError, MissingRecordError
 from keelway.ledger import Transaction
-from keelway.serve.segment import FORM, PredictionSegment
+from keelway.serve.segment import FORM
 from keelway.serve.segment_file import SegmentFile
 from keelway.serve.segment_lines import LINES_FORM, SegmentLines
+from keelway.serve.segment_records import PredictionSegment, all_live_segments, live_segments, segment_key
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,19 +30,18 @@ _EVENT = "event_time"
 def find_prediction(
     prediction_id: str, *, tx: Transaction, artifacts: ArtifactStore
 ) -> tuple[Prediction, bytes, PredictionSegment, int]:
-    """Return a sealed prediction with its line, its segment and the number of the line in it.
+    """Return a sealed prediction with its line, the segment that it was sealed in and the number of the line there.
 
     Raises:
         MissingRecordError: No segment holds it.
     """
-    for segment in tx.newest(PredictionSegment):
+    for segment in all_live_segments(tx):
         if not segment.first_id <= prediction_id <= segment.last_id:
             continue
         file = _kept_file(segment, artifacts)
         found = file.find(prediction_id) if file is not None else None
-        if found is not None:
-            line, number = found
-            return revive(parse_json(line), Prediction), line, segment, number
+        if file is not None and found is not None:
+            return revive(parse_json(found[0]), Prediction), found[0], *_origin(segment, file, found[1], tx)
     raise MissingRecordError(
         "No such prediction",
         expected="the id of a sealed prediction",
@@ -55,7 +55,7 @@ def predictions(tx: Transaction, *, artifacts: ArtifactStore, model: str, enviro
     import msgspec
 
     decoder = msgspec.json.Decoder(Prediction)
-    for segment in reversed(tx.newest(PredictionSegment, parent=f"{environment}/{model}")):
+    for segment in live_segments(model, environment, tx):
         file = _kept_file(segment, artifacts)
         for line in file.lines() if file is not None else ():
             yield decoder.decode(line)
@@ -84,7 +84,7 @@ def prediction_table(
     import pyarrow as pa
 
     found = []
-    for segment in reversed(tx.newest(PredictionSegment, parent=f"{environment}/{model}")):
+    for segment in live_segments(model, environment, tx):
         if _outside(segment, since, until):
             continue
         file = _kept_file(segment, artifacts)
@@ -100,13 +100,22 @@ def prediction_table(
     return whole.select(list(columns))
 
 
-def lines_of(segment: PredictionSegment, *, artifacts: ArtifactStore) -> list[bytes]:
-    """Return the canonical lines of a segment, without their line feeds.
+def lines_of(segment: PredictionSegment, *, tx: Transaction, artifacts: ArtifactStore) -> list[bytes]:
+    """Return the canonical lines of a segment, without their line feeds, wherever they are kept now.
 
     Raises:
         ErasedError: Its retention time was over.
+        MissingRecordError: They are kept nowhere.
     """
-    return _file(segment, artifacts).lines()
+    for each in live_segments(segment.model, segment.environment, tx, since=segment.sealed_at):
+        if each.journal == segment.journal:
+            return opened(each, artifacts).lines()
+        if each.first_id <= segment.first_id and segment.last_id <= each.last_id and each.form == FORM:
+            file = opened(each, artifacts)
+            lines = file.lines_from(segment.journal) if isinstance(file, SegmentFile) else []
+            if lines:
+                return lines
+    raise MissingRecordError("The lines of a segment are not kept", expected=segment.journal, found="no file with them")
 
 
 def columns_in(segment: PredictionSegment, columns: Sequence[str], *, artifacts: ArtifactStore) -> pa.Table:
@@ -115,10 +124,21 @@ def columns_in(segment: PredictionSegment, columns: Sequence[str], *, artifacts:
     Raises:
         ErasedError: Its retention time was over.
     """
-    return _file(segment, artifacts).columns(columns)
+    return opened(segment, artifacts).columns(columns)
 
 
-def _file(segment: PredictionSegment, artifacts: ArtifactStore) -> SegmentFile | SegmentLines:
+def _origin(
+    segment: PredictionSegment, file: SegmentFile | SegmentLines, number: int, tx: Transaction
+) -> tuple[PredictionSegment, int]:
+    """Return the segment that a line was sealed in, and its number there."""
+    origin = file.origin(number) if isinstance(file, SegmentFile) else None
+    if origin is None:
+        return segment, number
+    return tx.get(PredictionSegment, segment_key(segment.model, segment.environment, origin[0])), origin[1]
+
+
+def opened(segment: PredictionSegment, artifacts: ArtifactStore) -> SegmentFile | SegmentLines:
+    """Return what reads a segment; raises as `columns_in` does."""
     reader = READERS.get(segment.form)
     if reader is None:
         raise IntegrityError(
@@ -133,7 +153,7 @@ def _file(segment: PredictionSegment, artifacts: ArtifactStore) -> SegmentFile |
 def _kept_file(segment: PredictionSegment, artifacts: ArtifactStore) -> SegmentFile | SegmentLines | None:
     """Return the file of a segment, or None where its retention time was over."""
     try:
-        return _file(segment, artifacts)
+        return opened(segment, artifacts)
     except ErasedError:
         return None
 

@@ -9,56 +9,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from keelway.core import Action, ArtifactKind, ArtifactStore, Clock, Decision, Digest, PrincipalId, sortable_id
-from keelway.ledger import StateStore, Transaction, record_decision, root_of
+from keelway.core import Action, ArtifactKind, ArtifactStore, Clock, Decision, PrincipalId, sortable_id
+from keelway.ledger import StateStore, record_decision, root_of
 from keelway.serve.log_columns import LogColumns
 from keelway.serve.log_lines import lines_of_columns, split_lines
 from keelway.serve.ports import BatchLog, Journal, Journals
 from keelway.serve.segment_file import segment_bytes
 from keelway.serve.segment_lines import LINES_FORM, SegmentContents, line_contents
+from keelway.serve.segment_records import INSTANT, PredictionSegment, compacted_until, place_of, segment_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FORM = "columns/v1"
 SUFFIXES = {FORM: "parquet", LINES_FORM: "jsonl.gz"}
+FEW_LINES = 64
+"""A batch of up to so many predictions is packed as lines."""
 # Hashing holds the interpreter, beside a server that answers in microseconds: it lets go of it every 128 lines.
 _YIELD_S = 0.0005
-
-
-@dataclass(frozen=True, slots=True)
-class PredictionSegment:
-    """Predictions that were sealed together.
-
-    Attributes:
-        data: Artifact that holds them.
-        root: RFC 9162 root over their canonical lines (without line feeds), in hexadecimal.
-        first_id: Smallest prediction id.
-        last_id: Largest prediction id.
-        journal: Id of the journal they were written to first; of a batch, its own.
-        torn_lines: Lines at the end that a dying process left unfinished; never acknowledged, dropped.
-        form: How the artifact is to be read; empty for segments of JSON lines, which are not read any more.
-        first_event: When the earliest answer was given; None only where the form is empty.
-        last_event: When the latest was.
-    """
-
-    model: str
-    environment: str
-    data: Digest
-    root: str
-    count: int
-    first_id: str
-    last_id: str
-    sealed_at: datetime
-    journal: str
-    torn_lines: int = 0
-    form: str = ""
-    first_event: datetime | None = None
-    last_event: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +43,7 @@ class SealingPorts:
 
 
 def seal(
-    journal: Journal,
-    *,
-    model: str,
-    environment: str,
-    state: StateStore,
-    artifacts: ArtifactStore,
-    principal: PrincipalId,
-    now: datetime,
+    journal: Journal, *, model: str, environment: str, ports: SealingPorts, now: datetime
 ) -> PredictionSegment | None:
     """Seal a journal that nobody writes to any more, and delete it; None where it held no whole line.
 
@@ -89,16 +54,15 @@ def seal(
     whole = written[: written.rfind(b"\n") + 1]
     segment = None
     if whole:
-        key = f"{environment}/{model}/{journal.journal_id}"
-        with state.snapshot() as tx:
-            segment = tx.find(PredictionSegment, key)
+        with ports.state.snapshot() as tx:
+            segment = tx.find(PredictionSegment, segment_key(model, environment, journal.journal_id))
         if segment is None:
             segment = seal_lines(
                 whole.split(b"\n")[:-1],
                 journal=journal.journal_id,
                 model=model,
                 environment=environment,
-                ports=SealingPorts(state, artifacts, principal),
+                ports=ports,
                 now=now,
                 torn=len(written) > len(whole),
                 between=_let_others_run,
@@ -107,23 +71,13 @@ def seal(
     return segment
 
 
-def seal_journals(
-    journals: Journals, *, state: StateStore, artifacts: ArtifactStore, principal: PrincipalId, now: datetime
-) -> list[PredictionSegment]:
+def seal_journals(journals: Journals, *, ports: SealingPorts, now: datetime) -> list[PredictionSegment]:
     """Seal what dead processes left behind, and what this one let go of; as many at once as the journals hold."""
     sealed: list[PredictionSegment | None] = []
     while True:
         with journals.leftovers() as held:
             sealed += [
-                seal(
-                    journal,
-                    model=model,
-                    environment=environment,
-                    state=state,
-                    artifacts=artifacts,
-                    principal=principal,
-                    now=now,
-                )
+                seal(journal, model=model, environment=environment, ports=ports, now=now)
                 for model, environment, journal in held
             ]
         if not held:
@@ -154,7 +108,10 @@ def seal_lines(
     contents = line_contents(lines, between=between)
     root = root_of(lines, between=between)
     place = (environment, model, journal)
-    return _stored(contents, root, len(lines), place=place, ports=ports, now=now, torn_lines=int(torn))
+    made = stored_segment(
+        contents, root, len(lines), place=place, artifacts=ports.artifacts, sealed_at=now, torn_lines=int(torn)
+    )
+    return _recorded(made, ports)
 
 
 def seal_columns(
@@ -169,33 +126,41 @@ def seal_columns(
 ) -> PredictionSegment:
     """Store the columns of predictions and their segment; one that is there under its id already is returned.
 
+    A few are packed as lines, which takes less room than thirty columns with a value each.
+
     Args:
         lines: The canonical lines of the columns, without line feeds.
     """
+    contents = line_contents(lines) if len(lines) <= FEW_LINES else column_contents(columns)
+    place, root = (environment, model, journal), root_of(lines)
+    made = stored_segment(contents, root, len(lines), place=place, artifacts=ports.artifacts, sealed_at=now)
+    return _recorded(made, ports)
+
+
+def column_contents(columns: LogColumns) -> SegmentContents:
+    """Return what is stored of columns, at least one row."""
     import pyarrow.compute as pc
 
     ids, events = (pc.min_max(columns.table[name]).as_py() for name in ("prediction_id", "event_time"))
     told = (ids["min"], ids["max"]), (events["min"], events["max"])
-    contents = SegmentContents(segment_bytes(columns), FORM, *told)
-    place = (environment, model, journal)
-    return _stored(contents, root_of(lines), len(lines), place=place, ports=ports, now=now)
+    return SegmentContents(segment_bytes(columns), FORM, *told)
 
 
-def _stored(
+def stored_segment(
     contents: SegmentContents,
     root: bytes,
     count: int,
     *,
     place: tuple[str, str, str],
-    ports: SealingPorts,
-    now: datetime,
+    artifacts: ArtifactStore,
+    sealed_at: datetime,
     torn_lines: int = 0,
 ) -> PredictionSegment:
-    """Store a segment's file and record it; `place` is its environment, model and journal."""
+    """Store a segment's file and return its record; `place` is its environment, model and journal."""
     environment, model, journal = place
     name = f"{journal}.{SUFFIXES[contents.form]}"
-    stored = ports.artifacts.put(contents.data, kind=ArtifactKind.PREDICTIONS, name=name)
-    made = PredictionSegment(
+    stored = artifacts.put(contents.data, kind=ArtifactKind.PREDICTIONS, name=name)
+    return PredictionSegment(
         model=model,
         environment=environment,
         data=stored.digest,
@@ -203,15 +168,13 @@ def _stored(
         count=count,
         first_id=contents.ids[0],
         last_id=contents.ids[1],
-        sealed_at=now,
+        sealed_at=sealed_at,
         journal=journal,
         torn_lines=torn_lines,
         form=contents.form,
         first_event=contents.events[0],
         last_event=contents.events[1],
     )
-    with ports.state.transaction() as tx:
-        return _record(made, "/".join(place), ports.principal, tx)
 
 
 class SegmentLog:
@@ -238,22 +201,28 @@ def _let_others_run() -> None:
     time.sleep(_YIELD_S)
 
 
-def _record(segment: PredictionSegment, key: str, principal: PrincipalId, tx: Transaction) -> PredictionSegment:
-    there = tx.find(PredictionSegment, key)
-    if there is not None:
-        return there
-    now = segment.sealed_at
-    digest = tx.insert(key, segment, parent=f"{segment.environment}/{segment.model}", at=now)
-    decision = Decision(
-        Action.LOG_PREDICTIONS,
-        subject=segment.model,
-        allowed=True,
-        principal=principal,
-        at=now,
-        evidence={"segment": digest, "data": segment.data},
-        environment=segment.environment,
-    )
-    record_decision(decision, tx=tx)
+def _recorded(segment: PredictionSegment, ports: SealingPorts) -> PredictionSegment:
+    """Record a stored segment, unless one is there under its id already; return the one that is recorded."""
+    key = segment_key(segment.model, segment.environment, segment.journal)
+    with ports.state.transaction() as tx:
+        there = tx.find(PredictionSegment, key)
+        if there is not None:
+            return there
+        until = compacted_until(segment.model, segment.environment, tx)
+        if until is not None and segment.sealed_at <= until:  # by a clock that is behind
+            segment = replace(segment, sealed_at=until + INSTANT)
+        now = segment.sealed_at
+        digest = tx.insert(key, segment, parent=place_of(segment.model, segment.environment), at=now)
+        decision = Decision(
+            Action.LOG_PREDICTIONS,
+            subject=segment.model,
+            allowed=True,
+            principal=ports.principal,
+            at=now,
+            evidence={"segment": digest, "data": segment.data},
+            environment=segment.environment,
+        )
+        record_decision(decision, tx=tx)
     return segment
 
 

@@ -1,7 +1,6 @@
 """The file of a sealed segment: Parquet with a typed column for each field of a prediction and each feature.
 
-A few lines are kept as they are, in one column, which takes less room than thirty columns with a value each: a server may
-answer once a second for years. Who reads gets columns either way.
+What was made of several segments tells of each row, in one more column, the journal of the segment that it was sealed in.
 
     data = segment_bytes(columns_of(lines))
     SegmentFile(data).columns(["entity", "value"])
@@ -14,30 +13,25 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from keelway.errors import IntegrityError
-from keelway.serve.log_columns import TIMES, LogColumns, columns_of
+from keelway.serve.log_columns import TIMES, LogColumns
 from keelway.serve.log_lines import LINE, lines_of_columns, split_lines
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FEW_LINES = 64
-"""Up to so many lines are kept as lines."""
 GROUP_ROWS = 5_000
 """One prediction is read with at most so many others."""
+JOURNAL = "journal"
 _ID = "prediction_id"
 _NAMES = b"keelway.features"
 
 
-def segment_bytes(columns: LogColumns, *, few: int = FEW_LINES) -> bytes:
-    """Return the file that holds columns, compressed by zstd; up to `few` lines are kept as lines."""
+def segment_bytes(columns: LogColumns) -> bytes:
+    """Return the file that holds columns, compressed by zstd."""
     import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     table = columns.table
-    if table.num_rows <= few:
-        lines = lines_of_columns(table, columns.names)
-        table = pa.table({LINE: pc.utf8_rtrim(lines, "\n")})
     # An identifier is there once, and so is nearly every moment: a dictionary of them only takes room.
     encoded = [name for name in table.column_names if name not in (_ID, LINE, *TIMES)]
     sink = pa.BufferOutputStream()
@@ -75,45 +69,75 @@ class SegmentFile:
         except pa.ArrowException as error:
             raise _no_segment(str(error)) from error
         told = self._file.metadata.metadata or {}
-        if _NAMES not in told:
+        if _NAMES not in told or _ID not in self._file.schema_arrow.names:
             raise _no_segment("another file of Parquet")
         self._names = {digest: tuple(names) for digest, names in json.loads(told[_NAMES]).items()}
-        self._few = self._file.schema_arrow.names == [LINE]
 
     def lines(self) -> list[bytes]:
         """Return every line, without its line feed."""
-        if self._few:
-            return [text.encode() for text in self._file.read()[LINE].to_pylist()]
         groups = (self._file.read_row_group(number, use_threads=False) for number in range(self._file.num_row_groups))
         return [line for group in groups for line in _lines(group, self._names)]
 
     def columns(self, wanted: Sequence[str] | None = None) -> pa.Table:
         """Return columns (None: all of them); those that the segment does not have are left out."""
-        if self._few:
-            table = columns_of(b"".join(line + b"\n" for line in self.lines())).table
-            return table if wanted is None else table.select([name for name in wanted if name in table.column_names])
         there = self._file.schema_arrow.names
-        chosen = [name for name in (there if wanted is None else wanted) if name in there and name != LINE]
+        chosen = [
+            name for name in (there if wanted is None else wanted) if name in there and name not in (LINE, JOURNAL)
+        ]
         return self._file.read(columns=chosen, use_threads=False)
 
     def find(self, prediction_id: str) -> tuple[bytes, int] | None:
         """Return the line of a prediction and its number; only the rows around it are read."""
         import pyarrow.compute as pc
 
-        if self._few:
-            needle = f'"{_ID}":"{prediction_id}"'.encode()
-            found = [(line, number) for number, line in enumerate(self.lines()) if needle in line]
-            return next((each for each in found if json.loads(each[0])[_ID] == prediction_id), None)
         first = 0
         for number in range(self._file.num_row_groups):
             if self._may_hold(number, prediction_id):
                 ids = self._file.read_row_group(number, columns=[_ID], use_threads=False)[_ID]
                 place = pc.index(ids, prediction_id).as_py()
                 if place >= 0:
-                    row = self._file.read_row_group(number, use_threads=False).slice(place, 1)
-                    return _lines(row, self._names)[0], first + place
+                    return self._lines_at(first + place, 1)[0], first + place
             first += self._file.metadata.row_group(number).num_rows
         return None
+
+    def origin(self, number: int) -> tuple[str, int] | None:
+        """Return the journal of the segment that a row was sealed in, and its number there; None where that is this one."""
+        import pyarrow.compute as pc
+
+        journals = self._journals()
+        if journals is None:
+            return None
+        journal = journals[number].as_py()
+        return journal, number - pc.index(journals, journal).as_py()
+
+    def lines_from(self, journal: str) -> list[bytes]:
+        """Return the lines that were sealed in the segment of a journal; none where no row was."""
+        import pyarrow.compute as pc
+
+        journals = self._journals()
+        if journals is None:
+            return []
+        count = pc.sum(pc.equal(journals, journal)).as_py()
+        return self._lines_at(pc.index(journals, journal).as_py(), count) if count else []
+
+    def _journals(self) -> pa.ChunkedArray | None:
+        """Return the journal of each row, in which those of one stand together; None where all are of this segment."""
+        if JOURNAL not in self._file.schema_arrow.names:
+            return None
+        return self._file.read(columns=[JOURNAL], use_threads=False)[JOURNAL]
+
+    def _lines_at(self, first: int, count: int) -> list[bytes]:
+        """Return lines that follow each other; only the groups of rows that hold them are read."""
+        groups, skipped, seen = [], 0, 0
+        for number in range(self._file.num_row_groups):
+            after = seen + self._file.metadata.row_group(number).num_rows
+            if after <= first:
+                skipped = after
+            elif seen < first + count:
+                groups.append(number)
+            seen = after
+        found = self._file.read_row_groups(groups, use_threads=False).slice(first - skipped, count)
+        return _lines(found, self._names)
 
     def _may_hold(self, number: int, prediction_id: str) -> bool:
         group = self._file.metadata.row_group(number)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from keelway.core import sortable_id
+from keelway.core import sortable_ids
 from keelway.errors import KeelwayError, UndefinedAnswerError
 from keelway.serve.answer import answer_texts
 from keelway.serve.loaded import LoadedVersion
@@ -150,16 +150,16 @@ class ShadowMirror:
     def _score(self, copy: _Copy, shadow: LoadedVersion) -> None:
         begun = time.perf_counter()
         try:
-            lines = [line for begin in range(0, len(copy.rows), ROWS_AT_ONCE) for line in _lines(copy, shadow, begin)]
+            lines = b"".join([_lines(copy, shadow, begin) for begin in range(0, len(copy.rows), ROWS_AT_ONCE)])
         except Exception as error:  # noqa: BLE001  (whatever a shadow does, the next copy must find this thread alive)
             self._told.failed(shadow, isinstance(error, UndefinedAnswerError))
             self._tell(shadow, error)
             return
-        if self._log.append("".join(lines).encode()):
-            self._told.mirrored(shadow, len(lines), time.perf_counter() - begun)
+        if self._log.append(lines):
+            self._told.mirrored(shadow, len(copy.rows), time.perf_counter() - begun)
             self._troubled.discard(shadow.version)
         else:
-            self._told.dropped(shadow, len(lines))
+            self._told.dropped(shadow, len(copy.rows))
 
     def _tell(self, shadow: LoadedVersion, error: Exception) -> None:
         """Log a failure, the first of a row of them; what is not ours may hold values and is told by its kind alone."""
@@ -173,14 +173,9 @@ class ShadowMirror:
             self._told.dropped(shadow, count)
 
 
-def _lines(copy: _Copy, shadow: LoadedVersion, begin: int) -> list[str]:
+def _lines(copy: _Copy, shadow: LoadedVersion, begin: int) -> bytes:
     """Return the log's lines of some rows, scored in one call."""
     rows = copy.rows[begin : begin + ROWS_AT_ONCE]
     texts = answer_texts(shadow, [row[2] for row in rows])
     time.sleep(0)  # lets go of the interpreter: answers come first
-    return [
-        shadow.writer.line(
-            prediction_id=sortable_id(), entity=row[0], as_of=row[1], values=row[2], value=text, at=copy.at
-        )
-        for row, text in zip(rows, texts, strict=True)
-    ]
+    return shadow.writer.lines(sortable_ids(len(rows)), rows, texts, at=copy.at)

@@ -16,19 +16,23 @@ import logging
 import math
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from keelway.core import Clock, Environment, VersionName, sortable_id
+from keelway.core import Clock, Digest, Environment, VersionName, sortable_id
 from keelway.errors import KeelwayError
 from keelway.ledger import StateStore, Transaction
-from keelway.serve.loaded import LoadedVersion
+from keelway.serve.loaded import LoadedDeployment, LoadedVersion
 from keelway.serve.repeating import Repeating
 
 KEEP_EVERY_S = 300.0
 KEEP_TRIAL_EVERY_S = 60.0
 """While several arms answer: a rollout that goes wrong has to be seen soon."""
+KEEP_FIRST_S = 5.0
+"""When a trial, or a stage of one, has just begun: what goes wrong at once has to be seen at once."""
+PART_OF_TRIAL = 0.1
+"""Counts of a trial are kept each time it lasts so much longer, so that a look knows nearly all of it from few records."""
 SHORTEST_S = 1e-5
 GROWTH = 1.1
 """A latency is known to a tenth of itself."""
@@ -68,6 +72,7 @@ class ArmRequests:
         undefined: Those of the failed whose answer was NaN, infinite or no probability.
         dropped: Rows that a shadow never saw, because it or this process had too much to do.
         unclocked: Rows of batches that it answered: each is a request whose time nobody took.
+        deployment: The digest of the deployment that assigned the requests, as the log names it; None where nobody kept it.
     """
 
     version: VersionName
@@ -79,6 +84,7 @@ class ArmRequests:
     undefined: int = 0
     dropped: int = 0
     unclocked: int = 0
+    deployment: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,7 @@ class RequestFigures:
         requests: All predictions that were asked for by known callers, those that were refused among them.
         failed: Those that the server owed an answer to: status 500 and above, refused ones among them.
         shed: Those that were refused because of too much work.
-        arms: By version and arm, for what reached one.
+        arms: By version, arm and deployment, for what reached one.
     """
 
     model: str
@@ -114,6 +120,9 @@ class _Arm:
     latencies: Counter[int] = field(default_factory=Counter)
 
 
+_Place = tuple[VersionName, str, Digest | None]
+
+
 class RequestTally:
     """Counts requests of one model since the last taking; safe to use from several threads."""
 
@@ -122,7 +131,7 @@ class RequestTally:
         self._guard = threading.Lock()
         self._since = clock.now()
         self._requests = self._failed = self._shed = 0
-        self._arms: dict[tuple[VersionName, str], _Arm] = {}
+        self._arms: dict[_Place, _Arm] = {}
 
     @property
     def arms(self) -> int:
@@ -179,17 +188,22 @@ class RequestTally:
             self._requests = self._failed = self._shed = 0
         if not requests and not arms:
             return None
-        told = tuple(_arm_record(*key, arm) for key, arm in sorted(arms.items()))
+        told = tuple(_arm_record(*key, arm) for key, arm in sorted(arms.items(), key=lambda one: one[0][:2]))
         return RequestFigures(model, environment, since, now, requests, failed, shed, told)
 
     def _arm(self, version: LoadedVersion) -> _Arm:
-        return self._arms.setdefault((version.version, version.arm), _Arm())
+        place = (version.version, version.arm, version.deployment)
+        arm = self._arms.get(place)
+        if arm is None:
+            arm = self._arms[place] = _Arm()
+        return arm
 
 
 class TallyKeeper:
-    """Keeps what a tally counted, every five minutes, or every minute while several arms answer.
+    """Keeps what a tally counted, every five minutes; while several arms answer, at first every 5 s and at last every minute.
 
-    While the state cannot be written the figures wait, and are kept when it can.
+    Another deployment begins a span, so that a look need not wait for one that its predecessor began. While the state cannot
+    be written the figures wait, and are kept when it can.
     """
 
     def __init__(
@@ -198,8 +212,8 @@ class TallyKeeper:
         self._model, self._environment = model, environment
         self._tally, self._state, self._clock = tally, state, clock
         self._waiting: list[RequestFigures] = []
-        self._waited_s = 0.0
-        self._keeping = Repeating(self._turn, every_s=KEEP_TRIAL_EVERY_S, name="keelway-tally")
+        self._waited_s = self._standing_s = 0.0
+        self._keeping = Repeating(self.turn, every_s=KEEP_FIRST_S, name="keelway-tally")
 
     def start(self) -> None:
         """Begin to keep in the background."""
@@ -210,11 +224,23 @@ class TallyKeeper:
         self._keeping.close()
         self.keep()
 
+    def switched(self, _loaded: LoadedDeployment) -> None:
+        """Begin a span for another deployment; what its predecessor did is kept with the next turn."""
+        self._cut()
+        self._standing_s, self._waited_s = 0.0, KEEP_EVERY_S
+
+    def turn(self) -> None:
+        """Let `KEEP_FIRST_S` go by, and keep what was counted if it is time to."""
+        self._waited_s += KEEP_FIRST_S
+        self._standing_s += KEEP_FIRST_S
+        trial_s = min(self._standing_s * PART_OF_TRIAL, KEEP_TRIAL_EVERY_S)
+        if self._waited_s >= (trial_s if self._tally.arms > 1 else KEEP_EVERY_S):
+            self._waited_s = 0.0
+            self.keep()
+
     def keep(self) -> None:
         """Keep what was counted until now, unless the state cannot be written."""
-        taken = self._tally.take(self._model, self._environment)
-        if taken is not None:
-            self._waiting.append(taken)
+        self._cut()
         try:
             while self._waiting:
                 keep_figures(self._waiting[0], state=self._state)
@@ -222,11 +248,10 @@ class TallyKeeper:
         except KeelwayError as error:
             _log.warning("Figures of requests wait to be kept: %s", error)
 
-    def _turn(self) -> None:
-        self._waited_s += KEEP_TRIAL_EVERY_S
-        if self._tally.arms > 1 or self._waited_s >= KEEP_EVERY_S:
-            self._waited_s = 0.0
-            self.keep()
+    def _cut(self) -> None:
+        taken = self._tally.take(self._model, self._environment)
+        if taken is not None:
+            self._waiting.append(taken)
 
 
 def keep_figures(figures: RequestFigures, *, state: StateStore) -> None:
@@ -246,11 +271,21 @@ def request_figures(model: str, environment: str, *, since: datetime, tx: Transa
         most *= 4
 
 
-def together(figures: Iterable[RequestFigures]) -> dict[tuple[VersionName, str], ArmRequests]:
-    """Return what arms did over several spans and processes, by version and arm."""
+def together(
+    figures: Iterable[RequestFigures],
+    *,
+    counts: Callable[[RequestFigures, ArmRequests], bool] = lambda _span, _arm: True,
+) -> dict[tuple[VersionName, str], ArmRequests]:
+    """Return what arms did over several spans and processes, by version and arm.
+
+    Args:
+        counts: Says what is added up, of each span and arm.
+    """
     sums: dict[tuple[VersionName, str], _Arm] = {}
     for each in figures:
         for arm in each.arms:
+            if not counts(each, arm):
+                continue
             known = sums.setdefault((arm.version, arm.arm), _Arm())
             known.answers += arm.answers
             known.failed += arm.failed
@@ -258,20 +293,13 @@ def together(figures: Iterable[RequestFigures]) -> dict[tuple[VersionName, str],
             known.dropped += arm.dropped
             known.unclocked += arm.unclocked
             known.latencies.update(dict(zip(arm.bins, arm.counts, strict=True)))
-    return {key: _arm_record(*key, arm) for key, arm in sums.items()}
+    return {key: _arm_record(*key, None, arm) for key, arm in sums.items()}
 
 
-def _arm_record(version: VersionName, arm: str, counted: _Arm) -> ArmRequests:
+def _arm_record(version: VersionName, arm: str, deployment: Digest | None, counted: _Arm) -> ArmRequests:
     bins = tuple(sorted(counted.latencies))
     counts = tuple(counted.latencies[each] for each in bins)
     return ArmRequests(
-        version,
-        arm,
-        counted.answers,
-        counted.failed,
-        bins,
-        counts,
-        counted.undefined,
-        counted.dropped,
-        counted.unclocked,
-    )
+        version, arm, counted.answers, counted.failed, bins, counts, counted.undefined, counted.dropped,
+        counted.unclocked, deployment,
+    )  # fmt: skip

@@ -7,13 +7,13 @@ import contextlib
 import gzip
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keelway.serve import Router
 from keelway.surfaces.scoring import ModelRoute, ScoringApp
 from keelway.surfaces.scoring.metrics import ScoringMetrics
-from keelway.surfaces.scoring.server import bind
+from keelway.surfaces.scoring.server import bind, configured
 from keelway.testing.serving import PROD, MemoryLog, ScorerShelf, ServedTraffic
 
 
@@ -51,6 +51,26 @@ class AsgiClient:
         cut_off: bool = False,
     ) -> AsgiAnswer | None:
         """Return the answer, or None where there is none because the body was cut off."""
+        return asyncio.run(self._asked(method, path, body, headers=headers, pieces=pieces, cut_off=cut_off))
+
+    def post_together(self, path: str, bodies: Sequence[Any]) -> list[AsgiAnswer]:
+        """Return the answers to several POSTs that are read in one turn of the event loop."""
+
+        async def asked() -> list[AsgiAnswer | None]:
+            return await asyncio.gather(*[self._asked("POST", path, body) for body in bodies])
+
+        return [answer for answer in asyncio.run(asked()) if answer is not None]
+
+    async def _asked(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        *,
+        headers: Mapping[str, str | bytes] | None = None,
+        pieces: int = 1,
+        cut_off: bool = False,
+    ) -> AsgiAnswer | None:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         size = max(1, -(-len(data) // pieces))
         parts = [data[start : start + size] for start in range(0, len(data), size)] or [b""]
@@ -71,7 +91,7 @@ class AsgiClient:
             (name.lower().encode(), value if isinstance(value, bytes) else value.encode("latin-1"))
             for name, value in (headers or {}).items()
         ]
-        asyncio.run(self.app({"type": "http", "method": method, "path": path, "headers": given}, receive, send))
+        await self.app({"type": "http", "method": method, "path": path, "headers": given}, receive, send)
         return AsgiAnswer(sent) if sent else None
 
     def post(self, path: str, body: Any, **headers: str) -> AsgiAnswer:
@@ -122,10 +142,7 @@ def live(app: ScoringApp) -> Iterator[str]:
     import uvicorn
 
     bound = bind("127.0.0.1", 0)
-    config = uvicorn.Config(
-        app, lifespan="off", ws="none", access_log=False, log_level="warning", server_header=False, date_header=False
-    )
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(configured(app))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
     try:

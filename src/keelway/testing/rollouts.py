@@ -8,17 +8,25 @@ a request that fails leaves no line in the log, a latency is known by its bin.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from keelway.core import VersionName, digest_of
+from keelway.core import Prediction, VersionName, canonical_json, digest_bytes, digest_of
 from keelway.deploy import CANARY, STABLE, Deployment
 from keelway.deploy.analysis import RolloutEvidence
 from keelway.monitor.rollout import RolloutReadings, evidence_of, microseconds, rollout_columns
 from keelway.project import Analysis
-from keelway.serve import LARGEST_BIN, ArmRequests, RequestFigures, latency_of
+from keelway.serve import (
+    LARGEST_BIN,
+    ArmRequests,
+    PredictionSegment,
+    RequestFigures,
+    SealingPorts,
+    latency_of,
+    seal,
+)
 from keelway.testing.experiments import (
     CONSTANT_SCORE,
     FAILING,
@@ -82,6 +90,65 @@ def answers_table(
     moment = pa.timestamp("us", "UTC")
     columns |= {"as_of": pa.array([as_of] * rows, moment), "event_time": pa.array([at] * rows, moment)}
     return rollout_columns(pa.table(columns))
+
+
+@dataclass(slots=True)
+class WrittenJournal:
+    """A journal in memory."""
+
+    journal_id: str
+    written: bytes = b""
+
+    @property
+    def lines(self) -> int:
+        """How many lines were appended."""
+        return self.written.count(b"\n")
+
+    def append(self, lines: bytes) -> None:
+        """Append whole lines."""
+        self.written += lines
+
+    def read(self) -> bytes:
+        """Return all bytes."""
+        return self.written
+
+    def remove(self) -> None:
+        """Forget the lines."""
+        self.written = b""
+
+    def close(self) -> None:
+        """Do nothing: nothing is held."""
+
+
+def seal_answers(
+    deployment: Deployment,
+    values: Mapping[str, float],
+    *,
+    at: datetime,
+    journal: str,
+    ports: SealingPorts,
+    as_of: datetime = NOW,
+) -> PredictionSegment | None:
+    """Seal answers of a deployment to entities, each by its arm, as one journal.
+
+    Args:
+        values: What was answered, by entity.
+        at: When all of them were answered; they are sealed a second later.
+    """
+    sender, lines = digest_of(deployment), []
+    for number, (entity, value) in enumerate(values.items()):
+        arm = deployment.arm_of(entity)
+        version = deployment.version_of(arm)
+        told = Prediction(
+            prediction_id=f"{journal}-{number:08d}", model=deployment.model, version=version,
+            version_digest=digest_bytes(version.encode()), deployment=sender, environment=deployment.environment, arm=arm,
+            entity=entity, as_of=as_of, features={}, value=value, event_time=at,
+        )  # fmt: skip
+        lines.append(canonical_json(told) + b"\n")
+    return seal(
+        WrittenJournal(journal, b"".join(lines)), model=deployment.model, environment=deployment.environment, ports=ports,
+        now=at + timedelta(seconds=1),
+    )  # fmt: skip
 
 
 def latency_bins(seconds: Numbers) -> tuple[tuple[int, ...], tuple[int, ...]]:

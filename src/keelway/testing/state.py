@@ -11,6 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -110,6 +111,22 @@ class StateConformance(LogConformance):
             assert [record.name for record in tx.newest(SampleRecord, parent="even", limit=9)] == ["0", "2"]
             assert tx.count(SampleRecord, parent="odd") == 2
             assert tx.count(OtherRecord) == 0
+
+    def test_those_of_a_span_come_oldest_first(self, state: StateStore) -> None:
+        with state.transaction() as tx:
+            for number, hours in enumerate([0, 2, 1, 3, 1]):
+                tx.insert(str(number), SampleRecord(str(number)), parent="p", at=NOW + timedelta(hours=hours))
+            tx.insert("other", SampleRecord("other"), parent="q", at=NOW)
+
+            def names(**span: Any) -> str:
+                return "".join(record.name for record in tx.between(SampleRecord, parent="p", **span))
+
+            assert names() == "02413"
+            assert names(since=NOW + timedelta(hours=1)) == "2413"
+            assert names(since=NOW + timedelta(hours=1), until=NOW + timedelta(hours=2)) == "241"
+            assert names(until=NOW + timedelta(microseconds=-1)) == ""
+            assert names(since=NOW + timedelta(microseconds=1), limit=2) == "24"
+            assert tx.between(OtherRecord, parent="p") == []
 
     def test_missing_keys_are_found_among_many(self, state: StateStore) -> None:
         with state.transaction() as tx:

@@ -7,6 +7,7 @@ by the library itself, which must then be installed.
 from __future__ import annotations
 
 import importlib
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from keelway.errors import IntegrityError, MissingExtraError, TrainingError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LIBRARIES = ("lightgbm", "xgboost")
+_KEPT: weakref.WeakKeyDictionary[object, tuple[str, Any]] = weakref.WeakKeyDictionary()
 
 
 def library_of(estimator: object) -> str:
@@ -51,7 +53,9 @@ def _check_written(estimator: Any) -> None:
         )
 
 
-def booster_answers(library: str, text: str, matrix: Any, *, margins: bool = False) -> NDArray[np.float64]:
+def booster_answers(
+    library: str, text: str, matrix: Any, *, margins: bool = False, holder: object | None = None
+) -> NDArray[np.float64]:
     """Return what a stored model answers: numbers, the probability of the second of two classes, or one of each class.
 
     Args:
@@ -59,6 +63,7 @@ def booster_answers(library: str, text: str, matrix: Any, *, margins: bool = Fal
         text: What the library wrote.
         matrix: One row per row.
         margins: Whether the sums of the trees are wanted, before they become answers.
+        holder: Whose text it is: as long as that lives and the text is the same, the library reads it only once.
 
     Raises:
         MissingExtraError: The library is not installed.
@@ -66,10 +71,18 @@ def booster_answers(library: str, text: str, matrix: Any, *, margins: bool = Fal
     """
     import numpy as np
 
+    package = _package(library)
+    booster = _read(package, text, holder)
+    if library == "lightgbm":
+        return np.asarray(booster.predict(matrix, raw_score=margins), dtype=np.float64)
+    return np.asarray(booster.predict(package.DMatrix(matrix), output_margin=margins), dtype=np.float64)
+
+
+def _package(library: str) -> Any:
     if library not in LIBRARIES:
         raise IntegrityError("A stored model is of an unknown library", expected=" or ".join(LIBRARIES), found=library)
     try:
-        package: Any = importlib.import_module(library)
+        return importlib.import_module(library)
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             "A stored model needs one more package",
@@ -77,8 +90,18 @@ def booster_answers(library: str, text: str, matrix: Any, *, margins: bool = Fal
             found="it is not installed",
             fix=f"pip install 'keelway[{library}]'",
         ) from error
-    if library == "lightgbm":
-        return np.asarray(package.Booster(model_str=text).predict(matrix, raw_score=margins), dtype=np.float64)
-    booster = package.Booster()
-    booster.load_model(bytearray(text, "utf-8"))
-    return np.asarray(booster.predict(package.DMatrix(matrix), output_margin=margins), dtype=np.float64)
+
+
+def _read(package: Any, text: str, holder: object | None) -> Any:
+    """Return the library's own model; kept beside its holder and not in it, so that it is never stored with that."""
+    known, booster = _KEPT.get(holder, ("", None)) if holder is not None else ("", None)
+    if booster is not None and known is text:
+        return booster
+    if package.__name__ == "lightgbm":
+        booster = package.Booster(model_str=text)
+    else:
+        booster = package.Booster()
+        booster.load_model(bytearray(text, "utf-8"))
+    if holder is not None:
+        _KEPT[holder] = (text, booster)
+    return booster

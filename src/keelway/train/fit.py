@@ -25,7 +25,7 @@ from keelway.core import (
 )
 from keelway.features import FeatureColumn, FeatureTable, Profile, profile_of, rows_of
 from keelway.ledger import StateStore
-from keelway.project import Ensemble, Estimator, Model
+from keelway.project import Ensemble, Estimator, Model, split_columns
 from keelway.train.ensemble import fitted_ensemble
 from keelway.train.folds import folds
 from keelway.train.frame import encoded, frame_of
@@ -158,7 +158,9 @@ class _Rows:
 
     @classmethod
     def of(cls, model: Model, table: FeatureTable, artifacts: ArtifactStore) -> _Rows:
-        whole = rows_of(table, artifacts)
+        splitting = split_columns(model.split)
+        categories = [each.name for each in table.features if each.kind == "categorical" and each.name not in splitting]
+        whole = rows_of(table, artifacts, coded=categories)
         parts = parts_of(whole, model, table)
         learnt = whole.filter(parts.train)
         labels = suitable_labels(learnt, model)

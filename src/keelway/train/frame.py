@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keelway.errors import TrainingError
-from keelway.features import FeatureColumn
+from keelway.features import FeatureColumn, coded_texts
 from keelway.project import Task
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _texts(values: Any) -> NDArray[np.object_]:
 
     if not hasattr(values, "to_pylist"):
         return np.array(["" if item is None else item for item in values], dtype=object)
-    codes, distinct = _codes(values)
+    codes, distinct = coded_texts(values)
     texts: NDArray[np.object_] = np.array(distinct, dtype=object)[codes]
     return texts
 
@@ -128,17 +128,8 @@ def _categorical(values: Any) -> pd.Categorical:
 
     if not hasattr(values, "to_pylist"):
         return pd.Categorical(_texts(values))
-    codes, distinct = _codes(values)
+    codes, distinct = coded_texts(values)
     return pd.Categorical.from_codes(codes, categories=pd.Index(distinct, dtype=object))
-
-
-def _codes(values: pa.ChunkedArray | pa.Array) -> tuple[NDArray[np.int32], list[str]]:
-    """Return the place of each text among the distinct ones, and these; a missing text is empty."""
-    import pyarrow.compute as pc
-
-    whole = values.combine_chunks() if hasattr(values, "combine_chunks") else values
-    coded = pc.fill_null(whole, "").dictionary_encode()
-    return coded.indices.to_numpy(), coded.dictionary.to_pylist()
 
 
 def _arrays(feature: FeatureColumn, values: Any) -> NDArray[np.float32]:

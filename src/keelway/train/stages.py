@@ -148,13 +148,16 @@ class BoosterText(BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
+    def _answers(self, matrix: Any, *, margins: bool = False) -> NDArray[np.float64]:
+        return booster_answers(self.library, self.text, matrix, margins=margins, holder=self)
+
 
 class BoosterRegressor(RegressorMixin, BoosterText):  # type: ignore[misc]
     """A fitted booster that answers with numbers."""
 
     def predict(self, matrix: Any) -> NDArray[np.float64]:
         """Return the number for each row."""
-        return booster_answers(self.library, self.text, matrix)
+        return self._answers(matrix)
 
 
 class BoosterClassifier(ClassifierMixin, BoosterText):  # type: ignore[misc]
@@ -179,13 +182,13 @@ class BoosterClassifier(ClassifierMixin, BoosterText):  # type: ignore[misc]
 
     def predict_proba(self, matrix: Any) -> NDArray[np.float64]:
         """Return one probability per class for each row."""
-        found = booster_answers(self.library, self.text, matrix)
+        found = self._answers(matrix)
         return found if found.ndim == 2 else np.column_stack([1 - found, found])
 
     @available_if(lambda self: self.margins)  # type: ignore[untyped-decorator]
     def decision_function(self, matrix: Any) -> NDArray[np.float64]:
         """Return the sums of the trees, before they become probabilities."""
-        return booster_answers(self.library, self.text, matrix, margins=True)
+        return self._answers(matrix, margins=True)
 
     def predict(self, matrix: Any) -> NDArray[Any]:
         """Return the most probable class."""

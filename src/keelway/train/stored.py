@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import zipfile
+from collections.abc import Iterable
 from typing import Any
 
 from keelway.core import ArtifactStore, Digest
@@ -73,15 +74,15 @@ def pipeline_bytes(pipeline: Any) -> bytes:
     Raises:
         TrainingError: It holds types that `load_pipeline` would refuse.
     """
-    data = archive_of(_without_objects(pipeline))
-    if strange := _strange_types(data):
+    archive = archive_of(_without_objects(pipeline))
+    if strange := _strange_of(archive.untrusted):
         raise TrainingError(
             f"{type(pipeline[-1]).__name__} cannot be stored without code",
             expected="types on the allow list",
             found=", ".join(strange[:5]),
             fix="Use a linear model, trees or a boosted ensemble of scikit-learn, or trust_type(...) a class of your own.",
         )
-    return data
+    return archive.data
 
 
 def load_pipeline(digest: Digest, *, artifacts: ArtifactStore) -> Any:
@@ -157,4 +158,9 @@ def _strange_types(data: bytes) -> list[str]:
     """Return the names of types in skops bytes that are not on the allow list."""
     import skops.io
 
-    return sorted(set(skops.io.get_untrusted_types(data=data)) - TRUSTED_TYPES - _trusted_by_project)
+    return _strange_of(skops.io.get_untrusted_types(data=data))
+
+
+def _strange_of(untrusted: Iterable[str]) -> list[str]:
+    """Return those of the types that skops does not trust by itself which are not on the allow list either."""
+    return sorted(set(untrusted) - TRUSTED_TYPES - _trusted_by_project)

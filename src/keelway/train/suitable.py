@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keelway.errors import TrainingError
-from keelway.features import FeatureColumn
+from keelway.features import FeatureColumn, counted_levels
 from keelway.project import Model
 from keelway.train.frame import labels_of, ordered
 from keelway.train.preprocess.levels import MAX_COLUMNS, MAX_LEVELS
@@ -75,7 +75,9 @@ def check_features(rows: pa.Table, features: Sequence[FeatureColumn]) -> None:
         values = rows[each.name]
         if each.kind == "numeric":
             missing = values.null_count + (pc.sum(pc.is_nan(values)).as_py() or 0)
-        elif each.kind in ("categorical", "text"):
+        elif each.kind == "categorical":
+            missing = counted_levels(values).get("", 0)
+        elif each.kind == "text":
             missing = pc.sum(pc.equal(pc.fill_null(values, ""), "")).as_py()
         else:
             missing = 0
@@ -132,12 +134,10 @@ def class_warnings(labels: NDArray[Any], rows: pa.Table, test: NDArray[np.bool_]
 
 def level_warnings(rows: pa.Table, features: Sequence[FeatureColumn], model: Model) -> Iterator[str]:
     """Yield a sentence for each category that has more levels than a model can tell apart."""
-    import pyarrow.compute as pc
-
     for each in features:
         if each.kind != "categorical":
             continue
-        levels = pc.count_distinct(rows[each.name], mode="all").as_py()
+        levels = len(counted_levels(rows[each.name]))
         told_apart = MAX_COLUMNS if model.preprocessing.of(each.name).encode == "one_hot" else MAX_LEVELS
         if levels > told_apart:
             likeness = (

@@ -64,6 +64,14 @@ _NEWEST_BY_CHOICE = {  # whether of one parent, and whether limited: a statement
     (True, False): _NEWEST.where(_IN_PARENT),
     (True, True): _NEWEST.where(_IN_PARENT).limit(bindparam("most")),
 }
+_BETWEEN = (
+    select(records.c.digest, records.c.body)
+    .where(records.c.kind == bindparam("kind"), _IN_PARENT)
+    .where(records.c.at >= bindparam("since"), records.c.at <= bindparam("until"))
+    .order_by(records.c.at, records.c.seq)
+)
+_BETWEEN_BY_CHOICE = {False: _BETWEEN, True: _BETWEEN.limit(bindparam("most"))}
+_EVER = 1 << 62
 _NAMING = (
     select(records.c.digest, records.c.body, records.c.kind)
     .where(records.c.kind.not_in(bindparam("besides", expanding=True)), records.c.body.contains(DIGEST_PREFIX))
@@ -173,6 +181,22 @@ class SqlTransaction:
         values = {"kind": kind.__name__, "parent": parent, "most": limit}
         with translated():
             rows = self._connection.execute(query, values).all()
+        return [revive(parse_json(_checked(row)), kind) for row in rows]
+
+    def between(
+        self,
+        kind: type[T],
+        *,
+        parent: str,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int | None = None,
+    ) -> list[T]:
+        """Return the records of a class whose `at` lies in a span, both ends in it, oldest first."""
+        span = {"since": stamp(since) if since else -_EVER, "until": stamp(until) if until else _EVER}
+        values = {"kind": kind.__name__, "parent": parent, "most": limit, **span}
+        with translated():
+            rows = self._connection.execute(_BETWEEN_BY_CHOICE[limit is not None], values).all()
         return [revive(parse_json(_checked(row)), kind) for row in rows]
 
     def count(self, kind: type, *, parent: str | None = None) -> int:

@@ -3,9 +3,10 @@
 from keelway.monitor.rollout.answers import microseconds
 from keelway.monitor.rollout.baseline import baseline_sums
 from keelway.monitor.rollout.business import EntitySums, event_columns
-from keelway.monitor.rollout.gather import evidence_of, rollout_evidence
+from keelway.monitor.rollout.gather import evidence_of
 from keelway.monitor.rollout.log import SegmentCache, rollout_columns
-from keelway.monitor.rollout.readings import RolloutReadings
+from keelway.monitor.rollout.reach import unreached
+from keelway.monitor.rollout.readings import RolloutReadings, rollout_readings
 
 __all__ = [
     "EntitySums",
@@ -16,5 +17,6 @@ __all__ = [
     "evidence_of",
     "microseconds",
     "rollout_columns",
-    "rollout_evidence",
+    "rollout_readings",
+    "unreached",
 ]

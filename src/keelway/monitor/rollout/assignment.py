@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SETTLED = timedelta(minutes=1)
 """A copy of a request is scored after the request was answered, and both are sealed a second later."""
+SEALED = timedelta(seconds=10)
+"""So long after servers counted an answer it is looked for in the log, which is sealed every second unless there is much to do."""
 TOLERATED_LOSS = 0.01
 """The part of an arm's answers that may be missing before nothing is believed."""
 

@@ -1,9 +1,9 @@
-"""Gathers what is known about two arms of a rollout at one look, from everything that was kept of it.
+"""Gathers what is known about two arms of a rollout at one look: a pure function of what was read of it, once for all arms.
 
-    evidence = rollout_evidence(start, deployments_of(start, tx), "canary", analysis=analysis, tx=tx, ...)
-    verdict = judge(analysis, evidence)
-
-`evidence_of` is the same as a pure function of what was read.
+    deployments = deployments_of(start, tx)
+    readings = rollout_readings(start.model, start.environment, since=deployments[0].at, analysis=analysis, tx=tx, ...)
+    for arm in ("churn:2", "churn:3"):
+        verdict = judge(analysis, evidence_of(readings, deployments, arm, analysis=analysis))
 
 1. How entities were split is told for every deployment of the rollout in which both arms had any: one phase each.
 2. Figures are judged over the last of these deployments only, those with the shares that hold now. Counts of a 1 % morning
@@ -17,24 +17,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from keelway.core import time_text
 from keelway.deploy import SHADOW, Deployment
 from keelway.deploy.analysis import ArmFigures, RolloutEvidence
 from keelway.monitor.rollout.answers import SealedAnswers, sealed_answers
-from keelway.monitor.rollout.assignment import Pairing, losses, pairing_of, phases_of
+from keelway.monitor.rollout.assignment import SEALED, Pairing, losses, pairing_of, phases_of
 from keelway.monitor.rollout.business import entity_sums
 from keelway.monitor.rollout.figures import histograms, matured
-from keelway.monitor.rollout.log import SegmentCache
-from keelway.monitor.rollout.readings import QUALITY, RolloutReadings, rollout_readings
+from keelway.monitor.rollout.readings import QUALITY, RolloutReadings
 from keelway.monitor.rollout.requests import ERRORS, GRACE, LATENCY, UNDEFINED, CountedRequests, counted_requests
 
 if TYPE_CHECKING:
-    from keelway.core import ArtifactStore, VersionName
-    from keelway.deploy import RolloutStart
-    from keelway.ledger import Transaction
+    from keelway.core import VersionName
     from keelway.project import Analysis, BusinessMetric, Guardrail, Metric
     from keelway.serve import RequestFigures
 
@@ -62,42 +58,6 @@ class _ArmRecord:
     rows: int
 
 
-def rollout_evidence(
-    start: RolloutStart,
-    deployments: Sequence[Deployment],
-    treatment_arm: str,
-    *,
-    analysis: Analysis,
-    tx: Transaction,
-    artifacts: ArtifactStore,
-    now: datetime,
-    version: VersionName | None = None,
-    label: str = "",
-    business: Iterable[BusinessMetric] = (),
-    cache: SegmentCache | None = None,
-) -> RolloutEvidence:
-    """Return what is known about an arm of a rollout and about its control, by the rules at the top of this module.
-
-    Args:
-        start: The rollout.
-        deployments: Its deployments, in order.
-        treatment_arm: The arm that is tried.
-        analysis: Only what it asks for is read.
-        now: What became known later does not count.
-        version: The version that is tried, where several shadow; None takes the first.
-        label: The label whose outcomes tell how answers turned out; empty for none.
-        business: The model's business metrics.
-        cache: Keeps what was read for the next look; None reads everything.
-    """
-    metrics = tuple(business)
-    since = deployments[0].at if deployments else start.at
-    readings = rollout_readings(
-        start.model, start.environment, since=since, analysis=analysis, label=label, business=metrics, tx=tx,
-        artifacts=artifacts, now=now, cache=cache or SegmentCache(),
-    )  # fmt: skip
-    return evidence_of(readings, deployments, treatment_arm, analysis=analysis, version=version, business=metrics)
-
-
 def evidence_of(
     readings: RolloutReadings,
     deployments: Sequence[Deployment],
@@ -107,7 +67,17 @@ def evidence_of(
     version: VersionName | None = None,
     business: Iterable[BusinessMetric] = (),
 ) -> RolloutEvidence:
-    """Return what readings say about an arm of a rollout and about its control; see `rollout_evidence`."""
+    """Return what is known about an arm of a rollout and about its control, by the rules at the top of this module.
+
+    Args:
+        readings: What was read, from the first of the deployments on or from earlier: answers of others and counts from before
+            are left out. That predictions are gone is told of all that was read.
+        deployments: Of the rollout, or some of them, in order.
+        treatment_arm: The arm that is tried.
+        analysis: Only what it asks for is told, if it was read.
+        version: The version that is tried, where several shadow; None takes the first.
+        business: The model's business metrics.
+    """
     pairing = pairing_of(deployments, treatment_arm)
     if not pairing.newest:
         problem = f"{treatment_arm} has no part in this rollout"
@@ -127,13 +97,19 @@ def evidence_of(
         ArmFigures(control.name, control.rows + control.counted.failed, **figures[0]),
         ArmFigures(treatment.name, treatment.rows + treatment.counted.failed, **figures[1]),
         phases_of(answers, deployments, pairing, unlogged=unlogged, now=readings.now),
-        _problems(answers, pairing, counted, readings),
+        _problems(answers, deployments, pairing, readings, shadow),
     )
 
 
 def _problems(
-    answers: SealedAnswers, pairing: Pairing, counted: Mapping[str, CountedRequests], readings: RolloutReadings
+    answers: SealedAnswers,
+    deployments: Sequence[Deployment],
+    pairing: Pairing,
+    readings: RolloutReadings,
+    shadow: VersionName | None,
 ) -> tuple[str, ...]:
+    known = [each for each in readings.requests if each.until <= readings.now - SEALED]
+    counted = _counted(known, deployments, pairing.newest, shadow)
     lost = losses(answers.during(pairing.newest), pairing, counted, now=readings.now)
     gone = f"{readings.gone} predictions are gone by {time_text(readings.now)}: their retention time was over"
     return (*lost, gone) if readings.gone else lost
@@ -145,10 +121,11 @@ def _counted(
     places: Sequence[int],
     shadow: VersionName | None,
 ) -> dict[str, CountedRequests]:
-    """Return what servers counted for every arm since the first of these deployments."""
-    newest, since = deployments[places[-1]], deployments[places[0]].at
+    """Return what servers counted for every arm of these deployments."""
+    chosen = [deployments[place] for place in places]
+    newest = chosen[-1]
     versions = {arm: newest.version_of(arm) for arm in newest.arms} | ({SHADOW: shadow} if shadow else {})
-    return {arm: counted_requests(requests, arm, version, since=since) for arm, version in versions.items()}
+    return {arm: counted_requests(requests, arm, version, deployments=chosen) for arm, version in versions.items()}
 
 
 def _unlogged(counted: Mapping[str, CountedRequests], answers: SealedAnswers) -> dict[str, int]:

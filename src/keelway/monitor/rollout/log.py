@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from keelway.errors import ErasedError
-from keelway.serve import PredictionSegment, columns_in
+from keelway.serve import PredictionSegment, columns_in, live_segments
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,8 +27,6 @@ FEW = ("version", "deployment", "arm")
 COLUMNS = (*FEW, "entity", "value", *MOMENTS)
 ROWS_KEPT = 5_000_000
 """Of some 60 bytes each."""
-FIRST_READ = 256
-"""Segments that are listed at first; more where they do not reach back far enough."""
 
 
 class SegmentCache:
@@ -66,7 +64,9 @@ def sealed_columns(
     import pyarrow as pa
 
     parts, gone = [_schema().empty_table()], 0
-    for segment in reversed(_segments(f"{environment}/{model}", since, tx)):
+    for segment in live_segments(model, environment, tx, since=since):
+        if segment.last_event is not None and segment.last_event < since:
+            continue
         try:
             parts.append(cache.columns_of(segment, artifacts))
         except ErasedError:
@@ -94,17 +94,6 @@ def _schema() -> pa.Schema:
     return pa.schema(
         [*few, ("entity", pa.string()), ("value", pa.float64()), *((name, pa.int64()) for name in MOMENTS)]
     )
-
-
-def _segments(place: str, since: datetime, tx: Transaction) -> list[PredictionSegment]:
-    """Return the segments that were sealed at a moment or later and may reach so far, newest first."""
-    most = FIRST_READ
-    while True:
-        found = tx.newest(PredictionSegment, parent=place, limit=most)
-        if len(found) < most or found[-1].sealed_at < since:
-            break
-        most *= 4
-    return [one for one in found if one.sealed_at >= since and (one.last_event is None or one.last_event >= since)]
 
 
 def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -60,7 +60,15 @@ def rollout_readings(
     now: datetime,
     cache: SegmentCache,
 ) -> RolloutReadings:
-    """Read what an analysis asks for."""
+    """Read what an analysis asks for; one look reads once, whatever it looks at.
+
+    Args:
+        since: When the first deployment began that is looked at.
+        label: The label whose outcomes tell how answers turned out; empty for none.
+        business: The model's business metrics.
+        now: What became known later does not count.
+        cache: Keeps what was read of the log for the next look.
+    """
     asked = {figure.name for figure in analysis.figures}
     streams = {metric.stream for metric in business if metric.name in asked}
     wants_labels = any(figure.kind in QUALITY for figure in analysis.figures)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from keelway.core import digest_of
 from keelway.deploy.analysis import RateCounts
 from keelway.serve import KEEP_EVERY_S, latency_of, together
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from keelway.core import VersionName
-    from keelway.serve import RequestFigures
+    from keelway.deploy import Deployment
+    from keelway.serve import ArmRequests, RequestFigures
 
 GRACE = timedelta(seconds=2 * KEEP_EVERY_S)
 """Servers keep their counts now and then: so long after an arm began to answer, missing ones are no surprise."""
@@ -75,10 +77,18 @@ class CountedRequests:
 
 
 def counted_requests(
-    figures: Iterable[RequestFigures], arm: str, version: VersionName, *, since: datetime
+    figures: Iterable[RequestFigures], arm: str, version: VersionName, *, deployments: Sequence[Deployment]
 ) -> CountedRequests:
-    """Return what servers counted for an arm in spans that began at a moment or later."""
-    found = together(each for each in figures if each.since >= since).get((version, arm))
+    """Return what servers counted for an arm of some deployments, given in order.
+
+    What names no deployment was counted by an older server: spans of it count that began with the first of them, or later.
+    """
+    named, since = {digest_of(each) for each in deployments}, deployments[0].at
+
+    def counts(span: RequestFigures, one: ArmRequests) -> bool:
+        return one.deployment in named if one.deployment else span.since >= since
+
+    found = together(figures, counts=counts).get((version, arm))
     if found is None:
         return CountedRequests()
     answered = sum(found.counts) + found.unclocked

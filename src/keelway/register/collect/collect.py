@@ -12,7 +12,8 @@ entries and the records stay; an audit counts what is gone by such a decision as
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime
 
@@ -31,6 +32,7 @@ def collect(
     principal: Principal,
     now: datetime,
     running: Iterable[bytes] = (),
+    replaced: Callable[[Transaction], AbstractSet[Digest]] = lambda _tx: frozenset(),
     dry_run: bool = False,
 ) -> Collection:
     """Remove the artifacts that nothing needs any more, and return what was, or would be, removed.
@@ -38,6 +40,7 @@ def collect(
     Args:
         now: Ages are counted up to here; never later than the store's clock.
         running: What runs that are going on have written so far.
+        replaced: Returns what others took the place of long enough ago; the records that name it still do not need it.
         dry_run: Only say what would be removed.
 
     Raises:
@@ -47,7 +50,7 @@ def collect(
     if not dry_run:
         with on_record(Action.COLLECT, "collection", principal=principal, state=state, now=now):
             require_role(principal, "admin")
-    look = Look(store, rules, now, tuple(running))
+    look = Look(store, rules, now, tuple(running), replaced)
     with state.snapshot() as tx:
         plan = _plan(look.spare(tx), principal, now)
     if dry_run or not plan.artifacts:

@@ -1,11 +1,12 @@
 """What is still needed, told from the records, the pointers and the bytes that are kept.
 
 An artifact is needed when anything names it: a record of whatever class, a pointer, a run that is going on, or the
-bytes of an artifact that is needed itself (manifests and journals name others). Three things are no such reference:
+bytes of an artifact that is needed itself (manifests and journals name others). Four things are no such reference:
 
 - the record of an earlier collection;
 - of a version that was retired long enough ago, and of its training, the exported model and the pipeline;
-- a decision that is older than evidence is kept.
+- a decision that is older than evidence is kept;
+- what names a log of predictions that were moved into another one.
 
 Where in doubt it stays: any 64 hexadecimal digits in text are taken for a name.
 """
@@ -14,7 +15,8 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -69,6 +71,7 @@ class Look:
     rules: RetentionRules
     now: datetime
     running: Iterable[bytes] = ()
+    replaced: Callable[[Transaction], AbstractSet[Digest]] = lambda _tx: frozenset()
     mentions: dict[Digest, tuple[bool, frozenset[Digest]]] = field(default_factory=dict)
 
     def spare(self, tx: Transaction) -> Spare:
@@ -83,7 +86,7 @@ class Look:
         ended = self._ended(tx)
         released = {each for version in ended for each in (version.onnx, version.pipeline, version.served)} & candidates
         named, old = self._named(candidates, released, ended, tx)
-        needed = named | young | (self._running() & candidates)
+        needed = (named - self.replaced(tx)) | young | (self._running() & candidates)
         self._follow(needed, candidates - needed, held, released)
         going = candidates - needed
         return Spare(

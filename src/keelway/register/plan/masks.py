@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LARGEST_TABLE = 64 << 20  # bytes
 CHUNK_ROWS = 256  # what stays in the processor's cache
+AT_ONCE_ROWS = 64  # so few are looked up in one call
 SMALL_WORD, WORD = 32, 64  # bits
 
 
@@ -54,6 +55,8 @@ class MaskTables:
     Raises:
         MemoryError: The tables would be larger than `LARGEST_TABLE`.
     """
+
+    few = 4
 
     def __init__(self, trees: Sequence[PlanTree], model: PlanModel, member: PlanMember, plan: ScoringPlan) -> None:
         import numpy as np
@@ -111,23 +114,34 @@ class MaskTables:
         """Return the sums of rows, one column an output."""
         import numpy as np
 
-        found = np.zeros((1 + len(self._numbers) + len(self._levels), rows.count), dtype=np.intp)
-        for at, (place, _, first, missing) in enumerate(self._numbers, 1):
-            values = rows.numbers(place)
-            found[at] = np.where(np.isnan(values), missing, first + np.searchsorted(self._cuts[at - 1], values))
-        for at, (place, levels, other) in enumerate(self._levels, 1 + len(self._numbers)):
-            found[at] = [levels.get(value, other) for value in rows.categories(place)]
+        numbers = len(self._numbers)
+        found = np.zeros((1 + numbers + len(self._levels), rows.count), dtype=np.intp)
+        if numbers:
+            places, _, first, missing = zip(*self._numbers, strict=True)
+            values, between = rows.matrix(places), found[1 : 1 + numbers]
+            for at, cuts in enumerate(self._cuts):
+                between[at] = cuts.searchsorted(values[at])
+            between += np.array(first)[:, None]
+            np.copyto(between, np.array(missing)[:, None], where=np.isnan(values))
+        if self._levels:
+            told = [
+                levels.get(value, other) for place, levels, other in self._levels for value in rows.categories(place)
+            ]
+            found[1 + numbers :] = np.array(told).reshape(len(self._levels), rows.count)
         parts = range(0, rows.count, CHUNK_ROWS)
         return np.concatenate([self._chunk(found[:, begin : begin + CHUNK_ROWS]) for begin in parts])
 
     def _chunk(self, found: NDArray[np.intp]) -> NDArray[np.float64]:
         import numpy as np
 
-        left = self._table.take(found[0], 0)
-        more = np.empty_like(left)
-        for places in found[1:]:
-            np.take(self._table, places, 0, out=more, mode="clip")
-            np.bitwise_and(left, more, out=left)
+        if found.shape[1] <= AT_ONCE_ROWS:
+            left = np.bitwise_and.reduce(self._table.take(found, 0), 0)
+        else:
+            left = self._table.take(found[0], 0)
+            more = np.empty_like(left)
+            for places in found[1:]:
+                np.take(self._table, places, 0, out=more, mode="clip")
+                np.bitwise_and(left, more, out=left)
         ends = np.bitwise_count(~left & (left - self._one))
         leaves = self._values.take(self._starts + ends, 0)
         totals: NDArray[np.float64] = leaves.reshape(len(left), -1, self._outputs).cumsum(1)[:, -1]

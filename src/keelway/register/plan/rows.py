@@ -31,7 +31,7 @@ class RowColumns:
     def __init__(self, rows: Sequence[Sequence[Any]]) -> None:
         self.count = len(rows)
         self._columns: Sequence[Sequence[Any]] = list(zip(*rows, strict=True))
-        self._numbers: dict[int, NDArray[np.float64]] = {}
+        self._numbers: dict[tuple[int, ...], NDArray[np.float64]] = {}
 
     @classmethod
     def of_columns(cls, columns: Sequence[Sequence[Any]]) -> RowColumns:
@@ -40,8 +40,8 @@ class RowColumns:
         made.count, made._columns = len(columns[0]), columns
         return made
 
-    def numbers(self, place: int) -> NDArray[np.float64]:
-        """Return a column of numbers, those that are missing as NaN.
+    def matrix(self, places: tuple[int, ...]) -> NDArray[np.float64]:
+        """Return columns of numbers, each a row of what is returned, with NaN for those that are missing.
 
         Raises:
             TypeError: Something is no number.
@@ -49,24 +49,26 @@ class RowColumns:
         """
         import numpy as np
 
-        if place not in self._numbers:
-            given: Any = self._columns[place]
-            if isinstance(given, np.ndarray):
-                found = given
+        if not places:
+            return np.empty((0, self.count))
+        if places not in self._numbers:
+            given: Any = [self._columns[place] for place in places]
+            if isinstance(given[0], np.ndarray):
+                found = np.stack(given)
             else:
-                found = np.frombuffer(
-                    array("d", [NAN if value is None else value for value in given]), dtype=np.float64
-                )
-            if (np.abs(found) > LARGEST).any():
-                raise beyond(place)
-            self._numbers[place] = found
-        return self._numbers[place]
+                flat = array("d", [NAN if value is None else value for column in given for value in column])
+                found = np.frombuffer(flat, dtype=np.float64).reshape(len(places), self.count)
+            too_large = np.abs(found) > LARGEST
+            if too_large.any():
+                raise beyond(places[int(too_large.any(axis=1).argmax())])
+            self._numbers[places] = found
+        return self._numbers[places]
 
-    def rounded(self, place: int) -> NDArray[np.float64]:
-        """Return a column of numbers as those with 32 bits that are nearest."""
+    def rounded(self, places: tuple[int, ...]) -> NDArray[np.float64]:
+        """Return the same as `matrix`, of each number the one with 32 bits that is nearest."""
         import numpy as np
 
-        return self.numbers(place).astype(np.float32).astype(np.float64)
+        return self.matrix(places).astype(np.float32).astype(np.float64)
 
     def categories(self, place: int) -> Sequence[Any]:
         """Return a column of categories; a missing one is None or ''."""
@@ -78,8 +80,8 @@ def matrix_of(rows: RowColumns, member: PlanMember, plan: ScoringPlan) -> NDArra
     import numpy as np
 
     made = np.zeros((rows.count, member.width))
-    for number in member.numbers:
-        given = rows.rounded(number.feature)
+    columns = rows.rounded(tuple(number.feature for number in member.numbers))
+    for number, given in zip(member.numbers, columns, strict=True):
         if number.column != NOWHERE:
             made[:, number.column] = np.where(np.isnan(given), number.missing, number.slope * given + number.shift)
         if number.indicator != NOWHERE:

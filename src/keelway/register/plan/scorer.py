@@ -26,12 +26,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-ONE_BY_ONE = 4
-"""Up to so many rows are answered one after the other, which is faster than arrays."""
-
 
 class RowSums(Protocol):
-    """What a fitted estimator sums up before a link makes an answer of it."""
+    """What a fitted estimator sums up before a link makes an answer of it.
+
+    Attributes:
+        few: Up to so many rows are answered one after the other, which is faster than arrays.
+    """
+
+    few: int
 
     def one(self, row: Sequence[Any]) -> Vector:
         """Return the sums of one row."""
@@ -58,6 +61,7 @@ class PlanScorer:
         self._members: list[list[_Step]] = [
             [(_sums(model, member, plan), answer_of(model)) for model in member.models] for member in head.members
         ]
+        self._few = min(sums.few for member in self._members for sums, _ in member)
 
     def predictions(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
         """Return the answer to each row: a probability, a number, or a probability for each class.
@@ -70,7 +74,7 @@ class PlanScorer:
         """
         check_row_lengths(rows, self._width)
         try:
-            if len(rows) <= ONE_BY_ONE:
+            if len(rows) <= self._few:
                 return [self._shown(self._one(row)) for row in rows]
             return self._many(RowColumns(rows))
         except (TypeError, ValueError, ArithmeticError, struct.error) as error:

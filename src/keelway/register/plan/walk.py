@@ -18,6 +18,8 @@ CHUNK_ROWS = 256
 class WalkedTrees:
     """The sums of trees, each row led from the roots to the leaves."""
 
+    few = 1
+
     def __init__(self, model: PlanModel, member: PlanMember, plan: ScoringPlan) -> None:
         import numpy as np
 

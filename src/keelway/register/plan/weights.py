@@ -35,9 +35,11 @@ class _Sum:
 class FoldedWeights:
     """The sums of a linear model."""
 
+    few = 16
+
     def __init__(self, model: PlanModel, member: PlanMember, plan: ScoringPlan) -> None:
         numbers = [each for each in member.numbers if (each.column, each.indicator) != (NOWHERE, NOWHERE)]
-        self._places = [each.feature for each in numbers]
+        self._places = tuple(each.feature for each in numbers)
         self._pick = _picker(self._places)
         self._packed = struct.Struct(f"{len(numbers)}f")
         weights = plan.arrays[f"{model.arrays}weights"].tolist()
@@ -73,11 +75,13 @@ class FoldedWeights:
         import numpy as np
 
         made = np.empty((rows.count, len(self._sums)))
-        given = [rows.rounded(place) for place in self._places]
+        given = rows.rounded(self._places)
+        gone = np.isnan(given)
         for output, each in enumerate(self._sums):
             total = np.full(rows.count, each.start)
-            for values, (weight, missing) in zip(given, each.numbers, strict=True):
-                total += np.where(np.isnan(values), missing, weight * values)
+            weights, missing = np.array(each.numbers).reshape(-1, 2).T[:, :, None]
+            for addend in np.where(gone, missing, weights * given):  # one after the other, as `one` adds them
+                total += addend
             for place, addends, other in each.levels:
                 total += [addends.get(value, other) for value in rows.categories(place)]
             made[:, output] = total

@@ -48,23 +48,31 @@ def prediction_text(answer: Answer) -> str:
     return answer.value
 
 
-def named_answer(answer: Answer, model: str, shape: AnswerShape) -> str:
-    """Return one answer of `/predict`."""
-    version = answer.version
-    label = f',"label":{encode_basestring(_label(answer, shape))}' if shape.task == "multiclass" else ""
-    mark = f',"fallback":{encode_basestring(version.fallback)}' if version.fallback else ""
-    return (
-        f'{{"entity":{encode_basestring(answer.entity)},"prediction_id":"{answer.prediction_id}",'
-        f'"{shape.output}":{_written(answer, shape)}{label},"model":"{model}","version":"{version.version}",'
-        f'"arm":"{version.arm}"{mark},"logged":{"true" if answer.logged else "false"}}}'
-    )
-
-
 def named_answers(answers: Sequence[Answer], model: str, shape: AnswerShape, *, many: bool) -> bytes:
     """Return the body of an answer of `/predict`."""
-    if not many:
-        return named_answer(answers[0], model, shape).encode()
-    return ('{"predictions":[' + ",".join([named_answer(each, model, shape) for each in answers]) + "]}").encode()
+    output, several = shape.output, shape.task == "multiclass"
+    rests: dict[tuple[int, bool], str] = {}
+    told = []
+    for answer in answers:
+        version = answer.version
+        rest = rests.get(key := (id(version), answer.logged))
+        if rest is None:
+            rest = rests[key] = _rest(answer, model)
+        value = _by_class(answer, shape) if several else answer.value
+        told.append(
+            f'{{"entity":{encode_basestring(answer.entity)},"prediction_id":"{answer.prediction_id}","{output}":{value}{rest}'
+        )
+    return (f'{{"predictions":[{",".join(told)}]}}' if many else told[0]).encode()
+
+
+def _rest(answer: Answer, model: str) -> str:
+    """Return what all answers of one version end with."""
+    version = answer.version
+    mark = f',"fallback":{encode_basestring(version.fallback)}' if version.fallback else ""
+    return (
+        f',"model":"{model}","version":"{version.version}","arm":"{version.arm}"{mark},'
+        f'"logged":{"true" if answer.logged else "false"}}}'
+    )
 
 
 def invocation_answers(answers: Sequence[Answer], shape: AnswerShape) -> bytes:
@@ -162,9 +170,7 @@ def _label(answer: Answer, shape: AnswerShape) -> str:
     return shape.classes[numbers.index(max(numbers))]
 
 
-def _written(answer: Answer, shape: AnswerShape) -> str:
-    """Return a prediction as JSON: a number, or for several classes an object by their names."""
-    if shape.task != "multiclass":
-        return prediction_text(answer)
+def _by_class(answer: Answer, shape: AnswerShape) -> str:
+    """Return a prediction of several classes as an object by their names, and the name of the likeliest."""
     pairs = zip(shape.classes, _numbers(answer), strict=True)
-    return msgspec.json.encode(dict(pairs)).decode()
+    return f'{msgspec.json.encode(dict(pairs)).decode()},"label":{encode_basestring(_label(answer, shape))}'

@@ -27,7 +27,7 @@ def aliases() -> None:
 @command(name="check")
 def check(session: Session) -> None:
     """Find aliases edited past the door and gates skipped too long; raise alerts, and exit with 1 where there are any."""
-    found = session.app.registries.check()
+    found = session.app.versions.registries.check()
 
     def human() -> None:
         for line in found.drifted:
@@ -47,7 +47,7 @@ def check(session: Session) -> None:
 @command(name="sync")
 def sync(session: Session) -> None:
     """Let every alias show its environment's pointer again, or nothing where that is empty; edits raise an alert first."""
-    left = session.app.registries.sync()
+    left = session.app.versions.registries.sync()
 
     def human() -> None:
         for line in left:

@@ -22,7 +22,7 @@ def card(session: Session, version: str, out: Path | None, html: Path | None) ->
     """
     from keelway.register import card_markdown
 
-    room = session.app.cards
+    room = session.app.versions.cards
     found = room.card(version)
     files = [room.write(found, path) for path in (out, html) if path is not None]
 

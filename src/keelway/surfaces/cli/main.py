@@ -59,6 +59,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "experiment": "experiment.experiment|Plan experiments, list them, and report what they showed in words that a product owner reads.",
         "serve": "traffic.serve_command|Answer predictions over HTTP on this machine.",
         "score": "traffic.score|Score every entity at one moment (batch).",
+        "log": "prediction_log.log|Move the predictions that servers logged into columnar files.",
     },
     "Watching": {
         "outcomes": "watch.outcomes|Record what really happened: labels that arrive later.",

@@ -104,7 +104,7 @@ for _command in (run, lint):
 def _room(session: Session) -> NotebookRoom:
     """Return the project's notebooks, or those of a folder without a project."""
     try:
-        return session.app.notebooks
+        return session.app.runs.notebooks
     except ProjectError:
         from keelway.app.notebooks import NotebookRoom
         from keelway.app.tracking import workspace_for

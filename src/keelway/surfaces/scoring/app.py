@@ -186,7 +186,7 @@ class ScoringApp:
                 asked = ask(call, route, loaded, self._clock.now())
         if call.is_late:  # nothing was scored or logged yet
             raise late(call)
-        reply = await self._elsewhere(call, asked) if asked.waits else asked.reply()
+        reply = await self._elsewhere(call, asked) if asked.waits else await asked.in_turn()
         if call.is_late:
             raise late(call)
         return reply

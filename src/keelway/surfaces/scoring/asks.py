@@ -52,6 +52,13 @@ class AskedRows:
         begun = time.perf_counter()
         return replace(self, loaded=await with_answers(self.rows, self.loaded), begun=begun)
 
+    async def in_turn(self) -> Reply:
+        """Do the same as `reply` together with other requests that are there now; one that is traced is answered alone."""
+        if self.call.span is not None or not self.route.goes_in_turn(self.rows, self.loaded):
+            return self.reply()
+        self.call.answers = answers = await self.route.answers_in_turn(self.rows, self.loaded, now=self.now)
+        return self.write(answers)
+
     def reply(self) -> Reply:
         """Score, log and write."""
         span = self.call.span
@@ -82,6 +89,10 @@ class AskedExplanations:
     async def awaited(self) -> AskedExplanations:
         """Return itself."""
         return self
+
+    async def in_turn(self) -> Reply:
+        """Explain at once."""
+        return self.reply()
 
     def reply(self) -> Reply:
         """Explain and write; nothing is logged."""

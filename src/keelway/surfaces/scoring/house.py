@@ -94,13 +94,14 @@ def scoring_app(app: App, models: Sequence[str], environment: str, *, clock: Clo
     for model in models:
         tally = RequestTally(clock)
         metrics = ScoringMetrics(model, environment, families, tally=tally)
+        keeper = app.traffic.tally_keeper(model, environment, tally=tally)
         router, log = app.traffic.router_and_log(
-            model, environment, on_unlogged=metrics.unlogged, records_pins=records_pins, on_breaker=metrics.breaker
-        )
+            model, environment, on_unlogged=metrics.unlogged, on_breaker=metrics.breaker,
+            on_switch=keeper.switched, records_pins=records_pins,
+        )  # fmt: skip
         found = lookup_of(app, model)
         lookup = with_breaker(found, app.traffic.breaker((ONLINE,), on_state=metrics.breaker)) if found else None
         names = app.traffic.entity_names(model)
-        keeper = app.traffic.tally_keeper(model, environment, tally=tally)
         explainers = app.traffic.explainers(model, environment)
         routes[model] = ModelRoute(
             router, log=log, metrics=metrics, names=names, lookup=lookup, keeper=keeper, explainers=explainers

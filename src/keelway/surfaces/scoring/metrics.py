@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import os
+from bisect import bisect_left
 from collections.abc import Sequence
 from operator import attrgetter
 
@@ -91,7 +92,7 @@ class ScoringMetrics:
         self.families = families or MetricFamilies()
         self._tally = tally
         self._named = (model, environment)
-        self._seconds = self.families.seconds.labels(*self._named)
+        self._seconds = _Times(self.families.seconds.labels(*self._named))
         self._unlogged = self.families.unlogged.labels(*self._named)
         self._shed = self.families.shed.labels(*self._named)
         self._unavailable = self.families.unavailable.labels(*self._named)
@@ -187,6 +188,22 @@ class ScoringMetrics:
         return self.families.text()
 
 
+class _Times:
+    """A histogram that finds the bucket of a time by bisection, where `Histogram.observe` tries one after the other."""
+
+    __slots__ = ("_add", "_buckets", "_ends")
+
+    def __init__(self, child: Histogram) -> None:
+        self._ends: list[float] = list(child._upper_bounds)
+        self._add = child._sum.inc
+        self._buckets = [bucket.inc for bucket in child._buckets]
+
+    def observe(self, seconds: float) -> None:
+        """Count a time."""
+        self._add(seconds)
+        self._buckets[bisect_left(self._ends, seconds)](1)
+
+
 class _BoundVersion:
     """The children of one version in one arm."""
 
@@ -194,7 +211,7 @@ class _BoundVersion:
 
     def __init__(self, families: MetricFamilies, name: tuple[str, str, str, str], fallback: str) -> None:
         self._answers = families.answers.labels(*name)
-        self._seconds = families.answer_seconds.labels(*name)
+        self._seconds = _Times(families.answer_seconds.labels(*name))
         self._fallback = families.fallbacks.labels(*name[:2], fallback) if fallback else None
 
     def scored(self, count: int, seconds: float) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from keelway.core import VersionName, sortable_id, split_version
 from keelway.errors import BadRequestError, KeelwayError, ServingError, UnavailableError
 from keelway.features import FeatureColumn
@@ -29,6 +31,7 @@ from keelway.serve import (
 )
 from keelway.serve.wire import AnswerShape, CsvReader, InferenceReader, InvocationReader, WireLimits
 from keelway.surfaces.scoring.metrics import ScoringMetrics
+from keelway.surfaces.scoring.turn import TurnAnswers
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -81,6 +84,7 @@ class ModelRoute:
         self._keeper = keeper
         self._explainers = explainers
         self._mirror = ShadowMirror(log, told=metrics)
+        self._turn = TurnAnswers(log, metrics)
         self._names, self._lookup = names, lookup
         self._readers: ModelReaders | None = None
 
@@ -165,9 +169,25 @@ class ModelRoute:
         self.metrics.scored(answered, time.perf_counter() - begun)
         if loaded.shadows:
             self._mirror.offer(named, loaded.shadows, at=at)
+        return self._as_asked(answered, rows)
+
+    def goes_in_turn(self, rows: Sequence[Row], loaded: LoadedDeployment) -> bool:
+        """Say whether a request that need not wait may be answered together with others."""
+        return self._turn.takes(rows, loaded)
+
+    async def answers_in_turn(self, rows: list[Row], loaded: LoadedDeployment, *, now: datetime) -> list[Answer]:
+        """Answer rows that lack nothing in their order, together with those of other requests of this turn of the loop.
+
+        Raises:
+            ServingError: They cannot be answered; nothing was logged.
+        """
+        return self._as_asked(await self._turn.answers(self._named(rows), loaded, now=now), rows)
+
+    def _as_asked(self, answered: list[Answer], rows: Sequence[Row]) -> list[Answer]:
+        """Return answers under the entities that were asked for."""
         if self._names is None:
             return answered
-        return [replace(answer, entity=row[0]) for answer, row in zip(answered, rows, strict=True)]
+        return [msgspec.structs.replace(answer, entity=row[0]) for answer, row in zip(answered, rows, strict=True)]
 
     @property
     def explains(self) -> bool:

@@ -19,6 +19,7 @@ from keelway.errors import ServingError
 from keelway.privacy import scrub_logs
 from keelway.serve import Shedder
 from keelway.surfaces.scoring.app import ScoringApp
+from keelway.surfaces.scoring.one_write import OneWriteProtocol
 from keelway.surfaces.scoring.workers import Inherited
 
 BACKLOG = 4096
@@ -54,7 +55,7 @@ def serve(
     raise_file_limit()
     bound = bind(host, worker.port if worker else port, shared=worker is not None)
     address = address_of(host, bound)
-    config = _configured(app, keep_alive_s)
+    config = configured(app, keep_alive_s)
     scrub_logs("uvicorn", "uvicorn.error")  # the configuration has just made their handlers
     server = _Server(config, shedder=app.shedder, ready=lambda: on_ready(address))
     app.start()
@@ -71,9 +72,12 @@ def serve(
         bound.close()
 
 
-def _configured(app: ScoringApp, keep_alive_s: int) -> uvicorn.Config:
+def configured(app: ScoringApp, keep_alive_s: int = KEEP_ALIVE_S) -> uvicorn.Config:
+    """Return how uvicorn runs the app."""
     return uvicorn.Config(
         app,
+        http=OneWriteProtocol,
+        proxy_headers=False,  # nothing here asks where a caller comes from
         lifespan="off",
         ws="none",
         access_log=False,

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from sklearn.preprocessing import OneHotEncoder
 
+from keelway.train.preprocess.levels import codes_of_texts
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -19,7 +21,7 @@ WORTH_IT = 4
 
 
 class CodedOneHot(OneHotEncoder):  # type: ignore[misc]  # scikit-learn ships no types
-    """A one-hot encoder whose `fit_transform` gives the same numbers in a tenth of the time, in 64 bits.
+    """A one-hot encoder whose `fit_transform` gives the same numbers in a tenth of the time, a byte each.
 
     Its levels are given, so that distinct values fit it as well as all rows do. It is for fitting alone: what is kept
     and exported is `plain`.
@@ -33,7 +35,7 @@ class CodedOneHot(OneHotEncoder):  # type: ignore[misc]  # scikit-learn ships no
             labels: Not looked at.
             parameters: What else scikit-learn hands over.
         """
-        coded = [pd.factorize(table.iloc[:, place]) for place in range(table.shape[1])]
+        coded = [codes_of_texts(table.iloc[:, place]) for place in range(table.shape[1])]
         most = max(len(values) for _, values in coded)
         if most * WORTH_IT > len(table):
             return super().fit_transform(table, labels, **parameters)
@@ -63,10 +65,11 @@ def _plain(stage: Any) -> Any:
 
 
 def _looked_up(told: NDArray[Any], codes: list[NDArray[np.intp]], widths: list[int]) -> NDArray[Any]:
-    """Return for each row and each column what was told of its value."""
-    made = np.empty((len(codes[0]), told.shape[1]))
-    end = 0
+    """Return for each row and each column what was told of its value: at most one 1 among zeros."""
+    made = np.zeros((len(codes[0]), told.shape[1]), dtype=np.uint8)
+    rows, end = np.arange(len(made)), 0
     for places, width in zip(codes, widths, strict=True):
         begin, end = end, end + width
-        made[:, begin:end] = told[:, begin:end][places]
+        own = told[:, begin:end]
+        made[rows, begin + own.argmax(axis=1)[places]] = own.max(axis=1)[places]  # an unknown value is all zeros
     return made

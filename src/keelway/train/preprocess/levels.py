@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,23 @@ def known_levels(
     import numpy as np
     import pandas as pd
 
-    codes, levels = pd.factorize(values if isinstance(values, pd.Series) else np.asarray(values, dtype=object))
-    ranked = sorted(zip(levels, np.bincount(codes).tolist(), strict=True), key=lambda item: (-item[1], item[0]))
+    codes, levels = codes_of_texts(values if isinstance(values, pd.Series) else np.asarray(values, dtype=object))
+    counts = np.bincount(codes, minlength=len(levels)).tolist()
+    seen = [(level, count) for level, count in zip(levels, counts, strict=True) if count]
+    ranked = sorted(seen, key=lambda item: (-item[1], item[0]))
     frequent = [level for level, count in ranked[:at_most] if count >= rare_level]
     return sorted(frequent or [ranked[0][0]])
+
+
+def codes_of_texts(values: NDArray[np.object_] | pd.Series[str]) -> tuple[NDArray[Any], pd.Index[str]]:
+    """Return the place of each text among distinct ones, and these, of which some may stand in no row.
+
+    Args:
+        values: Texts, of which none is missing; a categorical has its codes already.
+    """
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return values.cat.codes.to_numpy(), values.cat.categories
+    codes, levels = pd.factorize(values)
+    return codes, pd.Index(levels)

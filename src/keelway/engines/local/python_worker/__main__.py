@@ -5,6 +5,7 @@ python -m keelway.engines.local.python_worker DESCRIPTOR
 
 from __future__ import annotations
 
+import gc
 import importlib
 import math
 import os
@@ -31,7 +32,8 @@ def loaded(model: WorkerModel) -> Callable[[Sequence[Sequence[Any]]], list[Any]]
     """
     import numpy as np
 
-    from keelway.train import frame_of, load_pipeline
+    from keelway.engines.local.python_worker.rows_frame import RowsFrame
+    from keelway.train import load_pipeline
 
     sys.path[:0] = model.folders
     if model.module:
@@ -41,10 +43,10 @@ def loaded(model: WorkerModel) -> Callable[[Sequence[Sequence[Any]]], list[Any]]
         for data in model.artifacts.values():
             given.put(data, kind=ArtifactKind.MODEL)  # under the digest that it really has
         pipeline = load_pipeline(model.pipeline, artifacts=given)
-    names = [feature.name for feature in model.features]
+    frame_of_rows = RowsFrame(model.features)
 
     def answers(rows: Sequence[Sequence[Any]]) -> list[Any]:
-        frame = frame_of(dict(zip(names, zip(*rows, strict=True), strict=True)), model.features)
+        frame = frame_of_rows(rows)
         if model.task == "regression":
             return list(np.asarray(pipeline.predict(frame), dtype=np.float64).tolist())
         found = np.asarray(pipeline.predict_proba(frame), dtype=np.float64)
@@ -81,6 +83,8 @@ def main() -> None:
         send_frame(line, WorkerAnswer([], str(error)))
         return
     send_frame(line, WorkerAnswer([]))
+    gc.collect()
+    gc.freeze()  # the model and its libraries stay, so no later collection has to walk through them
     try:
         while True:
             send_frame(line, answered(answer, read_frame(line, list[list[Any]])))

@@ -14,7 +14,9 @@ from keelway.errors import EngineError
 from keelway.features import FeatureColumn
 from keelway.project import Task
 
-MOST_BYTES = 1 << 31
+AT_ONCE = 1 << 16
+"""So many bytes are read at once, mostly a whole frame: each call of the system lets the other threads of a server go first."""
+
 _LENGTH = struct.Struct("<I")
 T = TypeVar("T")
 
@@ -64,25 +66,24 @@ def send_frame(to: socket.socket, value: object) -> None:
 
 
 def read_frame(source: socket.socket, kind: type[T]) -> T:
-    """Read one frame.
+    """Read one frame; nothing may follow it before it is answered.
 
     Raises:
         EngineError: The other side is gone, or sent something else.
         TimeoutError: Nothing comes in time.
     """
-    (length,) = _LENGTH.unpack(_exactly(source, _LENGTH.size))
+    data = bytearray()
+    while len(data) < _LENGTH.size or len(data) < _end_of(data):
+        part = source.recv(AT_ONCE)
+        if not part:
+            raise EngineError("A model's process ended", expected="an answer", found="its end of the line closed")
+        data += part
     try:
-        return msgspec.msgpack.decode(_exactly(source, length), type=kind)
-    except msgspec.DecodeError as error:
+        return msgspec.msgpack.decode(memoryview(data)[_LENGTH.size :], type=kind)
+    except msgspec.DecodeError as error:  # also where something follows the frame
         raise EngineError("A model's process sent something strange", found=str(error)) from error
 
 
-def _exactly(source: socket.socket, length: int) -> bytearray:
-    data = bytearray(length)
-    view, place = memoryview(data), 0
-    while place < length:
-        count = source.recv_into(view[place:])
-        if not count:
-            raise EngineError("A model's process ended", expected="an answer", found="its end of the line closed")
-        place += count
-    return data
+def _end_of(data: bytearray) -> int:
+    (length,) = _LENGTH.unpack_from(data)
+    return _LENGTH.size + int(length)

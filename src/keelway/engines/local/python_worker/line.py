@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from keelway.engines.local.python_worker.frames import WorkerAnswer, WorkerModel
 from keelway.errors import EngineError, IntegrityError
 
 START_S = 120.0
+THREADS = "OMP_NUM_THREADS"
+"""One thread for what computes in several, unless the environment says how many: more processes are what is declared."""
 MODULE = "keelway.engines.local.python_worker"
 
 
@@ -33,6 +36,7 @@ class WorkerLine:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
+                env={THREADS: "1", **os.environ},
             )
         finally:
             theirs.close()

@@ -1,68 +1,31 @@
 """A scorer whose answers come from processes: rows of many requests are put together and answered in one call.
 
-A request waits for at most one batch that is under way, and then only as long as fewer rows are there than the last batch had,
-never longer than the declared time: a lone caller does not wait, and 64 callers share one call. A process that dies or does
-not answer is ended and started anew; while it keeps failing its breaker leaves it alone, and requests fail at once, so that
-what is declared as a fallback answers. What waited too long is refused before it is computed.
+While a process computes, the next rows gather; it gets them as soon as it is free. A process that dies or does not answer is
+ended and started anew; while it keeps failing its breaker leaves it alone, and requests fail at once, so that what is declared
+as a fallback answers. What waited too long is refused before it is computed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import queue
+import itertools
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass, field
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from keelway.engines.local.python_worker.frames import NOT_FINITE, WorkerAnswer, WorkerModel
 from keelway.engines.local.python_worker.line import WorkerLine
-from keelway.errors import (
-    EngineError,
-    IntegrityError,
-    OverloadedError,
-    ServingError,
-    UnavailableError,
-    UndefinedAnswerError,
-)
+from keelway.engines.local.python_worker.waiting import PythonRule, Waiting, WaitingRows, hand_out
+from keelway.errors import EngineError, IntegrityError, ServingError, UnavailableError, UndefinedAnswerError
 from keelway.register import check_row_lengths
-from keelway.serve import Breaker, ControlledDelay, ShedRule
+from keelway.serve import Breaker
 
 if TYPE_CHECKING:
     from keelway.serve import Scorer
 
 IDLE_S = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class PythonRule:
-    """How a model's processes are used.
-
-    Attributes:
-        processes: How many there are.
-        batch: The most rows of one call.
-        wait_s: The longest that a row waits for others.
-        timeout_s: The longest that one call may take, and that a request waits for it.
-        shed: When a request that waited is refused.
-    """
-
-    processes: int = 1
-    batch: int = 64
-    wait_s: float = 0.002
-    timeout_s: float = 10.0
-    shed: ShedRule = field(default_factory=ShedRule)
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """Rows of one request, since when they wait, and where their answers go."""
-
-    rows: Sequence[Sequence[Any]]
-    since: float
-    answers: Future[list[Any]] = field(default_factory=Future)
 
 
 class PythonScorer:
@@ -86,12 +49,9 @@ class PythonScorer:
         self.features, self.task, self.classes = model.features, model.task, model.classes
         self._model, self._rule, self._breaker = model, rule, breaker
         self._names = tuple(names)
-        self._queue: queue.SimpleQueue[_Waiting] = queue.SimpleQueue()
-        self._delay = ControlledDelay(rule.shed)
-        self._guard = threading.Lock()
+        self._waiting = WaitingRows(rule)
         self._closed = threading.Event()
         self._lines: dict[str, WorkerLine | None] = {}
-        self._last_batch = 1
         try:
             for name in self._names:
                 self._lines[name] = WorkerLine(model, timeout_s=rule.timeout_s)
@@ -119,10 +79,13 @@ class PythonScorer:
         """
         if not rows:
             return []
+        answers: Future[list[Any]] = Future()
+        self._ask(Waiting(rows, time.monotonic(), answers))
         try:
-            return self._asked(rows).result(2 * self._rule.timeout_s)
+            return answers.result(2 * self._rule.timeout_s)
         except TimeoutError as error:
-            raise UnavailableError("The model does not answer in time", found="no answer") from error
+            answers.cancel()
+            raise _not_in_time() from error
 
     async def awaited(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
         """Return the answer to each row, without a thread that waits for it.
@@ -133,89 +96,57 @@ class PythonScorer:
         """
         if not rows:
             return []
-        answers = asyncio.wrap_future(self._asked(rows))
-        done, _ = await asyncio.wait([answers], timeout=2 * self._rule.timeout_s)
-        if not done:
-            answers.cancel()
-            raise UnavailableError("The model does not answer in time", found="no answer")
-        return answers.result()
+        loop = asyncio.get_running_loop()
+        answers: asyncio.Future[list[Any]] = loop.create_future()
+        self._ask(Waiting(rows, time.monotonic(), answers, loop))
+        timer = loop.call_later(2 * self._rule.timeout_s, _give_up, answers)
+        try:
+            return await answers
+        finally:
+            timer.cancel()
 
-    def _asked(self, rows: Sequence[Sequence[Any]]) -> Future[list[Any]]:
-        """Return where the answers to rows will be."""
-        check_row_lengths(rows, len(self.features))
-        states = self._breaker.states()
-        if all(states[name] == "open" for name in self._names):
+    def _ask(self, waiting: Waiting) -> None:
+        """Let a request wait for its answers."""
+        check_row_lengths(waiting.rows, len(self.features))
+        if self._is_left_alone:
             raise self._breaker.refusal(self._names[0])
-        waiting = _Waiting(rows, time.monotonic())
-        self._queue.put(waiting)
-        return waiting.answers
+        self._waiting.put(waiting)
+
+    @property
+    def _is_left_alone(self) -> bool:
+        """Whether no process is asked now."""
+        return all(state == "open" for state in self._breaker.states().values())
 
     def close(self) -> None:
         """End the processes; what waits is refused."""
         self._closed.set()
+        self._waiting.close()
         for line in self._lines.values():
             if line is not None:
                 line.end()
-        with contextlib.suppress(queue.Empty):
-            while True:
-                _fail(self._queue.get_nowait(), UnavailableError("The model is no longer served"))
+        hand_out((each, UnavailableError("The model is no longer served")) for each in self._waiting.emptied())
 
     def _run(self, name: str) -> None:
         """Take batches and have one process answer them, until closed."""
         while not self._closed.is_set():
             if self._breaker.states()[name] == "open":
+                if self._is_left_alone:
+                    hand_out((each, self._breaker.refusal(name)) for each in self._waiting.emptied())
                 self._closed.wait(IDLE_S)
                 continue
-            batch = self._gathered()
+            batch = self._waiting.taken()
             if not batch:
                 continue
-            if not self._breaker.allows(name):
-                for each in batch:
-                    _fail(each, self._breaker.refusal(name))
-                continue
-            self._answer(name, batch)
-
-    def _gathered(self) -> list[_Waiting]:
-        """Return what is answered together; nothing where nothing comes for a while."""
-        try:
-            first = self._queue.get(timeout=IDLE_S)
-        except queue.Empty:
-            return []
-        batch, count = [first], len(first.rows)
-        until = time.monotonic() + self._rule.wait_s
-        wanted = min(self._rule.batch, self._last_batch)
-        while count < self._rule.batch:
-            left = until - time.monotonic()
-            try:
-                more = self._queue.get(timeout=left) if count < wanted and left > 0 else self._queue.get_nowait()
-            except queue.Empty:
-                if count < wanted and left > 0:
-                    continue
-                break
-            batch.append(more)
-            count += len(more.rows)
-        self._last_batch = count
-        return self._in_time(batch)
-
-    def _in_time(self, batch: list[_Waiting]) -> list[_Waiting]:
-        """Return those of a batch that did not wait too long; the others are refused."""
-        now = time.monotonic()
-        taken = []
-        for each in batch:
-            waited = now - each.since
-            with self._guard:
-                sheds = self._delay.sheds(waited, now=now)
-            if sheds:
-                told = f"{waited * 1000:.0f} ms of waiting"
-                _fail(each, OverloadedError("There is too much to do", expected="a shorter queue", found=told))
+            if self._breaker.allows(name):
+                self._answer(name, batch)
             else:
-                taken.append(each)
-        return taken
+                hand_out((each, self._breaker.refusal(name)) for each in batch)
 
-    def _answer(self, name: str, batch: list[_Waiting]) -> None:
+    def _answer(self, name: str, batch: list[Waiting]) -> None:
         """Have a process answer, in calls of at most so many rows, and hand out the answers."""
         rows = [list(row) for each in batch for row in each.rows]
         answers: list[Any] = []
+        begun = time.monotonic()
         try:
             line = self._line(name)
             for start in range(0, len(rows), self._rule.batch):
@@ -223,28 +154,27 @@ class PythonScorer:
                 answers += _answers_in(line.ask(part), len(part))
         except (EngineError, IntegrityError) as error:
             self._lost(name)
-            for each in batch:
-                _fail(each, ServingError(error.what, expected=error.expected, found=error.found))
+            hand_out((each, ServingError(error.what, expected=error.expected, found=error.found)) for each in batch)
             return
         except ServingError as error:
             self._breaker.failed(name)
             self._one_by_one(name, batch, error)
             return
+        self._waiting.called(len(rows), time.monotonic() - begun)
         self._breaker.succeeded(name)
-        for each in batch:
-            _give(each, answers[: len(each.rows)])
-            del answers[: len(each.rows)]
+        ends = itertools.accumulate(len(each.rows) for each in batch)
+        hand_out([(each, answers[end - len(each.rows) : end]) for each, end in zip(batch, ends, strict=True)])
 
-    def _one_by_one(self, name: str, batch: list[_Waiting], error: ServingError) -> None:
+    def _one_by_one(self, name: str, batch: list[Waiting], error: ServingError) -> None:
         """Ask again for each request alone, so that one that the model cannot answer costs no other its answer."""
         if len(batch) == 1:
-            _fail(batch[0], error)
+            hand_out([(batch[0], error)])
             return
         for each in batch:
             if self._breaker.states()[name] == "closed":
                 self._answer(name, [each])
             else:
-                _fail(each, error)
+                hand_out([(each, error)])
 
     def _line(self, name: str) -> WorkerLine:
         """Return the line to a process; a dead one is started anew."""
@@ -271,14 +201,13 @@ def _answers_in(told: WorkerAnswer, count: int) -> list[Any]:
     return told.answers
 
 
-def _give(waiting: _Waiting, answers: list[Any]) -> None:
-    with contextlib.suppress(InvalidStateError):  # its caller could not wait any longer
-        waiting.answers.set_result(answers)
+def _not_in_time() -> UnavailableError:
+    return UnavailableError("The model does not answer in time", found="no answer")
 
 
-def _fail(waiting: _Waiting, error: ServingError) -> None:
-    with contextlib.suppress(InvalidStateError):
-        waiting.answers.set_exception(error)
+def _give_up(answers: asyncio.Future[list[Any]]) -> None:
+    if not answers.done():
+        answers.set_exception(_not_in_time())
 
 
 if TYPE_CHECKING:
