@@ -89,24 +89,70 @@ def test_what_is_put_again_counts_as_new(shelf: Shelf, tmp_path: Path, way: str)
     assert shelf.store.get(digest) == DATA
 
 
-@pytest.mark.parametrize("moment", ["before it is unlinked", "after it is unlinked"])
+@pytest.mark.parametrize("moment", ["before its name is gone", "after its name is gone"])
 def test_what_is_put_while_it_is_removed_is_there_afterwards(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     digest = shelf.put(old=True)
-    place, unlink = shelf.place(digest), Path.unlink
+    place, replace = shelf.place(digest), Path.replace
 
-    def meanwhile(path: Path, *args: Any, **kwargs: Any) -> None:
-        if path == place and moment == "before it is unlinked":
+    def meanwhile(path: Path, target: Path) -> Path:
+        if path == place and moment == "before its name is gone":
             shelf.put()
-        unlink(path, *args, **kwargs)
-        if path == place and moment == "after it is unlinked":
+        moved = replace(path, target)
+        if path == place and moment == "after its name is gone":
             shelf.put()
+        return moved
 
-    monkeypatch.setattr(Path, "unlink", meanwhile)
+    monkeypatch.setattr(Path, "replace", meanwhile)
     shelf.store.remove_if_older(digest, LATER)
     assert shelf.store.get(digest) == DATA
     assert shelf.files() == {place.name}
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["sound", "damaged"])
+def test_what_is_removed_between_the_finding_of_a_file_and_the_setting_of_its_time_is_written_anew(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, damaged: bool
+) -> None:
+    digest = shelf.put(old=True)
+    place, utime = shelf.place(digest), os.utime
+    if damaged:
+        place.chmod(0o644)
+        place.write_bytes(b"some bytes that someone harmed")
+        shelf.age(digest)
+
+    def late(path: Path) -> None:  # the kernel has found the file; its name goes before its time is set
+        with path.open("rb") as stream:
+            assert shelf.store.remove_if_older(digest, LATER)
+            utime(stream.fileno())
+
+    monkeypatch.setattr(os, "utime", late)
+    shelf.put()
+    assert shelf.store.get(digest) == DATA
+    assert shelf.files() == {place.name}
+
+
+def test_a_damaged_file_that_is_written_anew_while_it_is_removed_is_there_afterwards(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = shelf.put(old=True)
+    place, is_file = shelf.place(digest), Path.is_file
+    place.chmod(0o644)
+    place.write_bytes(b"harmed")
+    shelf.age(digest)
+    stat, asked = Path.stat, []
+
+    def meanwhile(path: Path, **kwargs: Any) -> os.stat_result:
+        facts = stat(path, **kwargs)
+        asked.append(path)
+        if path == place and asked.count(place) == 2:  # the collector has just read how old it is
+            shelf.put()
+        return facts
+
+    monkeypatch.setattr(Path, "stat", meanwhile)
+    shelf.store.remove_if_older(digest, LATER)
+    assert is_file(place)
+    assert shelf.store.get(digest) == DATA
 
 
 def test_of_a_writer_and_a_collector_the_writer_always_keeps_its_bytes(shelf: Shelf) -> None:

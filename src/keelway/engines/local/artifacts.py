@@ -11,6 +11,7 @@ last time they were put.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import tempfile
@@ -134,21 +135,21 @@ class LocalArtifacts:
     def remove_if_older(self, digest: Digest, moment: datetime) -> bool:
         """Remove an artifact that was last put before a moment, and say whether that was done.
 
-        Whoever puts the same bytes meanwhile sets the time of this very file: it is looked at again through a second
-        name after the first is gone, and brought back.
+        Whoever puts the same bytes meanwhile sets the time of this very file: it is looked at again under another
+        name after its own is gone, and brought back.
         """
         place = self._place(digest)
         aside = place.with_name(_ASIDE + place.name)
         try:
             if not place.is_file() or _put_at(place) >= moment:
                 return False
-            aside.unlink(missing_ok=True)
-            os.link(place, aside)
-            place.unlink()
+            place.replace(aside)
             if _put_at(aside) >= moment:
                 _bring_back(aside, place)
                 return False
             aside.unlink()
+        except FileNotFoundError:
+            return False  # another collector was quicker
         except OSError as error:
             fix = _FIXES.get(error.errno or 0, "Check the disk, then run the command again.")
             raise StorageError("An artifact cannot be removed", expected=digest, found=str(error), fix=fix) from error
@@ -162,10 +163,10 @@ class LocalArtifacts:
         try:
             if place.stat().st_size != size or digest_file(place) != digest:
                 return False
-            os.utime(place)  # it counts as new; gone meanwhile, or another user's, it is written anew
+            os.utime(place)  # it counts as new; another user's, it is written anew
+            return place.is_file()  # the time may have been set of a file that lost its name meanwhile
         except OSError:
             return False
-        return True
 
     def _write(self, place: Path, blocks: Iterable[bytes]) -> None:
         temporary = ""
@@ -212,7 +213,7 @@ def _put_at(place: Path) -> datetime:
 
 def _bring_back(aside: Path, place: Path) -> None:
     """Give a file its name again, unless the same bytes were put there meanwhile."""
-    if not place.exists():
+    with contextlib.suppress(FileExistsError):
         os.link(aside, place)
     aside.unlink(missing_ok=True)
 
