@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --require-virtualenv install --quiet
+# uv installs hashed files ten times as fast, but knows nothing of pip's settings: where these name a mirror, pip does it.
+UV := build/env-lock/bin/uv pip install --quiet --python $(BIN)/python --require-hashes
 LOCK := build/env-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header
 DIR ?= build/demo
@@ -60,14 +62,14 @@ $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(VENV)/.run: $(VENV)/.made requirements/run.txt requirements/data.txt pyproject.toml
-	$(PIP) --require-hashes -r requirements/run.txt
-	$(PIP) --require-hashes --no-deps -r requirements/data.txt
+$(VENV)/.run: $(VENV)/.made requirements/run.txt requirements/data.txt pyproject.toml | build/env-lock/.done
+	$(UV) -r requirements/run.txt || $(PIP) --require-hashes -r requirements/run.txt
+	$(UV) --no-deps -r requirements/data.txt || $(PIP) --require-hashes --no-deps -r requirements/data.txt
 	$(PIP) --no-deps --no-build-isolation --no-index -e .
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
-	$(PIP) --require-hashes -r requirements/dev.txt
+	$(UV) -r requirements/dev.txt || $(PIP) --require-hashes -r requirements/dev.txt
 	touch $@
 
 # Tools whose libraries would clash with ours have an environment each.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,6 +126,14 @@ def test_a_line_that_is_no_prediction_is_told(damage: bytes, place: int) -> None
 def test_a_line_without_one_of_its_parts_is_told(part: str) -> None:
     line = lines(prediction())[0].replace(f'"{part}"'.encode(), b'"other"')
     with pytest.raises(IntegrityError):
+        line_contents([line])
+
+
+@pytest.mark.parametrize("features", [b"[1]", b"7", b'"plan"', b"null"])
+def test_a_line_whose_features_are_no_object_is_told(features: bytes) -> None:
+    line = re.sub(rb'"features":{[^}]*}', b'"features":' + features, lines(prediction())[0])
+    assert line_contents(lines(prediction())).ids
+    with pytest.raises(IntegrityError, match="journal is damaged"):
         line_contents([line])
 
 

@@ -52,6 +52,7 @@ class RequestSchema:
             [(f"f{index}", value_type(feature)) for index, feature in enumerate(features)],
             rename={f"f{index}": feature.name for index, feature in enumerate(features)},
             forbid_unknown_fields=True,
+            gc=False,
         )
         instance = msgspec.defstruct(
             "Instance",
@@ -61,6 +62,7 @@ class RequestSchema:
                 ("as_of", Moment | None | msgspec.UnsetType, msgspec.UNSET),
             ],
             forbid_unknown_fields=True,
+            gc=False,
         )
         most = (limits or WireLimits()).rows
         rows = Annotated[list[instance], msgspec.Meta(min_length=1, max_length=most)]  # type: ignore[valid-type]

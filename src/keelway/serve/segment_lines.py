@@ -31,6 +31,7 @@ LEVEL = 1
 """A fifth of the lines' size. Level 6 takes three times as long for three quarters of that."""
 BLOCK_LINES = 128
 """So many lines are read before others may run."""
+_FEATURES = b'"features":{'
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class _SealedLine(msgspec.Struct, gc=False):
     deployment: str
     entity: str
     environment: str
-    features: dict[str, msgspec.Raw]
+    features: msgspec.Raw
     model: str
     value: float | list[float]
     version: str
@@ -84,6 +85,8 @@ def line_contents(lines: Sequence[bytes], *, between: Callable[[], None] = lambd
             found = [decoder.decode(line) for line in lines[start : start + BLOCK_LINES]]
         except msgspec.DecodeError as error:
             raise damaged(str(error)) from error
+        if not all(_FEATURES in line for line in lines[start : start + BLOCK_LINES]):
+            raise damaged("features that are no object")
         ids += [min(each.prediction_id for each in found), max(each.prediction_id for each in found)]
         events += [min(each.event_time for each in found), max(each.event_time for each in found)]
         between()

@@ -143,8 +143,9 @@ class MaskTables:
                 np.take(self._table, places, 0, out=more, mode="clip")
                 np.bitwise_and(left, more, out=left)
         ends = np.bitwise_count(~left & (left - self._one))
-        leaves = self._values.take(self._starts + ends, 0)
-        totals: NDArray[np.float64] = leaves.reshape(len(left), -1, self._outputs).cumsum(1)[:, -1]
+        leaves = self._values.take(self._starts + ends, 0).reshape(len(left), -1)
+        sums = [leaves[:, at :: self._outputs].cumsum(1)[:, -1] for at in range(self._outputs)]
+        totals: NDArray[np.float64] = np.stack(sums, 1)
         return totals
 
     def _number(self, number: PlanNumber, columns: _Columns) -> Iterator[Any]:

@@ -26,6 +26,8 @@ BACKLOG = 4096
 GRACEFUL_SHUTDOWN_S = 10
 KEEP_ALIVE_S = 75
 LAG_EVERY_S = 0.01
+NEW_OBJECTS = 50_000
+"""So many objects are made before Python looks for rings among them; requests make none, and 1,000 rows make 5,000 objects."""
 MOST_WAITING = 128
 """So many requests wait in threads at once, for what cannot be awaited; more wait for those."""
 
@@ -61,12 +63,15 @@ def serve(
     app.start()
     gc.collect()
     gc.freeze()  # what is loaded by now stays, so no later collection has to walk through it while requests wait
+    thresholds = gc.get_threshold()
+    gc.set_threshold(NEW_OBJECTS, *thresholds[1:])
     try:
         with _signals_end_quietly(on_hangup=app.refresh):
             if worker is not None:
                 worker.end_with_supervisor()
             server.run(sockets=[bound])
     finally:
+        gc.set_threshold(*thresholds)
         gc.unfreeze()
         app.close()
         bound.close()
