@@ -13,6 +13,7 @@ import json
 import random
 import statistics
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -78,12 +79,16 @@ class EntityLoad(WatchingLoad):
 
 
 class Purchases:
-    """What entities buy after their first answer in a trial, by the version that gave it; the same ones in every run."""
+    """What entities buy after an answer in a trial, by the version that gave it; each time they come they may buy again.
+
+    A bandit judges by what entities do after their first answer since its shares were drawn: who bought only once in a life
+    would never do so again, and every arm would look as bad as the others.
+    """
 
     def __init__(self, load: EntityLoad, chances: Mapping[int, float]) -> None:
         self._load, self._chances = load, chances
         self._read = 0
-        self._known: set[str] = set()
+        self._visits: Counter[str] = Counter()
         self._waiting: list[tuple[float, str]] = []
 
     def csv(self, until: float) -> str:
@@ -91,9 +96,10 @@ class Purchases:
         seen = self._load.seen
         end = len(seen)
         for one in seen[self._read : end]:
-            if one.arm != "stable" and one.entity not in self._known:
-                self._known.add(one.entity)
-                if random.Random(one.entity).random() < self._chances[int(one.version.partition(":")[2])]:
+            if one.arm != "stable":
+                self._visits[one.entity] += 1
+                drawn = random.Random(f"{one.entity}/{self._visits[one.entity]}").random()
+                if drawn < self._chances[int(one.version.partition(":")[2])]:
                     self._waiting.append((one.came + 0.5, one.entity))
         self._read = end
         told = [each for each in self._waiting if each[0] <= until]

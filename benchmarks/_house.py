@@ -103,7 +103,7 @@ def served(
 
 def keelway(folder: Path, *words: str) -> None:
     """Run a command that has to succeed."""
-    subprocess.run(command(folder, *words), check=True, stdout=subprocess.DEVNULL, env={**os.environ, **variables()})
+    subprocess.run(command(folder, *words), check=True, stdout=subprocess.DEVNULL, env=_environment())
 
 
 def told(folder: Path, *words: str, within_s: float = 60.0) -> Mapping[str, Any]:
@@ -111,7 +111,7 @@ def told(folder: Path, *words: str, within_s: float = 60.0) -> Mapping[str, Any]
     with (folder / "said.txt").open("a") as said:
         ran = subprocess.run(
             command(folder, *words, "--json"), check=False, stdout=subprocess.PIPE, stderr=said, text=True,
-            timeout=within_s, env={**os.environ, **variables()},
+            timeout=within_s, env=_environment(),
         )  # fmt: skip
     if ran.returncode:
         raise SystemExit(
@@ -131,6 +131,12 @@ def take_away(folder: Path) -> None:
 
 def command(folder: Path, *words: str) -> list[str]:
     return [sys.executable, "-m", "keelway", *words, "--project", str(folder)]
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of a command, without the switch that forbids bytecode: a user's command starts from it."""
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**own, **variables()}
 
 
 def variables(kind: str = "logistic") -> dict[str, str]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-START_S, STOP_S = 120.0, 20.0
+START_S, ANSWER_S, STOP_S = 120.0, 20.0, 20.0
+OUTPUT, ERRORS = "output.txt", "errors.txt"
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -34,11 +35,15 @@ class Usage:
 
 @contextlib.contextmanager
 def started(command: Sequence[str], *, folder: Path, **variables: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a server, and end it and all it started whatever happens."""
+    """Run a server, one at a time in a folder, and end it and all it started whatever happens.
+
+    What it writes goes into `output.txt` and `errors.txt`: into a pipe that nobody reads, a server that writes a line for each
+    request stops for ever after some hundred of them.
+    """
     folder.mkdir(exist_ok=True)
-    with (folder / "errors.txt").open("a") as errors:
+    with (folder / OUTPUT).open("w") as output, (folder / ERRORS).open("a") as errors:
         server = subprocess.Popen(
-            command, cwd=folder, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True,
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, text=True, start_new_session=True,
             env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
         )  # fmt: skip
     try:
@@ -48,20 +53,26 @@ def started(command: Sequence[str], *, folder: Path, **variables: str) -> Iterat
 
 
 def end(server: subprocess.Popen[str]) -> None:
-    """Ask a server to end, and make it and what it left end."""
+    """Ask a server to end, and make it and what it left end; at once where somebody interrupts the waiting."""
     family = {pid: _born(pid) for pid in tree(server.pid)}
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(server.pid, how)
+    server.terminate()
+    try:
         with contextlib.suppress(subprocess.TimeoutExpired):
             server.wait(STOP_S)
-            break
-    for pid, born in family.items():
-        if born and _born(pid) == born:  # not another one that has its number by now
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-    if server.stdout is not None:
-        server.stdout.close()
+    finally:
+        server.kill()
+        server.wait()
+        family |= {pid: _born(pid) for pid in _of_session(server.pid)}
+        for pid, born in family.items():
+            if born and _born(pid) == born:  # not another one that has its number by now
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def ends_tidily() -> None:
+    """Have this program end like after Ctrl-C, and so with all servers, when it is asked to end or its terminal closes."""
+    for asked in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(asked, signal.default_int_handler)
 
 
 def tree(root: int) -> list[int]:
@@ -73,6 +84,16 @@ def tree(root: int) -> list[int]:
     found = [root]
     for pid in found:
         found += children.get(pid, [])
+    return found
+
+
+def _of_session(leader: int) -> list[int]:
+    """Return the processes of a session, also those whose parent ended before them."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if int(_stat(int(entry.name))[3]) == leader:
+                found.append(int(entry.name))
     return found
 
 
@@ -122,8 +143,7 @@ def wait_for(server: subprocess.Popen[str], port: int, path: str, body: str, fol
             time.sleep(0.2)
         else:
             return
-    told = (folder / "errors.txt").read_text()[-2000:]
-    raise NotStartedError(f"It did not answer ({last}). It wrote: {told}")
+    raise NotStartedError(f"It did not answer ({last}). It wrote: {_written(folder)}")
 
 
 def post(port: int, path: str, body: str) -> Any:
@@ -132,7 +152,7 @@ def post(port: int, path: str, body: str) -> Any:
     Raises:
         ValueError: The answer is not one of status 200 in JSON.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_S)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
     try:
         connection.request("POST", path, body, {"content-type": "application/json"})
         answer = connection.getresponse()
@@ -148,13 +168,19 @@ def first_json(server: subprocess.Popen[str], folder: Path) -> Mapping[str, Any]
     """Return the JSON object that a server prints when it is ready.
 
     Raises:
-        NotStartedError: It ended without.
+        NotStartedError: It ended without, or prints none in time.
     """
-    assert server.stdout is not None
-    text = ""
-    for line in server.stdout:
-        text += line
-        if line.rstrip().endswith("}") and text.count("{") == text.count("}"):
-            found: dict[str, Any] = json.loads(text)
-            return found
-    raise NotStartedError(f"It ended. It wrote: {(folder / 'errors.txt').read_text()[-2000:]}")
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        has_ended = server.poll() is not None
+        with contextlib.suppress(ValueError):  # not whole yet
+            found: tuple[dict[str, Any], int] = json.JSONDecoder().raw_decode((folder / OUTPUT).read_text())
+            return found[0]
+        if has_ended:
+            break
+        time.sleep(0.02)
+    raise NotStartedError(f"It did not get ready. It wrote: {_written(folder)}")
+
+
+def _written(folder: Path) -> str:
+    return ((folder / OUTPUT).read_text() + (folder / ERRORS).read_text())[-2000:]

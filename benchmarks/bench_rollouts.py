@@ -2,7 +2,7 @@
 and rolled back by the commands that users have.
 
     canary      5, 25, 50 % and everything; who saw the new version sees it from there on
-    shadow      copies of all requests; answers come from the version in use alone
+    shadow      copies of all requests; answers come from the version in use alone; another one is rolled back while it scores
     green       blue/green: judged by copies, then everything at once
     arms        three arms, judged by what their entities buy
     bandit      three arms, whose shares follow what their entities buy
@@ -22,6 +22,7 @@ import contextlib
 import json
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -136,6 +137,38 @@ def shadow(world: World) -> Iterator[Figure]:
         yield from _ended("shadow", answer, "finished", taken, load)
         yield Figure("shadow.copies", copies, "rows", "answers while it was deployed", copies / max(1, asked))
         yield Figure("shadow.strangers", len(load.of("shadow:2")), "answers by the shadow", aim="0")
+        yield from _shadow_back(world, load)
+
+
+def _shadow_back(world: World, load: EntityLoad) -> Iterator[Figure]:
+    """Begin a rollout of another shadow, and roll it back once it scores copies."""
+    world.apply("shadow", 3)
+    eventually(lambda: world.predictions("shadow:3", "shadow") > 0)
+    before, entered, ended = load.errors_so_far, time.time(), threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        counting = pool.submit(_last_rise, lambda: world.predictions("shadow:3", "shadow"), ended)
+        world.run("rollback", "shadow")
+        time.sleep(SETTLE_S)
+        ended.set()
+        last = counting.result()
+    entry = world.steps("shadow")[-1].at.timestamp()
+    yield Figure(
+        "shadow.rollback",
+        last - entered,
+        "s after the command was entered, to the last copy that was counted",
+        aim="<= 5",
+    )
+    yield Figure("shadow.rollback_effective", max(0.0, last - entry), "s after the ledger entry", aim="<= 5")
+    yield Figure("shadow.rollback_errors", load.errors_so_far - before, "requests", aim="0")
+
+
+def _last_rise(count: Callable[[], float], ended: threading.Event) -> float:
+    """Return when a count was last seen to have risen, in seconds since 1970."""
+    known, last = count(), time.time()
+    while not ended.wait(0.1):
+        if (now := count()) > known:
+            known, last = now, time.time()
+    return last
 
 
 def green(world: World) -> Iterator[Figure]:

@@ -2,16 +2,19 @@
 
 All have the same fitted pipeline (12 numbers and 8 categories; a logistic regression, then 200 trees of LightGBM), serve on loopback
 from one process (BentoML and LitServe add their own), and take turns under the same load generator, so that a busy moment hits all;
-the middle of three rounds counts, but 64 requests of 1,000 rows at once have one round. LitServe puts requests together.
+the middle of three rounds counts, but 64 requests of 1,000 rows at once have one round. BentoML and LitServe put requests
+together, as their own guides have it.
 Keelway is the command as a user starts it, with schema check, prediction log, sealing and metrics on; afterwards its log is counted
 against its answers. `keelway_python` is the same pipeline answering in a process of its own, as any Python model can. A peer that
-cannot be started or does not answer is named with the reason. Peers live in an environment of their own: KEELWAY_BENCH_PEER names
-its folder of programs.
+cannot be started, does not serve the same model or does not answer is named with the reason, and the others go on: a case in which
+requests were left without an answer for 20 s is not tried again, and a server that answered nothing is asked nothing more. Peers
+live in an environment of their own: KEELWAY_BENCH_PEER names its folder of programs.
 
-    make bench NAME=serving                             all, about five minutes
-    make bench NAME=serving ARGS=--quick                one short round
+    make bench NAME=serving                             all, about five minutes a kind of model
+    make bench NAME=serving ARGS=--quick                one short round without the heaviest case, about a minute a kind
     make bench NAME=serving ARGS='--only keelway empty'
 
+What is being done is told on stderr. Ctrl-C ends all servers and reports what was measured until then.
 Processor time and memory are those of a server's process and of all that it started.
 """
 
@@ -24,6 +27,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +37,8 @@ from urllib.parse import urlsplit
 
 from _figures import Figure, report
 from _house import served, write_settings
-from _programs import START_S, NotStartedError, first_json, free_port, post, started, usage, wait_for
+from _load import LAST_ANSWERS_S
+from _programs import START_S, NotStartedError, ends_tidily, first_json, free_port, post, started, usage, wait_for
 from _scoring import ENVIRONMENT, MODEL, ScoringProject, compact, make_project
 
 HERE = Path(__file__).parent
@@ -52,6 +58,22 @@ AIMS = {
 }
 HEAVY = 10_000  # rows under way; such a case has one round, the last
 COMPARED, TOLERANCE = 20, 1e-5  # so many answers of every server must agree
+SPARE_S = 20.0  # for the load generator to start and to reckon, on a busy machine
+BEGUN = time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How long is measured: rounds, how long the load of one lasts and that of warming up, and the cases."""
+
+    rounds: int
+    seconds: float
+    warm_up_s: float
+    cases: Sequence[tuple[int, int]]
+
+
+FULL = Effort(3, 1.0, 0.5, CASES)
+QUICK = Effort(1, 0.4, 0.2, CASES[:-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +95,27 @@ class Server:
 
 @dataclass(slots=True)
 class Rounds:
-    """What the rounds of one server and case gave."""
+    """What the rounds of one server and case gave.
 
-    loads: list[dict[str, float]] = field(default_factory=list)
+    Attributes:
+        failure: Why there are no more of them.
+    """
+
+    loads: list[dict[str, Any]] = field(default_factory=list)
     failure: str = ""
 
     @property
-    def middle(self) -> dict[str, float]:
-        return sorted(self.loads, key=rate_of)[len(self.loads) // 2]
+    def is_given_up(self) -> bool:
+        return bool(self.failure) or any(load["unanswered"] for load in self.loads)
+
+    @property
+    def kept(self) -> list[dict[str, Any]]:
+        """The rounds that count: not the first, which warms up, unless it is the last as well."""
+        answered = [load for load in self.loads if load["requests"]]
+        return [load for load in answered if load["is_warm"]] or (answered if self.is_given_up else [])
 
 
-def rate_of(load: dict[str, float]) -> float:
+def rate_of(load: dict[str, Any]) -> float:
     """Return answered requests a second."""
     return load["requests"] / load["seconds"]
 
@@ -178,7 +210,7 @@ def _save_for_mlflow(programs: Path, folder: Path, variables: dict[str, str]) ->
         raise NotStartedError(f"Its model could not be saved: {made.stderr[-1000:]}")
 
 
-def loaded(server: Server, rows: int, connections: int, seconds: float) -> dict[str, float]:
+def loaded(server: Server, rows: int, connections: int, seconds: float) -> dict[str, Any]:
     """Run the load generator in a process of its own, and add the processor time of the server.
 
     Raises:
@@ -188,33 +220,59 @@ def loaded(server: Server, rows: int, connections: int, seconds: float) -> dict[
         sys.executable, str(HERE / "_load.py"), "--port", str(server.port), "--path", server.path,
         "--bodies", str(server.bodies[rows]), "--connections", str(connections), "--seconds", str(seconds),
     ]  # fmt: skip
-    before = usage(server.process.pid)
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=seconds + START_S)
+    before, limit_s = usage(server.process.pid), seconds + LAST_ANSWERS_S + SPARE_S
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=limit_s)
     if done.returncode:
         raise NotStartedError(f"The load ended: {done.stderr[-500:]}")
-    found: dict[str, float] = json.loads(done.stdout)
+    found: dict[str, Any] = json.loads(done.stdout)
     found["server_cpu_s"] = usage(server.process.pid).cpu_s - before.cpu_s
     return found
 
 
-def measured(servers: list[Server], *, rounds: int, seconds: float) -> dict[tuple[str, int, int], Rounds]:
-    """Warm servers up and load them in turns; one that fails is left out of what follows."""
-    found = {(each.name, *case): Rounds() for each in servers for case in CASES}
-    for number in range(rounds + 1):
-        for rows, connections in CASES:
-            if rows * connections > HEAVY and number < rounds:
+def measure(servers: list[Server], effort: Effort, found: dict[tuple[str, int, int], Rounds]) -> None:
+    """Warm servers up and load them in turns; one that leaves a case without answers is left out of what follows."""
+    found.update({(each.name, *case): Rounds() for case in effort.cases for each in servers})
+    for number in range(effort.rounds + 1):
+        for rows, connections in effort.cases:
+            if rows * connections > HEAVY and number < effort.rounds:
                 continue  # whoever is slow takes long to answer what is under way in the end
             for each in servers:
-                kept = found[each.name, rows, connections]
-                if kept.failure:
+                if found[each.name, rows, connections].is_given_up:
                     continue
-                try:
-                    load = loaded(each, rows, connections, seconds if number else min(0.5, seconds))
-                except (NotStartedError, subprocess.TimeoutExpired, OSError) as error:
-                    kept.failure = str(error)
-                    continue
-                kept.loads.append({**load, "is_warm": float(number > 0)})
-    return found
+                turn = f"round {number} of {effort.rounds}" if number else "warming up"
+                _tell(f"{turn}, {rows} x {connections}: {each.name}")
+                _add_round(each, rows, connections, effort.seconds if number else effort.warm_up_s, number, found)
+
+
+def _add_round(
+    server: Server, rows: int, connections: int, seconds: float, number: int, found: dict[tuple[str, int, int], Rounds]
+) -> None:
+    """Load a server once; a case without any answer is not tried again, and a server that is silent not asked any more."""
+    kept = found[server.name, rows, connections]
+    try:
+        load = loaded(server, rows, connections, seconds)
+    except (NotStartedError, subprocess.TimeoutExpired, OSError) as error:
+        kept.failure = str(error)
+        return
+    kept.loads.append({**load, "is_warm": number > 0})
+    if load["requests"]:
+        return
+    kept.failure = f"no answer of status 200 to {rows} x {connections}: {_reasons([load])}"
+    _tell(f"{server.name}: {kept.failure}")
+    if load["unanswered"]:
+        for (name, *_), each in found.items():
+            if name == server.name:
+                each.failure = each.failure or f"asked nothing more after {kept.failure}"
+
+
+def _tell(text: str) -> None:
+    print(f"{time.monotonic() - BEGUN:4.0f} s  {text}", file=sys.stderr, flush=True)
+
+
+def _reasons(loads: list[dict[str, Any]]) -> str:
+    """Return what else than answers some loads got, and how often each."""
+    total = sum((Counter({"status 503": load["refused"]} | load["reasons"]) for load in loads), Counter[str]())
+    return ", ".join(f"{what} {count}" for what, count in total.most_common())
 
 
 def count_logged(folder: Path) -> int:
@@ -228,47 +286,73 @@ def count_logged(folder: Path) -> int:
     return sum(segment.count for segment in segments)
 
 
-def of_kind(kind: str, folder: Path, wanted: Sequence[str], *, rounds: int, seconds: float) -> Iterator[Figure]:
-    """Measure all servers with one kind of model."""
+def of_kind(kind: str, folder: Path, wanted: Sequence[str], effort: Effort) -> Iterator[Figure]:
+    """Measure all servers with one kind of model; where somebody interrupts, yield what there is first."""
     home, away = folder / kind, folder / f"python-{kind}"
     for each, name in ((home, kind), (away, f"python-{kind}")):
         each.mkdir()
         if each == home or PYTHON in wanted:
+            _tell(f"training {name}")
             make_project(each, name)
-    programs = Path(os.environ.get("KEELWAY_BENCH_PEER", Path(sys.executable).parent)).absolute()
+    found: dict[tuple[str, int, int], Rounds] = {}
+    memory: dict[str, float] = {}
+    interrupt: KeyboardInterrupt | None = None
     with contextlib.ExitStack() as stack:
-        servers = []
-        for name in wanted:
-            try:
-                if name == FLOOR:
-                    servers.append(stack.enter_context(floor(home)))
-                elif name in {OURS, PYTHON}:
-                    made = ours(name, home if name == OURS else away, kind if name == OURS else f"python-{kind}")
-                    servers.append(stack.enter_context(made))
-                else:
-                    servers.append(stack.enter_context(peer(name, home, programs)))
-            except (NotStartedError, subprocess.TimeoutExpired, OSError) as error:
-                yield Figure(f"serving.{kind}.{name}", None, f"{TITLES[name]}: {error}")
-        _must_agree(servers)
-        found = measured(servers, rounds=rounds, seconds=seconds)
-        memory = {each.name: usage(each.process.pid).resident_mb for each in servers}
+        servers, problems = _started(kind, home, away, wanted, stack)
+        yield from problems
+        try:
+            measure(servers, effort, found)
+            memory |= {each.name: usage(each.process.pid).resident_mb for each in servers}
+        except KeyboardInterrupt as error:
+            interrupt = error
+        _tell("ending all servers")
     yield from _figures(kind, [each.name for each in servers], found, memory)
+    if interrupt is not None:
+        raise interrupt
     for name, project in ((OURS, home), (PYTHON, away)):
         if name in memory:
             yield _logged(kind, name, project, found)
 
 
-def _must_agree(servers: list[Server]) -> None:
-    """Refuse to compare servers that do not serve the same model."""
-    answers = {}
-    for each in servers:
-        if each.numbers is not None:
-            bodies = json.loads(each.bodies[1].read_text())[:COMPARED]
-            answers[each.name] = [each.numbers(post(each.port, each.path, body))[0] for body in bodies]
-    for name, given in answers.items():
-        first = next(iter(answers.values()))
-        if max(abs(a - b) for a, b in zip(first, given, strict=True)) > TOLERANCE:
-            raise SystemExit(f"{name} does not serve the same model")
+def _started(
+    kind: str, home: Path, away: Path, wanted: Sequence[str], stack: contextlib.ExitStack
+) -> tuple[list[Server], list[Figure]]:
+    """Return the servers that came to answer and agree with each other, and why others are missing."""
+    servers, problems = list[Server](), list[Figure]()
+    answers: list[float] = []
+    for name in wanted:
+        _tell(f"starting {name}")
+        try:
+            server = stack.enter_context(_server(name, kind, home, away))
+            answers = _agreed(server, answers)
+            servers.append(server)
+        except (NotStartedError, subprocess.TimeoutExpired, OSError, ValueError) as error:
+            _tell(f"{name} is left out: {error}")
+            problems.append(Figure(f"serving.{kind}.{name}", None, f"{TITLES[name]}: {error}"))
+    return servers, problems
+
+
+def _server(name: str, kind: str, home: Path, away: Path) -> contextlib.AbstractContextManager[Server]:
+    if name == FLOOR:
+        return floor(home)
+    if name in {OURS, PYTHON}:
+        return ours(name, home if name == OURS else away, kind if name == OURS else f"python-{kind}")
+    return peer(name, home, Path(os.environ.get("KEELWAY_BENCH_PEER", Path(sys.executable).parent)).absolute())
+
+
+def _agreed(server: Server, first: list[float]) -> list[float]:
+    """Return what the first server answered, which every other has to agree with; the answers of this one where there is none.
+
+    Raises:
+        ValueError: It serves another model, or an answer is not one of status 200 in JSON.
+    """
+    if server.numbers is None:
+        return first
+    bodies = json.loads(server.bodies[1].read_text())[:COMPARED]
+    given = [server.numbers(post(server.port, server.path, body))[0] for body in bodies]
+    if max(abs(a - b) for a, b in zip(first or given, given, strict=True)) > TOLERANCE:
+        raise ValueError(f"it does not serve the same model: expected {first[:3]}, found {given[:3]}")
+    return first or given
 
 
 def _logged(kind: str, name: str, folder: Path, found: dict[tuple[str, int, int], Rounds]) -> Figure:
@@ -284,13 +368,12 @@ def _figures(
     kind: str, names: list[str], found: dict[tuple[str, int, int], Rounds], memory: dict[str, float]
 ) -> Iterator[Figure]:
     """Yield what was found, ours against MLflow and everybody else against ours."""
-    for rows, connections in CASES:
+    for rows, connections in dict.fromkeys(key[1:] for key in found):
         cases = {name: _measures(found[name, rows, connections]) for name in names}
         for name in names:
             label = f"serving.{kind}.{rows}x{connections}.{name}"
             if failure := found[name, rows, connections].failure:
-                yield Figure(label, None, f"{TITLES[name]}: {failure}")
-                continue
+                yield Figure(label + (".more_rounds" if cases[name] else ""), None, f"{TITLES[name]}: {failure}")
             base = MLFLOW if name in {OURS, PYTHON} else OURS
             for measure, (value, unit) in cases[name].items():
                 if measure in {"refused", "errors"} and not value:
@@ -320,14 +403,10 @@ def _of_floor(label: str, cases: dict[str, Any], rows: int, connections: int) ->
 
 
 def _measures(rounds: Rounds) -> dict[str, tuple[float, str]]:
-    """Return the figures of the middle round."""
-    kept = [load for load in rounds.loads if load["is_warm"]]
-    if not kept or rounds.failure:
+    """Return the figures of the middle round, and how many requests of all rounds went wrong."""
+    if not rounds.kept:
         return {}
-    load = Rounds(kept).middle
-    if not load["requests"]:
-        rounds.failure = f"no answer; {load['errors']:.0f} errors, {load['refused']:.0f} answers of 503"
-        return {}
+    load = sorted(rounds.kept, key=rate_of)[len(rounds.kept) // 2]
     count = load["requests"]
     return {
         "rate": (rate_of(load), "requests/s"),
@@ -336,7 +415,7 @@ def _measures(rounds: Rounds) -> dict[str, tuple[float, str]]:
         "cpu": (load["server_cpu_s"] / count * 1e6, "us of processor time a request"),
         "generator": (load["cpu_s"] / load["seconds"], "of one processor, the load generator's share"),
         "refused": (sum(each["refused"] for each in rounds.loads), "answers of 503"),
-        "errors": (sum(each["errors"] for each in rounds.loads), "errors"),
+        "errors": (sum(each["errors"] for each in rounds.loads), f"errors ({_reasons(rounds.loads)})"),
     }
 
 
@@ -348,14 +427,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SERVERS, default=SERVERS)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     chosen = parser.parse_args()
-    rounds, seconds = (1, 0.4) if chosen.quick else (3, 1.0)
-    with tempfile.TemporaryDirectory() as folder:
-        figures = [
-            figure
-            for kind in chosen.kinds
-            for figure in of_kind(kind, Path(folder), chosen.only, rounds=rounds, seconds=seconds)
-        ]
-    report(figures, chosen.json)
+    ends_tidily()
+    effort = QUICK if chosen.quick else FULL
+    with tempfile.TemporaryDirectory() as name:
+        found = (figure for kind in chosen.kinds for figure in of_kind(kind, Path(name), chosen.only, effort))
+        try:
+            report(found, chosen.json)
+        except KeyboardInterrupt:
+            raise SystemExit("Interrupted; all servers have been ended") from None
 
 
 if __name__ == "__main__":

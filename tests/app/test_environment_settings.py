@@ -110,3 +110,20 @@ def test_an_environment_is_shown_in_its_own_registry(tmp_path: Path) -> None:
 def test_what_a_setting_cannot_mean_is_refused(tmp_path: Path, more: str, told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         opened(tmp_path, more)
+
+
+@pytest.mark.parametrize(
+    ("target", "what"), [("kubernetes", "not built yet"), ("databricks", "not built yet"), ("x", "unknown")]
+)
+def test_a_target_that_is_not_there_is_refused(tmp_path: Path, target: str, what: str) -> None:
+    with pytest.raises(SettingsError, match=f"environments.prod.target is {what}") as refused:
+        opened(tmp_path, f'target = "{target}"')
+    assert (refused.value.expected, refused.value.found) == ("local", repr(target))
+
+
+def test_the_target_of_every_environment_is_local(tmp_path: Path) -> None:
+    at = opened(tmp_path, 'target = "local"')
+    assert [at.target(name).name for name in ("local", "prod")] == ["local", "local"]
+    with pytest.raises(SettingsError, match="Unknown environment"):
+        at.target("staging")
+    at.close()

@@ -32,7 +32,7 @@ from keelway.engines.sql import SqlState
 from keelway.errors import KeelwayError, MissingRecordError, UsageError
 from keelway.ledger import record_decision
 from keelway.monitor import record_events, record_outcomes
-from keelway.project import Analysis, BusinessMetric, Guardrail, Metric, Rollout
+from keelway.project import Analysis, BusinessMetric, Guardrail, Metric, Rollout, Task
 from keelway.report import ExperimentRecords, PlanWish
 from keelway.serve import ArmRequests, RequestFigures, SealingPorts, seal_journals
 from keelway.serve.tally import keep_figures
@@ -101,9 +101,11 @@ class World:
             [early, *given], "purchases", complete_until=NOW, state=self.state, artifacts=self.artifacts, now=NOW, actor=WHO
         )  # fmt: skip
 
-    def keep_outcomes(self, values: list[int]) -> None:
+    def keep_outcomes(self, values: list[int] | list[str], task: Task = "binary") -> None:
         given = [Outcome("churned", f"c{number}", BEGAN, value, BEGAN, BEGAN) for number, value in enumerate(values)]
-        record_outcomes(given, state=self.state, artifacts=self.artifacts, now=NOW, actor=PrincipalId("user:ana"))
+        record_outcomes(
+            given, task=task, state=self.state, artifacts=self.artifacts, now=NOW, actor=PrincipalId("user:ana")
+        )
 
 
 def decision(at: datetime, *, allowed: bool = True, **more: Any) -> Decision:
@@ -205,6 +207,12 @@ def test_traffic_and_baseline_are_measured(world: World) -> None:
     assert found.effect == pytest.approx(0.04)
     assert any("Requests are counted, not entities" in line for line in found.warnings)
     assert any("measured over 48 hours" in line or "2.0 days" in line for line in found.warnings)
+
+
+def test_a_label_of_classes_has_no_baseline_that_could_be_measured(world: World) -> None:
+    world.keep_outcomes(["cat", "dog"] * 50, "multiclass")
+    with pytest.raises(UsageError, match="baseline"):
+        room(world).plan(PlanWish("", "10%"), "churn", "prod", over=timedelta(days=28))
 
 
 def test_entities_are_counted_by_the_log_where_there_is_one(world: World, tmp_path: Path) -> None:

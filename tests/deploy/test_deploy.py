@@ -41,6 +41,13 @@ def test_a_deployment_is_record_pointer_and_decision_together(fleet: Fleet) -> N
     assert told.evidence == {"deployment": digest, f"smoke {A}": digest_of(passes(model_version(1)))}
 
 
+def test_a_deployment_names_the_policy_that_let_each_of_its_versions_in(fleet: Fleet) -> None:
+    policies = {name: admission(model_version(number)).verdict.policy_digest for number, name in ((1, A), (2, B))}
+    assert fleet.deploy(A).policies == {A: policies[A]}
+    assert fleet.canary(B).deployment.policies == policies
+    assert fleet.deploy(B).policies == {B: policies[B]}
+
+
 def test_deploying_what_is_there_already_does_nothing(fleet: Fleet) -> None:
     fleet.deploy(A)
     before = fleet.everything()

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -246,6 +247,29 @@ def test_outcomes_of_one_cut(shop: OrderBook) -> None:
     assert ask() == [("ana", 0), ("bob", 1)]
     assert ask(entities=["zoe", "ana"]) == [("ana", 0), ("zoe", 1)]
     assert ask(now=MAY) == []
+
+
+@pytest.mark.parametrize(
+    ("task", "absent", "values"), [("multiclass", "gone", ["0", "gone"]), ("regression", -2, [0.0, -2.0])]
+)
+def test_outcomes_are_in_the_type_of_the_task(shop: OrderBook, task: Any, absent: Any, values: list[Any]) -> None:
+    label = Label(
+        "churned", entity="customer", source=ORDERS, horizon=churned.horizon, function=kind_of(task), absent=absent
+    )
+    declared = replace(model(), label=label, task=task, metrics=())
+    found = labels_for(declared, {"orders": shop.snapshot()}, MAY, paths_of=shop.paths_of, now=NOW)
+    assert [each.value for each in found] == values
+    assert [type(each.value) for each in found] == [type(each) for each in values]
+
+
+def kind_of(task: str) -> Any:
+    """Return a label function that says 0 of everybody who came, in the type of the task."""
+
+    def function(orders: Any, as_of: Any) -> Any:
+        value = ibis.literal("0") if task == "multiclass" else ibis.literal(0.0)
+        return orders.group_by("customer").agg(n=orders.count()).select("customer", churned=value)
+
+    return function
 
 
 def test_a_table_is_not_stored_when_its_snapshot_was_expired_meanwhile(

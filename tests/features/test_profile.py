@@ -89,6 +89,7 @@ def test_a_file_of_several_parts_gives_the_same_rows_coded_or_not() -> None:
     coded = read_rows(data, coded=["k", "dotted.name"])
     assert [pa.types.is_dictionary(each.type) for each in coded.schema] == [True, True, False]
     assert coded.to_pylist() == read_rows(data).to_pylist() == rows.to_pylist()
+    assert read_rows(data, without=["k"]).to_pylist() == rows.drop_columns(["k"]).to_pylist()
     assert counted_levels(coded["k"]) == counted_levels(rows["k"]) == {"a": 1, "": 2, "b": 2, "ü": 1}
 
 

@@ -179,7 +179,7 @@ def test_scoring_needs_no_column_that_splits(build: Any) -> None:
 
 def test_outcomes_of_a_label_without_a_horizon_are_not_built(tmp_path: Path) -> None:
     people = StaticTable(tmp_path, "people", COLUMNS, KNOWN)
-    with pytest.raises(NotImplementedError, match="with a horizon only; label 'rich' is binary, without a horizon"):
+    with pytest.raises(NotImplementedError, match="with a horizon only; label 'rich' has none"):
         labels_for(model(), {"people": people.snapshot()}, PRESENT, paths_of=people.paths_of, now=PRESENT)
 
 

@@ -107,6 +107,21 @@ def test_two_workers_share_a_port_and_one_that_is_killed_is_replaced(live: Any) 
     assert server.stop() == 0
 
 
+def test_a_rollback_says_who_lags_and_once_nobody_does_every_worker_answers_so(served_twice: Any) -> None:
+    desk = served_twice
+    server = desk.serve("--workers", "2", *RELEASE)
+    body = json.dumps(desk.rows(1)[0])
+    assert answer(server, body)["version"] == "churn:2"
+    target = desk("rollback", "churn", *RELEASE)["target"]
+    assert (target["target"], target["held"], len(target["replicas"])) == ("local", target["wanted"], 2)
+    late = [each["name"] for each in target["replicas"] if each["deployment"] != target["wanted"]]
+    assert target["lagging"] == late, "none, on a machine that has time"
+    assert eventually(lambda: desk("deploy", "plan", "churn")["target"]["lagging"] == [])
+    assert {answer(server, body)["version"] for _ in range(20)} == {"churn:1"}, "over connections of their own"
+    assert server.stop() == 0
+    assert desk("deploy", "plan", "churn")["target"]["replicas"] == []
+
+
 def is_sealed(desk: Any, prediction: str) -> bool:
     words = ("prove", f"prediction:{prediction}", "--out", str(desk.root / "p.json"))
     return bool(desk.call(*words).exit_code == 0)

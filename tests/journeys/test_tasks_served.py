@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from keelway.app import App, read_settings
 from keelway.core import Prediction, SimulatedClock, parse_time
+from keelway.errors import DataError
 from keelway.ledger import SigningKey, verify_bundle, write_atomically
 from keelway.serve import find_prediction, prediction_table
+from keelway.surfaces.cli.main import main
 from keelway.surfaces.scoring import ModelRoute, ScoringApp
 from keelway.surfaces.scoring.metrics import ScoringMetrics
 from keelway.testing.asgi import AsgiClient
@@ -37,7 +40,7 @@ roles = ["admin", "deployer"]
 """
 CODE = """\
 import ibis
-from keelway import Dataset, Estimator, Label, Model, Preprocessing, Project, RandomSplit, feature_set
+from keelway import Dataset, Estimator, Label, Model, Monitor, Preprocessing, Project, RandomSplit, feature_set
 
 letters = Dataset("letters", contract="letters.yaml", source="raw/*.csv", event_time="")
 
@@ -84,6 +87,10 @@ project = Project("letters", models=[
     model("desks", [facts], desk, "multiclass", LOGISTIC, {"max_iter": 500}),
     model("weights", [facts, look], weight, "regression", "sklearn.linear_model.Ridge"),
     model("urgency", [words], urgent, "binary", LOGISTIC, {"max_iter": 500}),
+], monitors=[
+    Monitor("desks", accuracy_floor=0.6, min_outcomes=50, min_rows=50),
+    Monitor("weights", mae_ceiling=8.0, min_outcomes=50, min_rows=50),
+    Monitor("urgency", min_outcomes=50, min_rows=50),
 ])
 """
 CONTRACT = """\
@@ -165,6 +172,13 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         yield opened
 
 
+def what_became(column: str) -> dict[str, str]:
+    """Return what became of each letter, by its name."""
+    header, *rows = letters().splitlines()
+    place = header.split(",").index(column) - len(header.split(","))
+    return {row.split(",")[0]: row.split(",")[place] for row in rows}
+
+
 @contextmanager
 def client_of(app: App, name: str) -> Iterator[AsgiClient]:
     router, log = app.traffic.router_and_log(name, "local")
@@ -227,3 +241,53 @@ def test_every_entity_is_scored_as_a_request_would_be(app: App, name: str) -> No
     assert (list(asked.values()) if isinstance(asked, dict) else asked) == row["value"]
     if name == "desks":
         assert [round(sum(each), 4) for each in table["value"].to_pylist()] == [1] * table.num_rows
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "wrong", "expected"),
+    [
+        ("desks", "desk", "attic", "one of the classes big, money, post"),
+        ("weights", "weight", "nan", "a finite number"),
+        ("urgency", "urgent", "2", "0 or 1"),
+    ],
+)
+def test_outcomes_of_every_task_are_recorded_and_judged(
+    app: App, name: str, column: str, wrong: str, expected: str, tmp_path: Path
+) -> None:
+    app.traffic.score(name, "local", as_of=LATER, limit=200)
+    rows = [f"{letter},2026-02-01,{value}" for letter, value in what_became(column).items()]
+    file = tmp_path / "outcomes.csv"
+    file.write_text("\n".join(["entity,as_of,value", *rows, f"l999,2026-02-01,{wrong}"]))
+    with pytest.raises(DataError, match="line 242: the value is no outcome") as caught:
+        app.watch.outcomes(name, file=file)
+    assert (caught.value.expected, caught.value.found) == (expected, repr(wrong))
+    file.write_text("\n".join(["entity,as_of,value", *rows]))
+    told = app.watch.outcomes(name, file=file)
+    assert (told.recorded, told.known) == (240, 0)  # nothing of the wrong file was kept
+    assert app.watch.outcomes(name, file=file).recorded == 0
+    quality = app.watch.monitor(name, "local").quality
+    assert (quality.verdict, quality.task) == ("kept", app.workspace.project.model(name).task)
+    whole = next(each for each in quality.slices if each.arm == "all")
+    assert whole.matured >= 200
+    assert [whole.accuracy is not None, whole.mae is not None, whole.roc_auc is not None] == [
+        name == each for each in FEATURES
+    ]
+    shown = CliRunner().invoke(main, ["monitor", name, "--env", "local", "--project", str(app.workspace.root)])
+    assert shown.exit_code == 0, shown.output
+    assert "quality: kept" in shown.output
+    assert {"desks": "accuracy", "weights": "RMSE", "urgency": "ROC AUC"}[name] in shown.output
+
+
+def test_a_canary_of_every_task_is_judged_by_its_answers_and_outcomes(app: App, tmp_path: Path) -> None:
+    for name, column in (("desks", "desk"), ("weights", "weight")):
+        app.lab.run(name, seed=1)
+        app.gate.promote(f"{name}:2", "local")
+        app.rollouts.canary(f"{name}:2", "local", 40)
+        with client_of(app, name) as client:
+            for letter in what_became(column):
+                assert client.post("/predict", {"entity": letter, "features": FEATURES[name]}).json["logged"]
+        answer = app.rollouts.look(name, "local", dry=True)
+        figures = {each.name: each for each in answer.arms[0].verdict.figures}
+        assert answer.move == "hold", answer.reasons
+        assert figures["predictions"].status != "unknown", figures["predictions"].sentence
+        app.rollouts.turn(name, "local", "stop")

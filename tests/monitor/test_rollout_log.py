@@ -215,17 +215,18 @@ def test_predictions_that_were_erased_are_told(kept: KeptRollout) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "told", "shares"),
     [
-        ([0.25, 0.5], [0.25, 0.5]),
-        ([3, 4], [3.0, 4.0]),
-        ([[0.1, 0.7, 0.2], [0.9, 0.05, 0.05]], [1.0, 0.0]),
+        ([0.25, 0.5], [0.25, 0.5], [None, None]),
+        ([3, 4], [3.0, 4.0], [None, None]),
+        ([[0.1, 0.7, 0.2], [0.9, 0.05, 0.05]], [None, None], [[0.1, 0.7, 0.2], [0.9, 0.05, 0.05]]),
     ],
 )
-def test_answers_of_every_task_are_one_number_a_row(given: list[Any], told: list[float]) -> None:
+def test_answers_are_a_number_or_a_probability_of_each_class(given: list[Any], told: Any, shares: Any) -> None:
     rows = {
         name: pa.array(["x", "x"]) for name in ("version", "deployment", "arm", "entity")
     } | {name: pa.array([NOW, NOW], pa.timestamp("us", "UTC")) for name in ("as_of", "event_time")}  # fmt: skip
     found = rollout_columns(pa.table({**rows, "value": pa.array(given)}))
     assert found["value"].to_pylist() == told
-    assert found.column_names == list(COLUMNS)
+    assert found["shares"].to_pylist() == shares
+    assert set(found.column_names) == {*COLUMNS, "shares"}

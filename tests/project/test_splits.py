@@ -9,17 +9,21 @@ import pytest
 from keelway.core import plain, revive
 from keelway.errors import ProjectError
 from keelway.project import (
+    Analysis,
     Cuts,
     Dataset,
     Ensemble,
     Estimator,
     FeatureSet,
+    Guardrail,
     Label,
+    Metric,
     Model,
     Monitor,
     PredefinedSplit,
     Project,
     RandomSplit,
+    Rollout,
     Splitting,
     TimeSplit,
     feature_set,
@@ -141,11 +145,55 @@ def test_an_ensemble_may_compete_with_its_members() -> None:
     assert declared.definition() != model(estimators=[LOGISTIC, FOREST]).definition()
 
 
-@pytest.mark.parametrize("task", ["multiclass", "regression"])
-def test_a_monitor_of_what_is_not_watched_is_refused_at_once(task: Any) -> None:
-    with pytest.raises(NotImplementedError, match=f"rich is {task}"):
-        Project("wealth", models=(model(task=task),), monitors=(Monitor("rich"),))
-    assert Project("wealth", models=(model(),), monitors=(Monitor("rich"),)).monitor("rich")
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_a_monitor_has_bounds_of_the_task_of_its_model_only(task: Any) -> None:
+    bounds = {"multiclass": {"accuracy_floor": 0.8}, "regression": {"mae_ceiling": 3.0}}
+    for its, bound in bounds.items():
+        monitor = Monitor("rich", **bound)  # type: ignore[arg-type]
+        if its == task:
+            assert Project("wealth", models=(model(task=task),), monitors=(monitor,)).monitor("rich") == monitor
+        else:
+            with pytest.raises(
+                ProjectError, match=f"is {task}, has a bound of another task.*found {next(iter(bound))}"
+            ):
+                Project("wealth", models=(model(task=task),), monitors=(monitor,))
+    assert Project("wealth", models=(model(task=task),), monitors=(Monitor("rich"),)).monitor("rich")
+
+
+@pytest.mark.parametrize(
+    ("task", "fitting", "strange"),
+    [
+        ("binary", ("log_loss", "brier", "roc_auc"), ("accuracy", "mse", "mae")),
+        ("multiclass", ("log_loss", "brier", "accuracy"), ("roc_auc", "mse", "mae")),
+        ("regression", ("mse", "mae"), ("log_loss", "brier", "roc_auc", "accuracy")),
+    ],
+)
+def test_a_rollout_is_judged_by_figures_of_the_task(
+    task: Any, fitting: tuple[Any, ...], strange: tuple[Any, ...]
+) -> None:
+    def declared(kind: Any) -> Rollout:
+        return Rollout.canary("prod", analysis=Analysis((Guardrail("quality", kind),)))
+
+    for kind in fitting:
+        assert model(task=task, rollouts=[declared(kind)]).rollouts == (declared(kind),)
+    for kind in strange:
+        with pytest.raises(ProjectError, match=f"no {task} model has.*found quality of kind {kind}") as caught:
+            model(task=task, rollouts=[declared(kind)])
+        assert fitting[-1] in str(caught.value.fix)
+
+
+def test_a_challenger_without_an_analysis_is_judged_by_the_standard_figure_of_its_task() -> None:
+    figures = {
+        task: [
+            each.kind
+            for each in model(task=task, rollouts=[Rollout.champion_challenger("prod")]).rollouts[0].analysis.metrics
+        ]
+        for task in ("binary", "multiclass", "regression")
+    }
+    assert figures == {"binary": ["brier"], "multiclass": ["brier"], "regression": ["mae"]}
+    own = Rollout.champion_challenger("prod", analysis=Analysis(metrics=(Metric("squared", "mse"),)))
+    assert model(task="regression", rollouts=[own]).rollouts == (own,)
+    assert model(task="regression", rollouts=[Rollout.canary("prod")]).rollouts == (Rollout.canary("prod"),)
 
 
 WRONG: dict[str, tuple[str, Callable[[], object]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -231,3 +232,17 @@ def test_what_came_back_counts_as_admitted(world: DoorWorld) -> None:
     back = world.back()
     with world.state.snapshot() as tx:
         assert admitted(tx.get(ModelVersion, TWO), "prod", tx) == back
+
+
+def test_without_a_policy_of_its_own_nothing_but_the_state_is_asked(world: DoorWorld) -> None:
+    def later(*_given: Any) -> dict[str, Any]:
+        raise AssertionError("what later steps know is gathered for a policy alone")
+
+    world.ruled(more=later)
+    back = world.back()
+    found = json.loads(world.artifacts.get(back.evidence))
+    assert (found["version"]["name"], found["signature"]["verified"], {*found["admissions"]}) == (TWO, True, {PROD})
+    assert (found["drift"], found.keys() & {"checklist", "freeze"}) == (None, set())
+    world.ruled(rollback_policy=PolicySet("back", {"gate.rego": OPEN}))
+    with pytest.raises(AssertionError, match="for a policy alone"):
+        world.back()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -79,6 +80,9 @@ def test_what_is_no_figure_is_not_told(value: float | None) -> None:
         (Metric("size", "quantile"), 0.25, -0.2),  # the control's is a quarter larger: the treatment's a fifth smaller
         (Guardrail("brier", "brier"), 0.1, 0.1),
         (Metric("roc_auc", "roc_auc"), 0.1, -0.1),
+        (Guardrail("accuracy", "accuracy"), 0.1, -0.1),
+        (Metric("mae", "mae"), 0.1, 0.1),
+        (Metric("mse", "mse"), -0.1, -0.1),
         (Metric("brier", "brier"), 0.1, 0.1),  # whatever is declared, more error is more
         (Guardrail("predictions", "distribution", margin=0.2), 0.3, 0.3),
         (Metric("conversion"), 0.0, 0.0),
@@ -91,6 +95,21 @@ def test_the_harm_of_the_judgement_is_turned_to_the_treatment_less_the_control(
     found = difference_of(figure, harm)
     assert found == pytest.approx(difference)
     assert str(found) != "-0.0"
+
+
+@pytest.mark.parametrize(
+    ("kind", "control", "treatment", "difference", "text"),
+    [
+        ("accuracy", 0.9, 0.87, -0.03, "87 % with churn:2, 90 % with churn:1: 3 percentage points lower."),
+        ("mse", 4.0, 9.0, 5.0, "9 (RMSE 3) with churn:2, 4 (RMSE 2) with churn:1: 5 higher."),
+        ("mae", 1.5, 1.25, -0.25, "1.25 with churn:2, 1.5 with churn:1: 0.25 lower."),
+    ],
+)
+def test_figures_of_classes_and_of_numbers_have_their_units(
+    kind: Any, control: float, treatment: float, difference: float, text: str
+) -> None:
+    shown = story(Guardrail(kind, kind), control=control, treatment=treatment, difference=difference)
+    assert told(shown, CONTROL, "").startswith(text)
 
 
 RATE, LATENCY = Metric("conversion"), Guardrail("latency", "quantile", margin=0.25)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from keelway.core import Prediction, PrincipalId, SimulatedClock, VersionName, canonical_json
+from keelway.core import Digest, Prediction, PrincipalId, SimulatedClock, VersionName, canonical_json
 from keelway.engines.local.artifacts import LocalArtifacts
 from keelway.errors import ServingError, StorageError, UndefinedAnswerError
 from keelway.features import FeatureColumn
@@ -24,32 +25,45 @@ from keelway.serve import (
     RequestTally,
     SealingPorts,
     SegmentLog,
+    batch_name,
+    compact_segments,
     find_prediction,
     lines_of,
     predictions,
+    replaced_data,
     score,
 )
 from keelway.serve.log_columns import LogColumns
 from keelway.serve.log_lines import lines_of_columns, split_lines
+from keelway.serve.ports import AnswersKept
 from keelway.testing.asgi import route_of
+from keelway.testing.crash import EXIT_CODE, CrashingArtifacts, CrashingState, CrashPoint, stride
+from keelway.testing.processes import exit_code_of
 from keelway.testing.serving import NOW, PROD, FixedScorer, ScorerShelf, ServedTraffic
 
 AS_OF = datetime(2026, 2, 1, tzinfo=UTC)
 ANA = PrincipalId("user:ana")
+DIGEST = Digest("sha256:" + "0" * 64)
 INK = FeatureColumn("ink", "array", 2)
 
 
 class ColumnsLog:
-    """Remembers the lines of the columns that it was given, until its disk is full."""
+    """Remembers the lines of the columns that it was given, by their place, until its disk is full."""
 
     def __init__(self, most: int = 10**9) -> None:
         self.lines: list[bytes] = []
         self.most = most
+        self.places: dict[str, AnswersKept] = {}
 
-    def keep(self, columns: LogColumns) -> None:
+    def kept(self, place: str) -> AnswersKept | None:
+        return self.places.get(place)
+
+    def keep(self, columns: LogColumns, *, place: str) -> None:
         if len(self.lines) >= self.most:
             raise StorageError("No space left on device")
         self.lines += split_lines(lines_of_columns(columns.table, columns.names))
+        values = np.array(columns.table["value"].to_pylist())
+        self.places[place] = AnswersKept(columns.table["version"][0].as_py(), values)
 
 
 class SpendScorer(FixedScorer):
@@ -239,7 +253,9 @@ def test_parts_are_taken_as_they_come_and_progress_is_told(
 
 def test_a_batch_is_sealed_found_and_proven(traffic: ServedTraffic, tmp_path: Path) -> None:
     artifacts = LocalArtifacts(tmp_path / "artifacts")
-    log = SegmentLog("churn", "prod", ports=SealingPorts(traffic.state, artifacts, ANA), clock=SimulatedClock(NOW))
+    log = SegmentLog(
+        "churn", "prod", batch="b", ports=SealingPorts(traffic.state, artifacts, ANA), clock=SimulatedClock(NOW)
+    )
     score([part(0, 300), part(300, 5)], loaded(traffic, churn_1=SpendScorer()), as_of=AS_OF, log=log, now=NOW)
     with traffic.state.snapshot() as tx:
         segments = tx.newest(PredictionSegment, parent="prod/churn")
@@ -259,3 +275,111 @@ def test_a_scorer_that_gives_too_few_answers_is_told(traffic: ServedTraffic) -> 
     scorer.predictions = lambda rows: [0.5] * (len(rows) - 1)  # type: ignore[method-assign]
     with pytest.raises(ServingError, match="no answer"):
         score([part(0, 3)], ready, as_of=AS_OF, log=ColumnsLog(), now=NOW)
+
+
+def sealed(traffic: ServedTraffic, folder: Path, batch: str = "b") -> SegmentLog:
+    ports = SealingPorts(traffic.state, LocalArtifacts(folder / "artifacts"), ANA)
+    return SegmentLog("churn", "prod", batch=batch, ports=ports, clock=SimulatedClock(NOW))
+
+
+def rows_at(*counts: int) -> Iterator[pa.Table]:
+    first = 0
+    for count in counts:
+        yield part(first, count)
+        first += count
+
+
+def entities(traffic: ServedTraffic, folder: Path) -> list[str]:
+    artifacts = LocalArtifacts(folder / "artifacts")
+    with traffic.state.snapshot() as tx:
+        found = predictions(tx, artifacts=artifacts, model="churn", environment="prod")
+        return sorted((each.entity for each in found), key=lambda entity: int(entity[1:]))
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+@pytest.mark.parametrize("arms", [{"churn_1": 100}, {"churn_1": 60, "churn_2": 40}], ids=["one arm", "two arms"])
+def test_a_batch_that_was_stopped_goes_on_and_logs_nothing_twice(
+    traffic: ServedTraffic, tmp_path: Path, arms: dict[str, int], task: str
+) -> None:
+    traffic.send(**arms)
+    scorers = {name: SpendScorer(task) for name in arms}
+    ready, counts, tally = loaded(traffic, **scorers), (100, 30, 100), RequestTally(SimulatedClock(NOW))
+    score(rows_at(*counts[:2]), ready, as_of=AS_OF, log=sealed(traffic, tmp_path), now=NOW)
+    for scorer in scorers.values():
+        scorer.asked.clear()
+    report = score(rows_at(*counts), ready, as_of=AS_OF, log=sealed(traffic, tmp_path), now=NOW, tally=tally)
+    assert (report.rows, report.kept) == (230, 130)
+    assert sum(len(scorer.asked) for scorer in scorers.values()) == 100, "what is sealed is not scored again"
+    assert entities(traffic, tmp_path) == [f"c{number}" for number in range(230)]
+    figures = tally.take("churn", PROD)
+    assert figures is not None
+    assert sum(each.answers for each in figures.arms) == 100
+    log = ColumnsLog()
+    whole = score(rows_at(*counts), ready, as_of=AS_OF, log=log, now=NOW)
+    assert (report.by_version, len(log.lines)) == (whole.by_version, 230)
+    assert report.mean_value == pytest.approx(whole.mean_value)
+
+
+def test_few_rows_that_a_compaction_moved_are_not_scored_again(traffic: ServedTraffic, tmp_path: Path) -> None:
+    scorer = SpendScorer()
+    ready = loaded(traffic, churn_1=scorer)
+    score(rows_at(5, 7), ready, as_of=AS_OF, log=sealed(traffic, tmp_path), now=NOW)
+    ports = SealingPorts(traffic.state, LocalArtifacts(tmp_path / "artifacts"), ANA)
+    done = compact_segments("churn", "prod", before=NOW + timedelta(hours=1), ports=ports, now=NOW + timedelta(hours=1))
+    assert done.segments == 2
+    with traffic.state.snapshot() as tx:
+        gone = replaced_data(tx, before=NOW + timedelta(hours=1))
+    for digest in gone:
+        ports.artifacts.delete(digest)
+    scorer.asked.clear()
+    report = score(rows_at(5, 7), ready, as_of=AS_OF, log=sealed(traffic, tmp_path), now=NOW)
+    assert (report.rows, report.kept, scorer.asked) == (12, 12, [])
+    assert len(entities(traffic, tmp_path)) == 12
+
+
+def test_another_batch_is_scored_for_itself(traffic: ServedTraffic, tmp_path: Path) -> None:
+    ready = loaded(traffic, churn_1=SpendScorer())
+    names = {batch_name(DIGEST, ready.deployment, as_of=moment) for moment in (AS_OF, NOW)}
+    names.add(batch_name(Digest("sha256:" + "1" * 64), ready.deployment, as_of=AS_OF))
+    traffic.send(churn_1=50, churn_2=50)
+    other = loaded(traffic, churn_1=SpendScorer(), churn_2=SpendScorer())
+    names.add(batch_name(DIGEST, other.deployment, as_of=AS_OF))
+    assert len(names) == 4
+    assert batch_name(DIGEST, ready.deployment, as_of=AS_OF) in names
+    for name in sorted(names):
+        assert score(rows_at(80), ready, as_of=AS_OF, log=sealed(traffic, tmp_path, name), now=NOW).kept == 0
+
+
+PARTS = (70, 70, 20)
+"""Two parts that are sealed as columns, and one as lines."""
+
+
+def score_and_die(folder: Path, crash: CrashPoint) -> None:
+    """Score three parts, and die at the chosen instant; to be run in a process of its own where there is one."""
+    traffic = ServedTraffic(folder)
+    traffic.send(churn_1=100)
+    ready = loaded(traffic, churn_1=SpendScorer())
+    artifacts = CrashingArtifacts(LocalArtifacts(folder / "artifacts"), crash)
+    ports = SealingPorts(CrashingState(traffic.state, crash), artifacts, ANA)
+    log = SegmentLog("churn", "prod", batch="b", ports=ports, clock=SimulatedClock(NOW))
+    score(rows_at(*PARTS), ready, as_of=AS_OF, log=log, now=NOW)
+    traffic.state.close()
+
+
+def test_killed_at_any_moment_a_batch_becomes_whole(tmp_path: Path) -> None:
+    counted = tmp_path / "counted"
+    counted.mkdir()
+    score_and_die(counted, crash := CrashPoint())
+    assert crash.count == len(PARTS) * (2 + 3), "a file and a transaction for each part"
+    for at in range(1, crash.count + 1, stride()):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        assert exit_code_of(score_and_die, folder, CrashPoint(at)) == EXIT_CODE
+        traffic = ServedTraffic(folder)
+        sealed_before = len(entities(traffic, folder))
+        assert sealed_before in (0, 70, 140, 160)
+        ready = loaded(traffic, churn_1=SpendScorer())
+        report = score(rows_at(*PARTS), ready, as_of=AS_OF, log=sealed(traffic, folder), now=NOW)
+        assert (report.rows, report.kept) == (160, sealed_before), f"killed at {at}"
+        assert entities(traffic, folder) == [f"c{number}" for number in range(160)]
+        traffic.state.close()

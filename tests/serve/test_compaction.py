@@ -6,16 +6,16 @@ import random
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier
 from typing import Any
 
 import pytest
 
-from keelway.core import Action, Artifact, Decision, Digest, Prediction, digest_of
+from keelway.core import Action, Artifact, Decision, Digest, Prediction, digest_of, sortable_ids
 from keelway.engines.local.artifacts import LocalArtifacts
-from keelway.errors import ConflictError, IntegrityError
+from keelway.errors import ConflictError, IntegrityError, MissingRecordError
 from keelway.identity import Principal
 from keelway.ledger import SigningKey, audit, decisions, root_of
 from keelway.monitor.rollout.log import SegmentCache, sealed_columns
@@ -24,6 +24,9 @@ from keelway.serve import (
     PredictionSegment,
     all_live_segments,
     columns_in,
+    find_prediction,
+    find_with_lines,
+    lines_of,
     live_segments,
     replaced_data,
     waiting_segments,
@@ -335,3 +338,72 @@ def test_killed_at_any_write_it_ends_the_same(tmp_path: Path) -> None:
         assert log.readings(segments, until=200) == before
         assert is_sound(log)
         log.close()
+
+
+def deployed(log: SealedLog) -> None:
+    with log.state.transaction() as tx:
+        tx.move(f"deployment/{ENVIRONMENT}/{MODEL}", before=None, after=prediction_of(0).deployment, at=NOW)
+
+
+def made_now(log: SealedLog, *delays: timedelta) -> list[list[str]]:
+    """Seal a segment of 40 predictions after each delay, with ids that tell the present time; return the ids."""
+    found = []
+    for number, delay in enumerate(delays):
+        ids = sortable_ids(40)
+        made = (prediction_of(number * 40 + place, prediction_id=each) for place, each in enumerate(ids))
+        log.seal(f"now{number}", made, at=datetime.now(UTC) + delay)
+        found.append(ids)
+    return found
+
+
+def looked_up(log: SealedLog, prediction_id: str) -> tuple[Any, ...]:
+    """Return what is found of a prediction, with all lines of its segment."""
+    with log.state.snapshot() as tx:
+        given: dict[str, Any] = {"tx": tx, "artifacts": log.artifacts}
+        found, line, segment, number = find_prediction(prediction_id, **given)
+        assert find_with_lines(prediction_id, **given) == (found, number, segment, lines := lines_of(segment, **given))
+    assert lines[number] == line
+    assert root_of(lines).hex() == segment.root
+    return found, line, segment, number
+
+
+def test_a_prediction_is_found_by_the_time_in_its_id_before_and_after(
+    log: SealedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed(log)
+    two_hours(log)
+    every = [each for ids in made_now(log, *[place * SECOND for place in range(4)]) for each in ids[::13]]
+
+    def refused(_tx: Any) -> list[PredictionSegment]:
+        raise AssertionError("every record is read")
+
+    monkeypatch.setattr("keelway.serve.segment_records.all_live_segments", refused)
+    before = [looked_up(log, each) for each in every]
+    log.compact(before=datetime.now(UTC) + 2 * HOUR)
+    assert [looked_up(log, each) for each in every] == before
+
+
+@pytest.mark.parametrize("delay", [-9 * HOUR, 30 * SECOND, 5 * HOUR], ids=["clock behind", "late", "very late"])
+def test_a_prediction_that_was_sealed_at_another_time_is_found_all_the_same(log: SealedLog, delay: timedelta) -> None:
+    deployed(log)
+    [ids] = made_now(log, delay)
+    before = looked_up(log, ids[7])
+    log.compact(before=datetime.now(UTC) + 7 * HOUR)
+    assert looked_up(log, ids[7]) == before
+
+
+@pytest.mark.parametrize("strange", ["", "7" * 32, "f" * 12 + "7" + "f" * 19, "z" * 12 + "7" + "0" * 19, "é" * 32])
+def test_an_id_that_tells_no_time_is_missing_and_nothing_else(log: SealedLog, strange: str) -> None:
+    deployed(log)
+    two_hours(log)
+    with log.state.snapshot() as tx, pytest.raises(MissingRecordError):
+        find_with_lines(strange, tx=tx, artifacts=log.artifacts)
+
+
+def test_a_segment_over_several_groups_of_rows_is_found_whole(log: SealedLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keelway.serve.segment_file.GROUP_ROWS", 7)
+    ids = [each for found in made_now(log, *[place * SECOND for place in range(3)]) for each in found]
+    before = [looked_up(log, each) for each in ids[::11]]
+    log.compact(before=datetime.now(UTC) + HOUR)
+    assert len(live(log)) <= 2
+    assert [looked_up(log, each) for each in ids[::11]] == before

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from keelway.core import (
     time_text,
 )
 from keelway.errors import UsageError
-from keelway.serve import LineWriter, moment_text
+from keelway.serve import LineWriter, RequestMark, moment_text
 from keelway.serve.line import COLUMNS_FROM, LARGEST_PLAIN, SMALLEST_PLAIN, lines_of, number_text, number_texts
 
 NOW = datetime(1998, 1, 1, tzinfo=UTC)
@@ -41,10 +43,10 @@ WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 PLACES = st.tuples(WORDS, st.sampled_from([NOW, LATER]), st.tuples(NUMBERS, st.none() | WORDS, NUMBERS).map(list))
 
 
-def writer_of(*names: str, arm: str = "stable") -> LineWriter:
+def writer_of(*names: str, arm: str = "stable", policy: str = "") -> LineWriter:
     return LineWriter(
         model="churn", version="churn:1", version_digest=DIGEST, deployment=DIGEST, environment="prod", arm=arm,
-        features=names,
+        features=names, policy=policy,
     )  # fmt: skip
 
 
@@ -55,12 +57,12 @@ def written(*values: object, names: tuple[str, ...] | None = None) -> bytes:
 
 def expected(
     features: dict[str, object], *, number: int = 1, entity: str = "7", as_of: datetime = NOW, arm: str = "stable",
-    value: float = 0.25,
+    value: float = 0.25, **more: Any,
 ) -> bytes:  # fmt: skip
     prediction = Prediction(
         prediction_id=f"{number:032x}", model="churn", version=VersionName("churn:1"), version_digest=DIGEST,
         deployment=DIGEST, environment=Environment("prod"), arm=arm, entity=entity, as_of=as_of, features=features,
-        value=value, event_time=NOW,
+        value=value, event_time=NOW, **more,
     )  # fmt: skip
     return canonical_json(prediction) + b"\n"
 
@@ -103,6 +105,33 @@ def test_many_rows_are_written_as_their_canonical_json_whoever_writes_each(rows,
         )
         for place, row in enumerate(rows)
     )  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(["one", "two", 'é"', ""]), min_size=1, max_size=2 * COLUMNS_FROM), st.integers(1, 2))
+def test_each_line_tells_of_the_request_that_asked_for_it_and_how_long_it_took(requests, arms):
+    began = time.perf_counter() - 1.5
+    marks = {request: RequestMark(request, began if request else None) for request in set(requests)}
+    writers = [writer_of("a", arm=f"arm {place}", policy=str(DIGEST)) for place in range(arms)]
+    ids, count = [f"{place:032x}" for place in range(len(requests))], len(requests)
+    found = lines_of(
+        [writers[place % arms] for place in range(count)], ids, [("7", NOW, [1.5])] * count, ["0.25"] * count,
+        at=time_text(NOW), marks=[marks[request] for request in requests],
+    )  # fmt: skip
+    took = [json.loads(line)["latency_us"] for line in found.splitlines()]
+    assert all(
+        each is None if not request else 1.5e6 <= each < 60e6 for request, each in zip(requests, took, strict=True)
+    )
+    assert found == b"".join(
+        expected(
+            {"a": 1.5},
+            number=place,
+            arm=f"arm {place % arms}",
+            policy=DIGEST,
+            request_id=request,
+            latency_us=took[place],
+        )
+        for place, request in enumerate(requests)
+    )
 
 
 @given(st.lists(NUMBERS.filter(lambda each: each is not None), min_size=1, max_size=9))

@@ -132,8 +132,9 @@ def test_each_line_is_found_by_its_id_and_proven_by_the_root(count: int) -> None
     lines, file = data.splitlines(), SegmentFile(segment_bytes(columns_of(data)))
     assert file.lines() == lines
     for number in {0, count // 2, count - 1}:
-        assert file.find(f"{number:032x}") == (lines[number], number)
-    assert file.find(f"{count:032x}") is None
+        assert file.place_of(f"{number:032x}") == number
+        assert file.lines_at(number, 1) == [lines[number]]
+    assert file.place_of(f"{count:032x}") is None
     assert root_of(file.lines()) == MemoryTree(lines).root()
 
 
@@ -143,7 +144,8 @@ def test_a_found_line_is_written_from_its_own_group_only(monkeypatch: pytest.Mon
     inner = file._file.read_row_group
     monkeypatch.setattr(file, "_file", _Watched(file._file, inner, read))
     number = GROUP_ROWS + 5
-    assert file.find(f"{number:032x}") == (data.splitlines()[number], number)
+    assert file.place_of(f"{number:032x}") == number
+    assert file.lines_at(number, 1) == [data.splitlines()[number]]
     assert read == [1, 1], "its ids, and then its rows"
 
 

@@ -86,8 +86,9 @@ def test_any_lines_come_back_and_are_told_of_as_they_are(found: list[Prediction]
     assert (contents.ids, contents.events) == ((min(ids), max(ids)), (min(events), max(events)))
     for number, each in enumerate(found):
         first = ids.index(each.prediction_id)
-        assert file.find(each.prediction_id) == (lines(found[first])[0], first), number
-    assert file.find("f" * 32) is None
+        assert file.place_of(each.prediction_id) == first, number
+        assert file.lines_at(first, 1) == lines(found[first])
+    assert file.place_of("f" * 32) is None
 
 
 @settings(max_examples=60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ from keelway.testing.serving import (
 
 AT = "2026-03-01T00:00:00Z"
 ENDS_S = 10.0
+WAIT_S, WORK_S = 0.5, 0.02
 
 
 class Counts:
@@ -85,6 +87,40 @@ class Broken(FixedScorer):
         raise ValueError(f"cannot do {rows}")
 
 
+class Timed(Counts):
+    """Keeps how long shadows took."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def mirrored(self, version: LoadedVersion, count: int, seconds: float) -> None:
+        self.seconds.append(seconds)
+        super().mirrored(version, count, seconds)
+
+
+class Waiting(FixedScorer):
+    """Waits, and says whether it waits for another process."""
+
+    def __init__(self, waits: bool) -> None:
+        super().__init__(0.75)
+        self.waits = waits
+
+    def predictions(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        time.sleep(WAIT_S)
+        return super().predictions(rows)
+
+
+class Working(FixedScorer):
+    """Works for a time of the processor."""
+
+    def predictions(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        until = time.thread_time() + WORK_S
+        while time.thread_time() < until:
+            pass
+        return super().predictions(rows)
+
+
 def shadow_of(scorer: FixedScorer) -> tuple[LoadedVersion, ...]:
     deployment = replace(deployment_of(churn_1=100), shadows=(TWO,))
     hands = {
@@ -118,6 +154,24 @@ def test_a_shadow_answers_every_row_under_its_own_arm() -> None:
     assert told == {("shadow", "churn:2", 0.75, AT)}
     assert len({line["prediction_id"] for line in log.lines}) == 150
     assert mirror.held == 0
+
+
+def seconds_of(scorer: FixedScorer) -> float:
+    counts = Timed()
+    with mirror_of(MemoryLog(), counts) as mirror:
+        mirror.offer(rows(1), shadow_of(scorer), at=AT)
+        counts.wait("mirrored", 1)
+    return counts.seconds[0]
+
+
+def test_a_shadow_is_timed_by_what_it_works_and_not_by_what_it_waits() -> None:
+    """Waits for the interpreter are those of a busy server, and not the version's."""
+    assert seconds_of(Waiting(waits=False)) < WAIT_S / 2
+    assert seconds_of(Working(0.75)) >= WORK_S
+
+
+def test_where_another_process_works_a_shadow_is_timed_by_what_that_takes() -> None:
+    assert seconds_of(Waiting(waits=True)) >= WAIT_S
 
 
 def test_whoever_offers_never_waits_and_what_is_too_much_is_dropped_and_counted() -> None:

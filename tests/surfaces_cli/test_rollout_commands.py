@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -363,3 +366,59 @@ def test_the_moment_is_told_in_status(shop: Shop) -> None:
     shop("deploy", "apply", "churn")
     assert f"began {began}" in shop.told("rollout", "status", "churn")
     assert datetime.fromisoformat(shop("rollout", "status", "churn")["since"]) == shop.now
+
+
+HEAVY = {
+    "pandas", "numpy", "pyarrow", "scipy", "sklearn", "duckdb", "ibis", "mlflow", "lightgbm", "onnxruntime", "starlette", "uvicorn",
+    "alembic", "psycopg", "optuna", "declared",
+}  # fmt: skip
+"""What no way back may load; `declared` is the module of the project."""
+LOADED = """\
+import atexit, sys
+atexit.register(lambda: print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr))
+from keelway.surfaces.cli.main import main
+main(sys.argv[1:])
+"""
+
+
+class TestTheWayBackIsLight:
+    """A rollback waits for nothing that it does not need: neither the project's code nor what reads, fits or serves."""
+
+    @pytest.mark.parametrize(
+        "words",
+        [("rollback", "churn"), ("rollback", "churn", "--to", "churn:1"), ("rollout", "churn", "--abort")],
+        ids=" ".join,
+    )
+    def test_no_heavy_module_is_loaded(self, shop: Shop, words: tuple[str, ...]) -> None:
+        shop("deploy", "churn:3", "--canary", "20")
+        told, loaded = self.run(shop, *words)
+        assert told["traffic"] == {"churn:1": 100}
+        assert loaded & HEAVY == set()
+        assert shop("status")["live"][0]["version"] == "churn:1"
+
+    def test_nor_where_the_pointer_stays(self, shop: Shop) -> None:
+        shop("deploy", "churn:3")
+        shop("deploy", "churn:1", "--canary", "20")
+        told, loaded = self.run(shop, "rollback", "churn")
+        assert told["traffic"] == {"churn:3": 100}
+        assert (loaded & HEAVY, "onnx" in loaded) == (set(), False)
+
+    def test_while_the_state_is_away_no_database_is_loaded(self, shop: Shop) -> None:
+        shop("deploy", "churn:3", "--canary", "20")
+        (shop.folder / "state.db").write_bytes(b"no database " * 1000)
+        told, loaded = self.run(shop, "rollback", "churn", "--offline", ends=1)
+        assert told["error"] == "MissingRecordError"  # nothing was served here, so nothing is kept
+        assert loaded & (HEAVY | {"sqlalchemy"}) == set()
+
+    def run(self, shop: Shop, *words: str, ends: int = 0) -> tuple[Any, set[str]]:
+        given = ["--project", str(shop.folder), "--now", time_text(shop.now), "--as", "sp:ci", "--json"]
+        alone = {
+            name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")
+        }  # it loads modules
+        command = [sys.executable, "-c", LOADED, *words, *given]
+        ran = subprocess.run(
+            command, env={**alone, "KEELWAY_TOKEN": TOKEN}, capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == ends, ran.stderr
+        said, _, names = ran.stderr.rstrip().rpartition("\n")
+        return json.loads(said if ends else ran.stdout), set(names.split())

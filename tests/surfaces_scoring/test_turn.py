@@ -83,6 +83,37 @@ def test_what_is_there_at_once_is_scored_and_logged_once(traffic: ServedTraffic)
     assert house.count("requests_total") == house.count("request_seconds_count") == 40
 
 
+def test_the_log_knows_of_each_row_the_request_that_asked_for_it(traffic: ServedTraffic) -> None:
+    house = House(traffic)
+    several = {"instances": [asked("a", 0.1), asked("b", 0.2)]}
+    answers = house.client.post_together("/predict", [asked("c", 0.3), several, asked("d", 0.4)])
+    of_entity = {line["entity"]: line for line in house.log.lines}
+    wanted = {"c": answers[0], "a": answers[1], "b": answers[1], "d": answers[2]}
+    for entity, answer in wanted.items():
+        assert of_entity[entity]["request_id"] == answer.headers[b"x-request-id"].decode()
+        assert 0 < of_entity[entity]["latency_us"] < 60e6
+    assert of_entity["a"]["latency_us"] >= 0
+    assert len({line["request_id"] for line in house.log.lines}) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "logged"),
+    [
+        ("4bf92f3577b34da6a3ce929d0e0e4736", "4bf92f3577b34da6a3ce929d0e0e4736"),
+        ("0195c1b2-7f00-7abc-8def-0123456789ab", "0195c1b2-7f00-7abc-8def-0123456789ab"),
+        ("order-7", "order-7"),
+        ("ana@example.com", "[e-mail]"),
+    ],
+)
+def test_a_request_id_that_a_caller_made_up_is_logged_without_what_names_a_person(
+    traffic: ServedTraffic, given: str, logged: str
+) -> None:
+    house = House(traffic)
+    answer = house.client.post("/predict", asked("c", 0.3), x_request_id=given)
+    assert answer.headers[b"x-request-id"].decode() == given
+    assert [line["request_id"] for line in house.log.lines] == [logged]
+
+
 def test_requests_of_many_rows_share_a_call_up_to_a_limit(traffic: ServedTraffic) -> None:
     house = House(traffic)
     rows = 100

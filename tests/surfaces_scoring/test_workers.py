@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keelway.surfaces.scoring.workers import LONGEST_PAUSE_S, WORKER, inherited, pause_s
+from keelway.surfaces.scoring.house import replica_name
+from keelway.surfaces.scoring.workers import LONGEST_PAUSE_S, WORKER, Inherited, inherited, pause_s
 
 PROGRAM = Path(__file__).with_name("worker_program.py")
 SUPERVISE = """
@@ -131,3 +132,16 @@ def test_pauses_grow_up_to_the_longest(deaths: int) -> None:
 @pytest.mark.parametrize(("deaths", "expected"), [(0, 0.0), (1, 0.5), (2, 1.0), (3, 2.0), (7, 30.0)])
 def test_the_first_pauses(deaths: int, expected: float) -> None:
     assert pause_s(deaths) == expected
+
+
+@pytest.mark.parametrize(
+    ("port", "worker", "name"),
+    [
+        (8080, None, f"{socket.gethostname()}/127.0.0.1:8080"),
+        (0, None, f"{socket.gethostname()}/process-{os.getpid()}"),
+        (0, Inherited(1, 8080, -1, -1), f"{socket.gethostname()}/127.0.0.1:8080/1"),
+    ],
+    ids=["one at a port", "one at any port", "one of several"],
+)
+def test_a_serving_process_is_called_by_its_place(port: int, worker: Inherited | None, name: str) -> None:
+    assert replica_name("127.0.0.1", port, worker) == name

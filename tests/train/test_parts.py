@@ -16,6 +16,7 @@ from keelway.project import PredefinedSplit, RandomSplit, Splitting, TimeSplit
 from keelway.testing.splits import CUTS, rows_of_people, rows_over_time, split_model, table_of
 from keelway.train import held_out_rows, parts_of, training_rows
 from keelway.train.deal import dealt
+from keelway.train.parts import parts_ask_entities
 
 
 def test_time_tests_on_the_newest_cut_and_learns_what_was_known_by_then() -> None:
@@ -107,6 +108,31 @@ def test_entities_on_both_sides_of_an_official_split_are_counted() -> None:
     rows = rows_over_time(2).append_column("part", pa.array(["train"] * 9 + ["test"] * 3))
     *_, warning = parts_of(rows, split_model(PredefinedSplit(), timed=True), table_of(rows)).warnings
     assert warning.startswith("2 entities stand among both")
+
+
+@pytest.mark.parametrize(
+    ("split", "over_time", "asked"),
+    [
+        pytest.param(TimeSplit(), True, False, id="over time"),
+        pytest.param(RandomSplit(), False, True, id="at random"),
+        pytest.param(RandomSplit(group="part"), False, True, id="by groups"),
+        pytest.param(PredefinedSplit(), False, False, id="official"),
+        pytest.param(PredefinedSplit(), True, True, id="official, at several cuts"),
+        pytest.param(PredefinedSplit(column="entity", test="p0000"), False, True, id="by a name"),
+    ],
+)
+def test_who_rows_are_about_is_read_only_where_a_split_asks(split: Splitting, over_time: bool, asked: bool) -> None:
+    rows = rows_over_time(4) if over_time else rows_of_people([0, 1] * 12)
+    rows = rows.append_column("part", pa.array(["train", "test"] * 12))
+    model, table = split_model(split, timed=over_time), table_of(rows, horizon=timedelta(days=40 * over_time))
+    assert parts_ask_entities(model, table) is asked
+    if asked:
+        with pytest.raises((KeyError, TrainingError)):
+            parts_of(rows.drop_columns(["entity"]), model, table)
+    else:
+        whole, without = parts_of(rows, model, table), parts_of(rows.drop_columns(["entity"]), model, table)
+        assert (whole.train.tolist(), whole.test.tolist()) == (without.train.tolist(), without.test.tolist())
+        assert (whole.split, whole.warnings) == (without.split, without.warnings)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import zipfile
 from typing import Any
 
@@ -36,6 +37,35 @@ def test_bytes_that_are_no_pipeline_are_refused(world: TrainingWorld) -> None:
     for data in (b"", b"pickle", empty.getvalue()):
         with pytest.raises(IntegrityError, match="cannot be read"):
             load_pipeline(kept(data, world), artifacts=world.artifacts)
+
+
+def test_bytes_that_somebody_changed_are_refused_or_read_as_a_pipeline(world: TrainingWorld) -> None:
+    data, draw, refused = world.artifacts.get(world.fit().pipeline), random.Random(0), 0
+    for _ in range(150):
+        changed = bytearray(data)
+        changed[draw.randrange(len(data))] = draw.randrange(256)
+        try:
+            assert isinstance(load_pipeline(kept(bytes(changed), world), artifacts=world.artifacts), Pipeline)
+        except IntegrityError:
+            refused += 1
+    assert refused > 50
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"{'descr': '<f8', 'fortran_order': False, 'shape': (3,", b"{'descr': '<f8'}", b"(", b"\x00" * 20],
+    ids=["unfinished", "of one field", "a bracket", "zeros"],
+)
+def test_an_array_with_a_spoilt_header_is_refused(world: TrainingWorld, header: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(world.artifacts.get(world.fit().pipeline))) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    files["000000.npy"] = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    spoilt = io.BytesIO()
+    with zipfile.ZipFile(spoilt, "w") as archive:
+        for name, each in files.items():
+            archive.writestr(name, each)
+    with pytest.raises(IntegrityError, match="cannot be read"):
+        load_pipeline(kept(spoilt.getvalue(), world), artifacts=world.artifacts)
 
 
 def test_what_training_made_is_loaded(world: TrainingWorld) -> None:

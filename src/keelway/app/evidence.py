@@ -179,13 +179,12 @@ class EvidenceRoom:
 
     def _subject(self, name: str, tx: Transaction) -> tuple[Any, Digest | None, Sequence[bytes], tuple[Digest, ...]]:
         """Return where a proof starts: a record's digest; for a prediction its value, segment, lines and deployment."""
-        from keelway.serve import find_prediction, lines_of
+        from keelway.serve import find_with_lines
 
         if name.startswith("prediction:"):
             prediction_id = name.removeprefix("prediction:")
-            found, line, segment, _ = find_prediction(prediction_id, tx=tx, artifacts=self._at.artifacts)
-            lines = lines_of(segment, tx=tx, artifacts=self._at.artifacts)
-            return parse_json(line), digest_of(segment), lines, (found.deployment,)
+            found, number, segment, lines = find_with_lines(prediction_id, tx=tx, artifacts=self._at.artifacts)
+            return parse_json(lines[number]), digest_of(segment), lines, (found.deployment,)
         return self._record(name, tx), None, (), ()
 
     def _record(self, name: str, tx: Transaction) -> Digest:

@@ -163,7 +163,9 @@ def _outcomes(model: Model, now: datetime, at: Workspace, tx: Transaction) -> li
 
 
 def _of_outcomes(outcomes: Sequence[Outcome]) -> MeasuredFigures:
-    """Return the rate of a label, or its mean with its deviation."""
+    """Return the rate of a label, or its mean with its deviation; nothing of classes, which have none."""
+    if any(isinstance(one.value, str) for one in outcomes):
+        return MeasuredFigures({}, None, ("The label names classes, so it has no baseline of its own.",))
     values = [float(one.value) for one in outcomes]
     few = (f"The baseline rests on {len(values)} outcomes only.",) if len(values) < FEW_OUTCOMES else ()
     return _described(values, f"{len(values):,} outcomes that are known", few)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keelway.app.gate_evidence import more_evidence
 from keelway.app.publishing import publish
 from keelway.app.registries import registry_of
 from keelway.app.wire import LOCAL, Workspace, directory_of
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
         ChecklistAnswer,
         Delegation,
         EnvironmentRules,
+        MoreEvidence,
         PromotionRequest,
         RequestLine,
         Revocation,
@@ -247,6 +247,12 @@ class Gate:
         return found
 
 
+def _more(at: Workspace) -> MoreEvidence:
+    from keelway.app.gate_evidence import more_evidence
+
+    return more_evidence(at)
+
+
 def declared_risks(at: Workspace) -> dict[str, Digest]:
     """Return digests of what the project declares of the risk of its models; of one that does not load, nothing."""
     try:
@@ -255,8 +261,11 @@ def declared_risks(at: Workspace) -> dict[str, Digest]:
         return {}
 
 
-def environment_rules(name: str, *, at: Workspace) -> EnvironmentRules:
+def environment_rules(name: str, *, at: Workspace, back: bool = False) -> EnvironmentRules:
     """Return what a version needs to get into an environment.
+
+    Args:
+        back: They are for a way back: where no policy judges that, neither the project nor later steps are asked.
 
     Raises:
         SettingsError: The environment is unknown, or names no policy.
@@ -271,18 +280,19 @@ def environment_rules(name: str, *, at: Workspace) -> EnvironmentRules:
             found="nothing",
             fix="Name a folder with at least one policy file.",
         )
+    judged = not back or bool(environment.rollback_policy)
     return EnvironmentRules(
         name=name,
         policy=load_policy(environment.policy, root=at.root),
         approvals=environment.approvals,
         service_principal=environment.service_principal and name != LOCAL,
         after=environment.after,
-        risks=declared_risks(at),
+        risks=declared_risks(at) if judged else {},
         approval_expires=parse_duration(environment.approval_expires) if environment.approval_expires else None,
         checklists=environment.checklists,
         freezes=tuple(Freeze(one.begins, one.ends, one.reason) for one in environment.freeze),
         rollback_policy=load_policy(environment.rollback_policy, root=at.root) if environment.rollback_policy else None,
         break_glass_lasts=parse_duration(environment.break_glass_expires),
         directory=directory_of(at.settings),
-        more=more_evidence(at),
+        more=_more(at) if judged else None,
     )

@@ -141,6 +141,6 @@ def rollout_view(
     start, declared = scene.start, at.project.model(scene.start.model)
     readings = rollout_readings(
         start.model, start.environment, since=scene.steps[0].at, analysis=start.plan.analysis, label=declared.label.name,
-        business=declared.business, tx=tx, artifacts=at.artifacts, now=now, cache=cache,
+        business=declared.business, task=declared.task, tx=tx, artifacts=at.artifacts, now=now, cache=cache,
     )  # fmt: skip
     return RolloutView(scene, now, readings, declared.business)

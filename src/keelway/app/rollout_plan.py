@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from keelway.app.candidate import chosen_version
+from keelway.app.targets import TargetView, target_view
 from keelway.app.wire import Workspace
 from keelway.core import VersionName
 from keelway.errors import KeelwayError
@@ -48,6 +49,7 @@ class DeployPlan:
         treatments: The versions that come to answer.
         deployed: Percent of the entities by version, as it is.
         stages: What will happen; empty where nothing changes.
+        target: What is wanted of the environment's target now, beside what it says; None where nothing is deployed.
     """
 
     model: str
@@ -58,6 +60,7 @@ class DeployPlan:
     treatments: tuple[VersionName, ...]
     deployed: dict[VersionName, int]
     stages: tuple[PlannedStage, ...] = ()
+    target: TargetView | None = None
 
 
 def deploy_plan(model: str, environment: str, *, versions: Sequence[str], at: Workspace) -> DeployPlan:
@@ -65,8 +68,9 @@ def deploy_plan(model: str, environment: str, *, versions: Sequence[str], at: Wo
 
     Raises:
         MissingRecordError: No version was let in, or there is none of that name.
+        UsageError: The target cannot do what the declared rollout needs.
     """
-    from keelway.deploy import current
+    from keelway.deploy import current, must_fit
 
     at.environment(environment)
     declared = at.project.model(model)
@@ -79,10 +83,12 @@ def deploy_plan(model: str, environment: str, *, versions: Sequence[str], at: Wo
     if change == "deploy":
         stages = (PlannedStage(f"all traffic to {wanted[0]}, after its smoke test", "0m", ()),)
     elif change == "begin" and rollout is not None:
+        must_fit(rollout, wanted, target=at.target(environment))
         traffic = _measured_traffic(declared, environment, at)
         stages = tuple(_stages(rollout, wanted, traffic))
     shown = held.traffic if held else {}
-    return DeployPlan(model, environment, change, reason, rollout, wanted, shown, stages)
+    seen = target_view(model, environment, at=at)
+    return DeployPlan(model, environment, change, reason, rollout, wanted, shown, stages, seen)
 
 
 @dataclass(frozen=True, slots=True)

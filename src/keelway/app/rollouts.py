@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from keelway.app.candidate import chosen_version, smoke_test
 from keelway.app.rollout_looks import rollout_view
 from keelway.app.rollout_plan import DeployPlan, deploy_plan
+from keelway.app.targets import TargetView, target_view, tell_target, until_effective
 from keelway.app.way_back import must_be_mover, pointer_follows, show_moved
 from keelway.app.wire import Workspace
 from keelway.core import Environment, VersionName, time_text
@@ -37,6 +38,7 @@ class RolloutAnswer:
         move: What the look leads to; made unless `dry`.
         reasons: Why.
         deployment: The traffic that holds now.
+        target: What is wanted of the environment's target, beside what it says; None for a look that is dry.
     """
 
     rollout: str
@@ -49,6 +51,7 @@ class RolloutAnswer:
     reasons: tuple[str, ...]
     deployment: Deployment
     dry: bool = False
+    target: TargetView | None = None
 
     @property
     def is_decided(self) -> bool:
@@ -63,6 +66,7 @@ class RolloutStatus:
     Attributes:
         since: When its stage began; None once it is over.
         last: What the newest look led to, and why; empty where nobody looked yet.
+        target: What is wanted of the environment's target, beside what it says.
     """
 
     rollout: str
@@ -77,6 +81,7 @@ class RolloutStatus:
     since: datetime | None
     last: tuple[str, ...]
     traffic: dict[VersionName, int]
+    target: TargetView | None = None
 
 
 class RolloutRoom:
@@ -96,6 +101,8 @@ class RolloutRoom:
     def apply(self, model: str, environment: str, *, versions: Sequence[str] = (), comment: str = "") -> DeployPlan:
         """Do what `plan` shows: deploy, or begin the rollout that is declared; what is done already is not done again.
 
+        The environment's target is told in any case, so that it hears of what it missed.
+
         Raises:
             RefusedError: A version is not admitted, fails its smoke test, or the principal may not deploy; recorded.
             UsageError: Another rollout goes on, or its layer has no room.
@@ -108,14 +115,16 @@ class RolloutRoom:
         elif plan.change == "begin":
             assert plan.declared is not None  # what begins is declared
             self._begin(plan.declared, model, plan.treatments, comment)
-        return self.plan(model, environment, versions=versions)
+        told = tell_target(model, environment, at=at)
+        after = self.plan(model, environment, versions=versions)
+        return replace(after, target=target_view(model, environment, at=at, problem=told)) if told else after
 
     def canary(self, version: str, environment: str, percent: int, *, comment: str = "") -> Deployment:
         """Begin a rollout of one step with the standard analysis, whatever is declared.
 
         Raises:
             RefusedError: The version is not admitted, fails its smoke test, or the principal may not deploy; recorded.
-            UsageError: There is nothing to stand beside, or a rollout of another version goes on.
+            UsageError: There is nothing to stand beside, a rollout of another version goes on, or the target cannot split traffic.
         """
         from keelway.project import Rollout
 
@@ -123,7 +132,9 @@ class RolloutRoom:
         must_be_mover(environment, at=at, subject=version)
         chosen = chosen_version(version, environment, at=at)
         rollout = Rollout.canary(environment, steps=(percent,))
-        return self._begin(rollout, chosen.model, [chosen.name], comment)
+        deployment = self._begin(rollout, chosen.model, [chosen.name], comment)
+        tell_target(chosen.model, environment, at=at)
+        return deployment
 
     def look(self, model: str, environment: str, *, dry: bool = False, comment: str = "") -> RolloutAnswer:
         """Judge the rollout that goes on by everything that was kept of it, and make the move that follows.
@@ -174,7 +185,7 @@ class RolloutRoom:
             principal=at.principal.id, now=at.now(), comment=comment,
         )  # fmt: skip
         if to == "stop":
-            show_moved(model, environment, at=at)
+            self._follow_through(model, environment, "back")
         return self.status(model, environment)
 
     def status(self, model: str, environment: str) -> RolloutStatus:
@@ -202,6 +213,7 @@ class RolloutRoom:
             start.rollout, start.plan.strategy, state, start.control, start.treatments, start.at, steps[-1].stage + 1,
             len(start.plan.stages), len(looks), since if goes_on else None,
             (looks[-1].move, *looks[-1].reasons) if looks else (), held.traffic if held else {},
+            target_view(model, environment, at=self._at),
         )  # fmt: skip
 
     def _looked(self, model: str, environment: str, *, dry: bool, comment: str) -> RolloutAnswer:
@@ -215,6 +227,7 @@ class RolloutRoom:
             move = view.move(verdicts)
             shares = view.shares(verdicts, move)
             deployment, state = scene.standing.deployment, rollout_state(scene.start, tx)
+        seen = None
         if not dry:
             told = comment or _told(scene, move.move)
             follow = pointer_follows(environment, told, at=at)
@@ -222,15 +235,24 @@ class RolloutRoom:
                 scene, verdicts, move, follow=follow, state=at.state, principal=at.principal.id, now=now,
                 comment=comment, shares=shares,
             )  # fmt: skip
-            if move.move in ("finish", "back"):
-                show_moved(model, environment, at=at)
+            seen = self._follow_through(model, environment, move.move)
             with at.state.snapshot() as tx:
                 state = rollout_state(scene.start, tx)
         plan, stage = scene.start.plan, scene.standing.deployment.stage
         return RolloutAnswer(
             scene.start.rollout, plan.strategy, stage + 1, len(plan.stages), state, tuple(verdicts), move.move,
-            move.reasons, deployment, dry,
+            move.reasons, deployment, dry, seen,
         )  # fmt: skip
+
+    def _follow_through(self, model: str, environment: str, move: Move) -> TargetView | None:
+        """Tell the target what was decided, before anything else; show what moved; and wait for a way back to be effective."""
+        at = self._at
+        untold = tell_target(model, environment, at=at)
+        if move in ("finish", "back"):
+            show_moved(model, environment, at=at)
+        if move == "back":
+            return until_effective(model, environment, at=at)
+        return target_view(model, environment, at=at, problem=untold)
 
     @cached_property
     def _log(self) -> SegmentCache:
@@ -240,9 +262,10 @@ class RolloutRoom:
         return SegmentCache()
 
     def _begin(self, rollout: Rollout, model: str, versions: Sequence[str], comment: str) -> Deployment:
-        from keelway.deploy import begin_rollout
+        from keelway.deploy import begin_rollout, must_fit
 
         at = self._at
+        must_fit(rollout, [VersionName(each) for each in versions], target=at.target(rollout.environment))
         begun = begin_rollout(
             model, [VersionName(each) for each in versions], rollout=rollout, smoke=smoke_test(at), state=at.state,
             principal=at.principal.id, now=at.now(), comment=comment,

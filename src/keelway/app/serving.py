@@ -46,6 +46,7 @@ def router_for(
     records_pins: bool = True,
     on_breaker: Callable[[str, BreakerState], None] = lambda _upstream, _state: None,
     on_switch: Callable[[LoadedDeployment], None] = lambda _loaded: None,
+    replica: str = "",
 ) -> Router:
     """Load what is deployed, verified, or the last known good where state or store are down.
 
@@ -53,15 +54,16 @@ def router_for(
         records_pins: Whether this process records rollbacks that were asked for on this machine; of several, one does.
         on_breaker: Told whenever the breaker of a process that runs a Python model changes.
         on_switch: Told whenever another deployment begins to answer.
+        replica: What this process is called in the state while it answers; empty for one that answers nobody.
 
     Raises:
         IntegrityError: A version's bytes or signature are not as promised; nothing is served.
         MissingRecordError: Nothing is deployed, and nothing is kept.
     """
-    from keelway.serve import MemoryBudget, Router, ServingCare, parse_fallback
+    from keelway.serve import MemoryBudget, Presence, Router, ServingCare, parse_fallback
 
     at.environment(environment)
-    serving = at.settings.serving
+    serving, place, state = at.settings.serving, Environment(environment), StateWhenThere(at)
     versions = VersionSource(at, last_good(model, environment, at=at), on_breaker=on_breaker)
     care = ServingCare(
         MemoryBudget(serving.memory_mb),
@@ -72,10 +74,9 @@ def router_for(
         digest_named=versions.digest_named,
         last_good=versions.kept,
         record_pin=(lambda pin: record_pin(pin, at=at)) if records_pins else None,
+        presence=Presence(replica, model, place, state=state, clock=at.clock) if replica else None,
     )
-    return Router(
-        model, Environment(environment), state=StateWhenThere(at), load=versions.load, care=care, on_switch=on_switch
-    )
+    return Router(model, place, state=state, load=versions.load, care=care, on_switch=on_switch)
 
 
 def log_for(model: str, environment: str, *, at: Workspace, on_unlogged: Callable[[int], None]) -> JournalLog:
@@ -93,12 +94,12 @@ def log_for(model: str, environment: str, *, at: Workspace, on_unlogged: Callabl
     )
 
 
-def batch_log_for(model: str, environment: str, *, at: Workspace) -> SegmentLog:
-    """Return where the predictions of a batch are kept."""
+def batch_log_for(model: str, environment: str, *, batch: str, at: Workspace) -> SegmentLog:
+    """Return where the predictions of a batch are kept, by its name."""
     from keelway.serve import SealingPorts, SegmentLog
 
     ports = SealingPorts(at.state, log_store(at.project.model(model), at=at), at.principal.id)
-    return SegmentLog(model, environment, ports=ports, clock=at.clock)
+    return SegmentLog(model, environment, batch=batch, ports=ports, clock=at.clock)
 
 
 def keeper_for(model: str, environment: str, *, tally: RequestTally, at: Workspace) -> TallyKeeper:

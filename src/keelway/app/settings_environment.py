@@ -11,6 +11,8 @@ from keelway.errors import SettingsError, UsageError
 from keelway.identity import ROLES
 
 TIERS = ("minimal", "limited", "high", "unacceptable")
+TARGETS = ("local",)
+LATER_TARGETS = ("kubernetes", "databricks")
 
 
 class FreezeSettings(
@@ -46,6 +48,7 @@ class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         registry_writers: Who can edit that registry, to be named when somebody did.
         objective: The share of requests that have to be answered, such as 0.995; 0 sets none, and no error budget.
         objective_window: Over how long the error budget reaches, up to now.
+        target: Where versions answer: `local`, serving processes that read the state of this project.
     """
 
     policy: str = ""
@@ -61,15 +64,17 @@ class EnvironmentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     registry_writers: tuple[str, ...] = ()
     objective: float = 0.0
     objective_window: str = "30d"
+    target: str = "local"
 
 
 def check_environment(name: str, environment: EnvironmentSettings) -> None:
     """Refuse what TOML types cannot express.
 
     Raises:
-        SettingsError: A number is negative, a role, tier or duration unknown, or a freeze ends before it begins.
+        SettingsError: A number is negative, a role, tier, duration or target unknown, or a freeze ends before it begins.
     """
     _check_approvals(name, environment.approvals)
+    _check_target(name, environment.target)
     for setting in ("approval_expires", "break_glass_expires", "objective_window"):
         _check_duration(f"environments.{name}.{setting}", getattr(environment, setting))
     for setting, fix in (
@@ -108,6 +113,17 @@ def _check_approvals(name: str, approvals: int | dict[str, int]) -> None:
     if strange:
         raise SettingsError(
             f"environments.{name}.approvals names an unknown role", expected=", ".join(ROLES), found=", ".join(strange)
+        )
+
+
+def _check_target(name: str, target: str) -> None:
+    if target not in TARGETS:
+        later = target in LATER_TARGETS
+        raise SettingsError(
+            f"environments.{name}.target is {'not built yet' if later else 'unknown'}",
+            expected=" or ".join(TARGETS),
+            found=repr(target),
+            fix="Serve with `keelway serve`, on that platform too." if later else "",
         )
 
 

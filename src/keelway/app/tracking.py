@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import getpass
+import importlib
 import logging
 import os
 import re
@@ -207,6 +208,7 @@ def _mirror_soon(at: Workspace) -> None:
     with _lock:
         _wanted.add(at.root)
         if at.root not in _mirroring:  # else the thread at work looks once more before it ends
+            importlib.import_module("concurrent.futures.thread")  # MLflow loads it, and it cannot be once a script ends
             _mirroring[at.root] = threading.Thread(target=_mirror_wanted, args=(at,), name="keelway-mirror")
             _mirroring[at.root].start()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from keelway.app.persons import Names, entity_names
 from keelway.app.score_rows import stream_rows
 from keelway.app.scoring_table import scoring_table
 from keelway.app.serving import batch_log_for, breaker_of, keeper_for, log_for, pin_rollback, router_for, shed_rule
+from keelway.app.targets import tell_target, until_effective
 from keelway.app.way_back import RollbackAnswer, gone_back, must_be_mover
 from keelway.app.wire import Workspace
 from keelway.core import Action, Environment, split_version, time_text
@@ -62,7 +64,7 @@ class Traffic:
         at.environment(environment)
         must_be_mover(environment, at=at, subject=version)
         chosen = chosen_version(version, environment, at=at)
-        return deploy(
+        deployment = deploy(
             chosen.model,
             environment=Environment(environment),
             stable=chosen.name,
@@ -72,16 +74,21 @@ class Traffic:
             now=at.now(),
             comment=comment,
         )
+        tell_target(chosen.model, environment, at=at)
+        return deployment
 
     def rollback(self, model: str, environment: str, *, to: str = "", comment: str = "") -> RollbackAnswer:
         """Return to the version that served before, or to one that is named: the traffic, and the environment's pointer.
+
+        Waits until it is effective everywhere, for 5 s at most; the answer says what lags then.
 
         Raises:
             UsageError: There is nothing to go back to.
             RefusedError: The version may not come back, or the principal may not move the environment; recorded.
         """
         must_be_mover(environment, at=self._at, action=Action.ROLLBACK, subject=model)
-        return gone_back(model, environment, to=to, comment=comment, at=self._at)
+        answer = gone_back(model, environment, to=to, comment=comment, at=self._at)
+        return replace(answer, target=until_effective(model, environment, at=self._at))
 
     def pin_rollback(self, model: str, environment: str, *, to: str = "", comment: str = "") -> Pin:
         """Ask the servers of this machine to go back, while the state is down; recorded when it is back.
@@ -120,6 +127,7 @@ class Traffic:
         on_breaker: Callable[[str, BreakerState], None] = _unheard,
         on_switch: Callable[[LoadedDeployment], None] = lambda _loaded: None,
         records_pins: bool = True,
+        replica: str = "",
     ) -> tuple[Router, JournalLog]:
         """Load what is deployed, verified, with a prediction log beside it; the caller starts and closes both.
 
@@ -129,13 +137,15 @@ class Traffic:
             on_breaker: Told whenever the breaker of a process that runs a Python model changes.
             on_switch: Told whenever another deployment begins to answer.
             records_pins: Whether this process records rollbacks asked for on this machine; of several, one does.
+            replica: What this process is called in `rollout status`; empty for one that answers nobody.
 
         Raises:
             IntegrityError: A version's bytes or signature are not as promised; nothing is served.
         """
         router = router_for(
-            model, environment, at=self._at, records_pins=records_pins, on_breaker=on_breaker, on_switch=on_switch
-        )
+            model, environment, at=self._at, records_pins=records_pins, on_breaker=on_breaker, on_switch=on_switch,
+            replica=replica,
+        )  # fmt: skip
         return router, log_for(model, environment, at=self._at, on_unlogged=on_unlogged)
 
     def tally_keeper(self, model: str, environment: str, *, tally: RequestTally) -> TallyKeeper:
@@ -161,22 +171,29 @@ class Traffic:
     def score(self, model: str, environment: str, *, as_of: datetime, limit: int = 0) -> ScoreReport:
         """Score every entity at one moment, by the arms that would answer its requests; log every prediction.
 
-        Rows are read, scored and logged a part at a time, so memory does not grow with them. How each arm did is kept beside
-        what servers count, also of a batch that is stopped.
+        Rows are read, scored and logged a part at a time, so memory does not grow with them. A batch that was killed goes on
+        where it stopped when it is scored again as of the same moment. How each arm did is kept beside what servers count,
+        on the way and at the end, also of a batch that is stopped.
         """
-        from keelway.serve import RequestTally, score
+        from keelway.serve import RequestTally, batch_name, score
 
         at = self._at
         loaded = router_for(model, environment, at=at, records_pins=False).loaded
         table = scoring_table(at.project.model(model), as_of=as_of, at=at)
         rows = stream_rows(table, loaded.stable.scorer.features, artifacts=at.artifacts, limit=limit)
-        log = batch_log_for(model, environment, at=at)
+        count = min(limit or table.rows, table.rows)
+        at.progress(f"{count:,} rows to score; if this is stopped, it goes on with --as-of {time_text(as_of)}")
+        name = batch_name(table.data, loaded.deployment, as_of=as_of)
+        log = batch_log_for(model, environment, batch=name, at=at)
         tally = RequestTally(at.clock)
         keeper = keeper_for(model, environment, tally=tally, at=at)
+        keeper.start()
         try:
-            return score(rows, loaded, as_of=as_of, log=log, now=at.now(), tally=tally, progress=at.progress)
+            return score(
+                rows, loaded, as_of=as_of, log=log, now=at.now(), tally=tally, of_rows=count, progress=at.progress
+            )
         finally:
-            keeper.keep()
+            keeper.close()
 
     def compact_log(self, model: str, environment: str, *, before: datetime | None = None) -> LogCompaction:
         """Move what servers sealed before a moment (None: this hour's beginning) into columnar files."""

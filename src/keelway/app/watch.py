@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from keelway.core import Prediction
     from keelway.features import Profile
     from keelway.monitor import Alert, DriftReport, QualityReport
-    from keelway.project import Model, Monitor
+    from keelway.project import LabelValue, Model, Monitor, Task
     from keelway.register import ModelVersion
     from keelway.retrain import RetrainRequest
 
@@ -79,7 +79,8 @@ class Watch:
         """Record outcomes from a CSV file, or compute them by the model's label from the newest snapshot.
 
         Args:
-            file: CSV with the columns entity, as_of, value and, if it is not the end of the horizon, known_at.
+            file: CSV with the columns entity, as_of, value and, if it is not the end of the horizon, known_at. A class is
+                one that a registered version answers with.
             from_label: Compute them instead, for the predictions as of `as_of` (None: as of every logged moment).
 
         Raises:
@@ -87,15 +88,23 @@ class Watch:
             UsageError: Neither or both sources are named.
         """
         from keelway.monitor import record_outcomes
+        from keelway.register import ModelVersion
 
         if (file is None) is not from_label:
             raise UsageError(
                 "Where do the outcomes come from?", expected="a file, or --from-label", found="neither, or both"
             )
         declared = self._at.project.model(model)
-        given = self._named(_from_file(file, declared), declared) if file else list(self._from_label(declared, as_of))
+        classes = None
+        if file and declared.task == "multiclass":
+            with self._at.state.snapshot() as tx:
+                classes = {name for each in tx.newest(ModelVersion, parent=model) for name in each.classes}
+        told = _from_file(file, declared, classes) if file else None
+        given = self._named(told, declared) if told else list(self._from_label(declared, as_of))
         batch = record_outcomes(
             given,
+            task=declared.task,
+            classes=classes,
             state=self._at.state,
             artifacts=self._at.artifacts,
             now=self._at.now(),
@@ -166,6 +175,7 @@ class Watch:
     def monitor(self, model: str, environment: str) -> MonitorReport:
         """Measure drift of today's inputs against training, and quality on matured labels; raise alerts."""
         from keelway.monitor import drift_report, monitor, quality_report, read_outcomes
+        from keelway.register import ModelVersion
         from keelway.retrain import retrain_request
 
         at = self._at
@@ -183,6 +193,7 @@ class Watch:
         )
         with at.state.snapshot() as tx:
             outcomes = read_outcomes(tx, at.artifacts, declared.label.name)
+            classes = {each.name: each.classes for each in tx.newest(ModelVersion, parent=model)}
         quality = quality_report(
             self._predictions(model),
             outcomes,
@@ -190,6 +201,8 @@ class Watch:
             environment=environment,
             label=declared.label.name,
             monitor=watched,
+            task=declared.task,
+            classes=classes,
             now=at.now(),
         )
         actor = at.principal.id
@@ -285,8 +298,10 @@ class Watch:
             ]
 
 
-def _from_file(file: Path, model: Model) -> Iterator[Outcome]:
+def _from_file(file: Path, model: Model, classes: Collection[str] | None) -> Iterator[Outcome]:
     """Read outcomes from a CSV file."""
+    from keelway.monitor import wanted_of
+
     with file.open(newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
         missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
@@ -298,13 +313,31 @@ def _from_file(file: Path, model: Model) -> Iterator[Outcome]:
                 fix=f"Add {', '.join(missing)}.",
             )
         for row in reader:
-            if row["value"] not in ("0", "1"):
+            value = _label_value(row["value"] or "", model.task)
+            if wanted := wanted_of(value, model.task, classes):
                 raise DataError(
                     f"{file}, line {reader.line_num}: the value is no outcome",
-                    expected="0 or 1",
+                    expected=wanted,
                     found=repr(row["value"]),
+                    fix="Mend the file and record it again; nothing was written.",
                 )
             as_of = parse_time(row["as_of"])
             end = as_of + (model.label.horizon or timedelta(0))
             known_at = parse_time(row["known_at"]) if row.get("known_at") else end
-            yield Outcome(model.label.name, row["entity"], as_of, int(row["value"]), end, known_at)
+            yield Outcome(model.label.name, row["entity"], as_of, value, end, known_at)
+
+
+def _label_value(text: str, task: Task) -> LabelValue:
+    """Return what a file says of an outcome in the type of the task; a text that is no number stays one.
+
+    >>> _label_value("1", "binary"), _label_value("1.5", "regression"), _label_value("1", "multiclass")
+    (1, 1.5, '1')
+    """
+    if task == "multiclass":
+        return text
+    if task == "binary":
+        return {"0": 0, "1": 1}.get(text, text)
+    try:
+        return float(text)
+    except ValueError:
+        return text

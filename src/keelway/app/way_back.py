@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keelway.app.gate import environment_rules
 from keelway.app.publishing import publish
 from keelway.app.registries import registry_of
+from keelway.app.targets import TargetView, tell_target
 from keelway.app.wire import LOCAL, Workspace
 from keelway.core import Action, Environment, VersionName
 
@@ -26,6 +26,7 @@ class RollbackAnswer:
         version: What stands in the environment now.
         traffic: Percent of the entities by version; empty where none is served.
         deployment: The deployment that holds now, or None.
+        target: What is wanted of the environment's target beside what it says; None where nothing is served, or nobody asked.
     """
 
     model: str
@@ -33,6 +34,7 @@ class RollbackAnswer:
     version: VersionName
     traffic: dict[VersionName, int]
     deployment: Deployment | None
+    target: TargetView | None = None
 
 
 def gone_back(model: str, environment: str, *, to: str, comment: str, at: Workspace) -> RollbackAnswer:
@@ -42,12 +44,12 @@ def gone_back(model: str, environment: str, *, to: str, comment: str, at: Worksp
         UsageError: There is nothing to go back to.
         RefusedError: The version may not come back; recorded.
     """
-    from keelway.promote import roll_back
-
     before = _deployment(model, environment, at)
     if before is not None and _moves_traffic(before, to, at):
         deployment = traffic_back(model, environment, comment=comment, at=at, to=to)
         return RollbackAnswer(model, environment, deployment.stable, deployment.traffic, deployment)
+    from keelway.promote import roll_back
+
     admission = roll_back(
         model,
         way=_way_back(environment, comment, at),
@@ -60,7 +62,7 @@ def gone_back(model: str, environment: str, *, to: str, comment: str, at: Worksp
 
 
 def traffic_back(model: str, environment: str, *, comment: str, at: Workspace, to: str = "") -> Deployment:
-    """Return all traffic to an earlier version, and the environment's pointer with it; then show it.
+    """Return all traffic to an earlier version, and the environment's pointer with it; tell the target, then show it.
 
     Out of a trial, the pointer stands already where the traffic goes: no door is passed, so nothing has to be judged, and the
     way back depends on neither the project's code nor the evidence behind a version that never stopped answering.
@@ -79,6 +81,7 @@ def traffic_back(model: str, environment: str, *, comment: str, at: Workspace, t
         to=VersionName(to) if to else None,
         follow=follow,
     )
+    tell_target(model, environment, at=at)
     show_moved(model, environment, at=at)
     return deployment
 
@@ -132,10 +135,12 @@ def show_moved(model: str, environment: str, *, at: Workspace) -> None:
 
 
 def _way_back(environment: str, comment: str, at: Workspace) -> WayBack:
+    from keelway.app.gate import environment_rules
     from keelway.promote import WayBack
 
-    rules = environment_rules(environment, at=at)
-    return WayBack(rules, at.principal, at.artifacts, at.policy_engine, at.signing.public_key, at.now(), comment)
+    rules = environment_rules(environment, at=at, back=True)
+    engine = at.policy_engine if rules.rollback_policy else None
+    return WayBack(rules, at.principal, at.artifacts, engine, at.signing.public_key, at.now(), comment)
 
 
 def _pointer_stays(model: str, environment: str, to: str, at: Workspace) -> bool:

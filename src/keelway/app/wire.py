@@ -22,6 +22,7 @@ from keelway.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from keelway.contract import Checker
+    from keelway.deploy import ServingTarget
     from keelway.flow import Context
     from keelway.identity import Directory, Principal
     from keelway.ingest import ObjectSource
@@ -248,6 +249,17 @@ class Workspace:
                 found=name,
                 fix=f"Name one of these, or add [environments.{name}] to keelway.toml.",
             ) from None
+
+    def target(self, environment: str) -> ServingTarget:
+        """Return the place where the versions of an environment answer; there is one kind, `local`.
+
+        Raises:
+            SettingsError: `keelway.toml` does not know the environment.
+        """
+        from keelway.engines.local.serving_target import LocalTarget
+
+        self.environment(environment)
+        return LocalTarget(self.state, self.clock)
 
     def context(self, *, seed: int = 0) -> Context:
         """Return the ports as the steps of a plan see them."""

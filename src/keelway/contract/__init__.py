@@ -1,86 +1,91 @@
 """Data contracts: check each row, repair what the contract allows, quarantine the rest with every reason."""
 
-from keelway.contract.arrival import (
-    Account,
-    Arrival,
-    Freshness,
-    IngestAlert,
-    IngestAlertKind,
-    VolumeCheck,
-    due_after,
-    due_before,
-    freshness,
-    freshness_alerts,
-    grace_of,
-    ingest_alerts,
-    nearest_due,
-    raise_alerts,
-    stop_alerts,
-    take_account,
-)
-from keelway.contract.change import (
-    LEVELS,
-    ChangeKind,
-    ChangeLevel,
-    ContractAcceptance,
-    ContractChange,
-    ContractDiff,
-    accept_change,
-    change_text,
-    changes_between,
-)
-from keelway.contract.check import check, quarantined_rows
-from keelway.contract.checked import CheckedBatch, CheckedFile, QuarantinedRow
-from keelway.contract.contract import Column, Contract, PiiClass, Rule, RuleKind, Severity, UnknownColumns
-from keelway.contract.drafting import (
-    DraftedContract,
-    LintFinding,
-    LintReport,
-    contract_page,
-    datasets_in,
-    draft_contract,
-    lint_contract,
-)
-from keelway.contract.odcs import load_contract
-from keelway.contract.ports import NOTHING, Against, Checker, Findings, Tokenizer
-from keelway.contract.quarantine import (
-    WAIVE_ALL,
-    Discard,
-    Discarded,
-    HeldFile,
-    HeldRow,
-    ItemStatus,
-    PickedFile,
-    PickedRows,
-    Recheck,
-    Release,
-    Released,
-    Selection,
-    StoppedBatch,
-    discard,
-    discard_batch,
-    format_of,
-    is_stopped,
-    pass_over,
-    quarantined,
-    quarantined_files,
-    release,
-    stopped_batch,
-)
-from keelway.contract.rules import (
-    NUMBER,
-    ROW_RULES,
-    bins_of,
-    judge,
-    number_of,
-    psi,
-    rules_asked,
-    spelled,
-    violations,
-    within,
-)
-from keelway.contract.stops import reasons_to_stop
-from keelway.contract.unknown_names import told_names
+from typing import TYPE_CHECKING
+
+from keelway.core import open_door
+
+if TYPE_CHECKING:
+    from keelway.contract.arrival import (
+        Account,
+        Arrival,
+        Freshness,
+        IngestAlert,
+        IngestAlertKind,
+        VolumeCheck,
+        due_after,
+        due_before,
+        freshness,
+        freshness_alerts,
+        grace_of,
+        ingest_alerts,
+        nearest_due,
+        raise_alerts,
+        stop_alerts,
+        take_account,
+    )
+    from keelway.contract.change import (
+        LEVELS,
+        ChangeKind,
+        ChangeLevel,
+        ContractAcceptance,
+        ContractChange,
+        ContractDiff,
+        accept_change,
+        change_text,
+        changes_between,
+    )
+    from keelway.contract.check import check, quarantined_rows
+    from keelway.contract.checked import CheckedBatch, CheckedFile, QuarantinedRow
+    from keelway.contract.contract import Column, Contract, PiiClass, Rule, RuleKind, Severity, UnknownColumns
+    from keelway.contract.drafting import (
+        DraftedContract,
+        LintFinding,
+        LintReport,
+        contract_page,
+        datasets_in,
+        draft_contract,
+        lint_contract,
+    )
+    from keelway.contract.odcs import load_contract
+    from keelway.contract.ports import NOTHING, Against, Checker, Findings, Tokenizer
+    from keelway.contract.quarantine import (
+        WAIVE_ALL,
+        Discard,
+        Discarded,
+        HeldFile,
+        HeldRow,
+        ItemStatus,
+        PickedFile,
+        PickedRows,
+        Recheck,
+        Release,
+        Released,
+        Selection,
+        StoppedBatch,
+        discard,
+        discard_batch,
+        format_of,
+        is_stopped,
+        pass_over,
+        quarantined,
+        quarantined_files,
+        release,
+        stopped_batch,
+    )
+    from keelway.contract.rules import (
+        NUMBER,
+        ROW_RULES,
+        bins_of,
+        judge,
+        number_of,
+        psi,
+        rules_asked,
+        spelled,
+        violations,
+        within,
+    )
+    from keelway.contract.stops import reasons_to_stop
+    from keelway.contract.unknown_names import told_names
 
 __all__ = [
     "LEVELS",
@@ -168,3 +173,5 @@ __all__ = [
     "violations",
     "within",
 ]
+
+open_door(__name__)

@@ -18,6 +18,7 @@ from keelway.core.decision import Action, Decision, PointerMove
 from keelway.core.digest import (
     DIGEST_PREFIX,
     Digest,
+    WrittenRecord,
     canonical_json,
     digest_bytes,
     digest_file,
@@ -30,6 +31,7 @@ from keelway.core.digest import (
     short,
 )
 from keelway.core.divergence import filled_bins, js_distance, psi, psi_null_mean, psi_null_quantile
+from keelway.core.door import open_door
 from keelway.core.duck import DUCKDB_SESSION, memory_duckdb
 from keelway.core.ids import (
     Environment,
@@ -116,6 +118,7 @@ __all__ = [
     "SystemClock",
     "Verdict",
     "VersionName",
+    "WrittenRecord",
     "artifact_key",
     "canonical_json",
     "checked_name",
@@ -134,6 +137,7 @@ __all__ = [
     "memory_duckdb",
     "migration_turn",
     "must_be_artifact",
+    "open_door",
     "parse_duration",
     "parse_json",
     "parse_time",

@@ -14,8 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NewType, TypeVar
+from typing import Any, NewType, Self, TypeVar
 
 from keelway.core.canonical import canonical_bytes
 from keelway.errors import IntegrityError, KeelwayError
@@ -86,6 +87,27 @@ def digest_bytes(data: bytes) -> Digest:
 def digest_of(record: object) -> Digest:
     """Return the digest of a record's canonical JSON."""
     return digest_bytes(canonical_json(record))
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenRecord:
+    """A record with its canonical JSON, for whoever needs the digest first and stores the record later: it is written once.
+
+    Attributes:
+        record: What was written.
+        body: Its canonical JSON.
+        digest: That of the body.
+    """
+
+    record: object
+    body: bytes
+    digest: Digest
+
+    @classmethod
+    def of(cls, record: object) -> Self:
+        """Return a record, written; raises as `canonical_json`."""
+        body = canonical_json(record)
+        return cls(record, body, digest_bytes(body))
 
 
 def digest_file(path: Path) -> Digest:

@@ -25,6 +25,9 @@ class Prediction:
         deployment: Digest of the deployment that sent the request to that version.
         arm: The name of the share of traffic, such as `stable` or `canary`.
         event_time: When the answer was given; also when it became known.
+        policy: Digest of the policy by which the version was let into the environment; empty where none was asked.
+        request_id: Of the request that asked for it, with others or alone; empty where nobody's request did.
+        latency_us: Microseconds from the request's first byte to this record; None where nobody waited, as in a batch.
     """
 
     prediction_id: str
@@ -39,6 +42,9 @@ class Prediction:
     features: dict[str, float | str | tuple[float, ...] | None]
     value: float | tuple[float, ...]
     event_time: datetime
+    policy: str = ""
+    request_id: str = ""
+    latency_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,7 @@ class Outcome:
     """What really happened to an entity after `as_of`: a label that arrived later.
 
     Attributes:
+        value: 0 or 1; of a multiclass label the name of the class; of a regression label the number.
         event_time: The end of the label's horizon (`as_of` + horizon).
         known_at: When we learned it.
     """
@@ -53,7 +60,7 @@ class Outcome:
     label: str
     entity: str
     as_of: datetime
-    value: int
+    value: int | float | str
     event_time: datetime
     known_at: datetime
 

@@ -32,6 +32,12 @@ class Records(Protocol):
     def insert(self, key: str, record: object, *, parent: str = "", at: datetime) -> Digest:
         """Store a record under its class and a key; storing the same content again does nothing.
 
+        Args:
+            key: Where it is found again.
+            record: The record, or the same as a `WrittenRecord`.
+            parent: What it is listed with.
+            at: When it was made, UTC.
+
         Raises:
             RecordExistsError: The key holds other content.
         """

@@ -6,7 +6,7 @@ Whoever changes traffic comes through here, so that a trial gives back its part 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,6 @@ from keelway.deploy.stages import DesiredTraffic
 from keelway.errors import RefusedError
 from keelway.ledger import record_decision
 from keelway.ledger.ports import StateStore, Transaction
-from keelway.promote import may_serve
 
 if TYPE_CHECKING:
     from keelway.register import ModelVersion
@@ -103,7 +102,8 @@ def put(
         PointerMovedError: Somebody else changed the traffic meanwhile.
     """
     number = tx.count(Deployment, parent=change.place) + 1
-    deployment = _made(change, desired, number, versions, previous)
+    policies = _policies(desired.versions, versions, change.environment, tx)
+    deployment = replace(_made(change, desired, number, versions, previous), policies=policies)
     found = dict(evidence or {})
     for result in smokes:
         key = f"{change.place}/{number}/{result.version}"
@@ -123,6 +123,7 @@ def admitted_versions(
     names: Iterable[VersionName], environment: str, now: datetime, tx: Transaction
 ) -> tuple[list[str], list[ModelVersion]]:
     """Return why versions may not get traffic, and those that may."""
+    from keelway.promote import may_serve
     from keelway.register import retired_reasons, version_named
 
     reasons: list[str] = []
@@ -164,6 +165,17 @@ def refused(
         expected="versions that are admitted and pass their smoke test",
         fix=f"Promote the version to {change.environment} first, and mend what the smoke test found.",
     )
+
+
+def _policies(
+    names: Iterable[VersionName], versions: Mapping[VersionName, Digest], environment: str, tx: Transaction
+) -> dict[VersionName, Digest]:
+    """Return the digest of the policy that let each version in; a version that was never let in is left out."""
+    from keelway.promote import newest_admission
+    from keelway.register import ModelVersion
+
+    found = {name: newest_admission(tx.by_digest(ModelVersion, versions[name]), environment, tx=tx) for name in names}
+    return {name: admission.verdict.policy_digest for name, admission in found.items() if admission is not None}
 
 
 def _made(

@@ -101,7 +101,6 @@ def rollback(
         UsageError: There is nothing to go back to.
         RefusedError: What has to follow cannot, or the version is retired; nothing moves.
     """
-    from keelway.promote import refused_way_back
     from keelway.register import ModelVersion, retired_reasons
 
     with state.transaction() as tx:
@@ -118,6 +117,8 @@ def rollback(
             return put(change, desired, before=before, versions=digests, previous=target.previous, tx=tx)
         if follow is None:  # else it was recorded there
             record_decision(change.decision({str(version): digests[version]}, reasons=reasons), tx=tx)
+    from keelway.promote import refused_way_back
+
     raise refused_way_back(version, environment, reasons)
 
 

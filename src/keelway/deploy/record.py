@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -41,6 +41,7 @@ class Deployment:
         stage: Which stage of it, from 0.
         layer: The layer whose experiments exclude this one; empty where there is none.
         members: Which buckets of the layer the experiment holds; the other entities are in the arm `stable`.
+        policies: Digest of the policy by which each version was let into the environment, of those that a policy judged.
     """
 
     model: str
@@ -61,6 +62,7 @@ class Deployment:
     stage: int = 0
     layer: str = ""
     members: Allocation = EVERYBODY
+    policies: dict[VersionName, Digest] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.allocation.starts:

@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from keelway.core import Digest, Environment, PrincipalId, VersionName, revive
 from keelway.deploy.analysis import RolloutVerdict
 from keelway.deploy.record import Deployment, pointer_of
 from keelway.ledger import Transaction
-from keelway.project import Rollout
+
+if TYPE_CHECKING:
+    from keelway.project import Rollout
 
 Move = Literal["hold", "advance", "finish", "back", "pause"]
 """What a look leads to: stay, go to the next stage, give all traffic to the winner, or to the control; wait for a person."""
@@ -51,6 +53,8 @@ class RolloutStart:
     @property
     def plan(self) -> Rollout:
         """The rollout that was declared when it began."""
+        from keelway.project import Rollout
+
         return revive(self.declared, Rollout)
 
 

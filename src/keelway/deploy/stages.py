@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from keelway.core import VersionName
 from keelway.deploy.buckets import BUCKETS
 from keelway.deploy.layers import NOBODY, Allocation
 from keelway.deploy.record import CANARY, CONTROL, EVERYBODY, STABLE, Deployment, Strategy
 from keelway.deploy.rollouts import RolloutStart
-from keelway.project import Rollout
+
+if TYPE_CHECKING:
+    from keelway.project import Rollout
 
 ROUNDING = 1e-6
 

@@ -1,94 +1,101 @@
 """Evaluation: metrics with their uncertainty, what they hide, and paired comparisons on the same rows."""
 
-from keelway.evaluate.aspects import (
-    GainStep,
-    Perturbation,
-    calibration_of,
-    choose_threshold,
-    class_calibration_of,
-    fairness_of,
-    figure_value,
-    gain_table,
-    in_plain_words,
-    permutation_importance,
-    reliability_table,
-    robustness_of,
-    shapley_values,
-    slice_scores,
-    spiegelhalter_p,
-)
-from keelway.evaluate.compare import compare, predictions_of
-from keelway.evaluate.contest import (
-    Contest,
-    Contestant,
-    ContestSlice,
-    ContestWord,
-    Duel,
-    chance_of,
-    contest,
-    contest_page,
-    contest_plots,
-)
-from keelway.evaluate.declared import check_metrics
-from keelway.evaluate.delong import auc_covariance, auc_interval, class_auc_interval, compare_aucs
-from keelway.evaluate.evaluate import Rival, evaluate
-from keelway.evaluate.findings import (
-    Calibration,
-    Fairness,
-    GroupRates,
-    Importance,
-    ReliabilityBin,
-    SliceScore,
-    ThresholdChoice,
-)
-from keelway.evaluate.measure import measure
-from keelway.evaluate.metrics import (
-    METRICS,
-    average_precision,
-    calibration_error,
-    greater_is_better,
-    log_losses,
-    squared_errors,
-)
-from keelway.evaluate.paired import compare_by, mcnemar
-from keelway.evaluate.plots import (
-    forest_plot,
-    gain_plot,
-    importance_plot,
-    lift_plot,
-    precision_recall_plot,
-    reliability_plot,
-    residual_plot,
-    roc_plot,
-)
-from keelway.evaluate.records import Comparison, Correction, Ranking, Scorecard, VerdictWord
-from keelway.evaluate.several import adjusted, compare_all, corrected
-from keelway.evaluate.uncertainty import (
-    Interval,
-    Tested,
-    binomial_test,
-    bootstrap_interval,
-    effect_of_rates,
-    exact_interval,
-    fisher_test,
-    independence_test,
-    mean_interval,
-    newcombe_interval,
-    paired_test,
-    power_of_means,
-    power_of_rates,
-    proportions_test,
-    rank_sum_test,
-    ratio_interval,
-    rows_for_means,
-    rows_for_rates,
-    shares_test,
-    signed_rank_test,
-    wald_interval,
-    welch_test,
-    wilson_interval,
-)
-from keelway.evaluate.verdict import in_words, verdict_of
+from typing import TYPE_CHECKING
+
+from keelway.core import open_door
+
+if TYPE_CHECKING:
+    from keelway.evaluate.aspects import (
+        GainStep,
+        Perturbation,
+        calibration_of,
+        choose_threshold,
+        class_calibration_of,
+        fairness_of,
+        figure_value,
+        gain_table,
+        in_plain_words,
+        permutation_importance,
+        reliability_table,
+        robustness_of,
+        shapley_values,
+        slice_scores,
+        spiegelhalter_p,
+    )
+    from keelway.evaluate.compare import compare, predictions_of
+    from keelway.evaluate.contest import (
+        Contest,
+        Contestant,
+        ContestSlice,
+        ContestWord,
+        Duel,
+        chance_of,
+        contest,
+        contest_page,
+        contest_plots,
+    )
+    from keelway.evaluate.declared import check_metrics
+    from keelway.evaluate.delong import auc_covariance, auc_interval, class_auc_interval, compare_aucs
+    from keelway.evaluate.evaluate import Rival, evaluate
+    from keelway.evaluate.findings import (
+        Calibration,
+        Fairness,
+        GroupRates,
+        Importance,
+        ReliabilityBin,
+        SliceScore,
+        ThresholdChoice,
+    )
+    from keelway.evaluate.measure import measure
+    from keelway.evaluate.metrics import (
+        METRICS,
+        average_precision,
+        calibration_error,
+        class_log_losses,
+        class_squared_errors,
+        greater_is_better,
+        log_losses,
+        squared_errors,
+    )
+    from keelway.evaluate.paired import compare_by, mcnemar
+    from keelway.evaluate.plots import (
+        forest_plot,
+        gain_plot,
+        importance_plot,
+        lift_plot,
+        precision_recall_plot,
+        reliability_plot,
+        residual_plot,
+        roc_plot,
+    )
+    from keelway.evaluate.records import Comparison, Correction, Ranking, Scorecard, VerdictWord
+    from keelway.evaluate.several import adjusted, compare_all, corrected
+    from keelway.evaluate.uncertainty import (
+        Interval,
+        Tested,
+        binomial_test,
+        bootstrap_interval,
+        effect_of_rates,
+        exact_interval,
+        fisher_test,
+        independence_test,
+        mean_interval,
+        newcombe_interval,
+        paired_test,
+        power_of_means,
+        power_of_rates,
+        proportions_test,
+        rank_sum_test,
+        ratio_interval,
+        rows_for_means,
+        rows_for_rates,
+        shares_test,
+        signed_rank_test,
+        wald_interval,
+        welch_test,
+        wilson_interval,
+    )
+    from keelway.evaluate.verdict import in_words, verdict_of
 
 __all__ = [
     "METRICS",
@@ -127,6 +134,8 @@ __all__ = [
     "choose_threshold",
     "class_auc_interval",
     "class_calibration_of",
+    "class_log_losses",
+    "class_squared_errors",
     "compare",
     "compare_all",
     "compare_aucs",
@@ -182,3 +191,5 @@ __all__ = [
     "welch_test",
     "wilson_interval",
 ]
+
+open_door(__name__)

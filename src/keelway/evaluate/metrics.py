@@ -109,6 +109,14 @@ def squared_errors(labels: Numbers, probabilities: Numbers) -> Numbers:
     return (probabilities - labels) ** 2
 
 
+def class_squared_errors(places: NDArray[np.intp], probabilities: Numbers) -> Numbers:
+    """Return the squared error of each row, summed over the classes, 0 to 2; its mean is the score of Brier (1950)."""
+    import numpy as np
+
+    there = np.eye(probabilities.shape[1])[places]
+    return np.asarray(((probabilities - there) ** 2).sum(axis=1))
+
+
 def relative_errors(truth: Numbers, predictions: Numbers) -> Numbers:
     """Return each row's error as a share of the truth; a truth of 0 counts as the smallest step of floats."""
     import numpy as np

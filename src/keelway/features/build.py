@@ -169,15 +169,18 @@ def rows_in(snapshots: Mapping[str, Snapshot], paths_of: Callable[[Snapshot], li
     return {name: SnapshotRows(tuple(paths_of(each)), each.columns) for name, each in snapshots.items()}
 
 
-def rows_of(table: FeatureTable, artifacts: ArtifactStore, *, coded: Sequence[str] = ()) -> pa.Table:
+def rows_of(
+    table: FeatureTable, artifacts: ArtifactStore, *, coded: Sequence[str] = (), without: Sequence[str] = ()
+) -> pa.Table:
     """Return the rows of a feature table from their checked bytes.
 
     Args:
         table: The record of the table.
         artifacts: Where its bytes are.
         coded: Columns of texts that come as codes of their distinct texts (a dictionary of Arrow), as training reads them.
+        without: Columns that are left out.
     """
-    return read_rows(artifacts.get(table.data), coded=coded)
+    return read_rows(artifacts.get(table.data), coded=coded, without=without)
 
 
 def columns_for_scoring(rows: pa.Table, features: Sequence[FeatureColumn]) -> dict[str, list[Value]]:

@@ -142,17 +142,19 @@ def joined(parts: Mapping[datetime, CutPart], *, model: str) -> tuple[pa.Table, 
     return rows, features
 
 
-def read_rows(data: bytes, *, coded: Sequence[str] = ()) -> pa.Table:
+def read_rows(data: bytes, *, coded: Sequence[str] = (), without: Sequence[str] = ()) -> pa.Table:
     """Return the rows in the bytes of a Parquet file.
 
     Args:
         data: The file.
         coded: Columns of texts to read as codes of their distinct texts, which is how the file holds them.
+        without: Columns to leave out.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.read_table(pa.BufferReader(data), use_threads=False, read_dictionary=list(coded))
+    file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=list(coded))
+    return file.read([name for name in file.schema_arrow.names if name not in without], use_threads=False)
 
 
 def written(rows: pa.Table) -> bytes:

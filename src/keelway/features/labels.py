@@ -11,8 +11,9 @@ from keelway.core import Outcome, in_utc
 from keelway.errors import FeatureError
 from keelway.features.build import feature_sources, features_at, rows_in
 from keelway.features.compute import Tables, label_rows, opened
+from keelway.features.label_values import absent_label
 from keelway.features.names import ENTITY, LABEL
-from keelway.project import Model
+from keelway.project import LabelValue, Model
 
 if TYPE_CHECKING:
     from keelway.snapshot import Snapshot
@@ -35,13 +36,12 @@ def labels_for(
 
     Raises:
         FeatureError: The label function broke its promise, or a snapshot is missing.
-        NotImplementedError: The model is not binary, or its label has no horizon.
+        NotImplementedError: The label has no horizon.
     """
     as_of, now, label = in_utc(as_of), in_utc(now), model.label
-    if model.task != "binary" or label.horizon is None:
-        what = f"{model.task}, {'without' if label.horizon is None else 'with'} a horizon"
+    if label.horizon is None:
         raise NotImplementedError(
-            f"Outcomes are computed for binary labels with a horizon only; label {label.name!r} is {what}."
+            f"Outcomes are computed for labels with a horizon only; label {label.name!r} has none."
         )
     datasets = {label.source.name: label.source}
     if entities is None:
@@ -55,8 +55,8 @@ def labels_for(
     with opened(list(datasets.values()), rows_in({name: snapshots[name] for name in datasets}, paths_of)) as tables:
         rows = label_rows(label, tables, task=model.task, as_ofs=(as_of,), now=now)
         wanted = _spine(model, tables, as_of) if entities is None else set(entities)
-    absent = None if label.absent is None else int(label.absent)
-    values: dict[str, int | None] = dict.fromkeys(wanted, absent)
+    absent = None if label.absent is None else absent_label(label.absent, model.task)
+    values: dict[str, LabelValue | None] = dict.fromkeys(wanted, absent)
     found = zip(rows[ENTITY].to_pylist(), rows[LABEL].to_pylist(), strict=True)
     values |= {entity: value for entity, value in found if entity in wanted}
     return [

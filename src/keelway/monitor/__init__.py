@@ -3,7 +3,7 @@
 from keelway.monitor.drift import drift_report, histograms
 from keelway.monitor.error_budget import ErrorBudget, error_budget
 from keelway.monitor.events import events_complete_until, read_events, record_events
-from keelway.monitor.outcomes import read_outcomes, record_outcomes
+from keelway.monitor.outcomes import read_outcomes, record_outcomes, wanted_of
 from keelway.monitor.quality import quality_report
 from keelway.monitor.record import (
     Alert,
@@ -40,4 +40,5 @@ __all__ = [
     "read_outcomes",
     "record_events",
     "record_outcomes",
+    "wanted_of",
 ]

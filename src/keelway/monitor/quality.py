@@ -6,25 +6,54 @@ about twice for the same cut date counts once, with its last answer.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from keelway.core import Outcome, Prediction, VersionName
-from keelway.evaluate import Interval, auc_interval, log_losses
+from keelway.evaluate import Interval
+from keelway.monitor.quality_figures import figures_of
 from keelway.monitor.record import QualityReport, QualitySlice, QualityVerdict
 
 if TYPE_CHECKING:
-    from keelway.project import Monitor
+    from keelway.project import LabelValue, Monitor, Task
 
 ALL_ARMS = "all"
-LEVEL = 0.95
-CLASS_ROWS = 2
-"""DeLong's variance needs so many outcomes of each class."""
+LARGE = 1000
 
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What decides about the quality of a task's models.
+
+    Attributes:
+        figure: Its name.
+        bound: The attribute of the monitor that it may not cross.
+        without: Why it may have no value.
+    """
+
+    figure: str
+    bound: str
+    words: str
+    higher_is_better: bool
+    without: str
+
+
+RULES: dict[Task, _Rule] = {
+    "binary": _Rule(
+        "roc_auc", "auc_floor", "ROC AUC", True, "fewer than two are of one class, or an answer is no number"
+    ),
+    "multiclass": _Rule(
+        "accuracy",
+        "accuracy_floor",
+        "accuracy",
+        True,
+        "one is no class, or an answer does not fit the version's classes",
+    ),
+    "regression": _Rule("mae", "mae_ceiling", "mean absolute error", False, "one, or an answer, is no number"),
+}
 _Slice = tuple[VersionName, str]
 _Case = tuple[str, datetime]
 
@@ -37,12 +66,20 @@ def quality_report(
     environment: str,
     label: str,
     monitor: Monitor,
+    task: Task = "binary",
+    classes: Mapping[VersionName, Sequence[str]] | None = None,
     now: datetime,
 ) -> QualityReport:
-    """Return how a model's answers turned out, per version and per arm, from the outcomes known by `now`."""
+    """Return how a model's answers turned out, per version and per arm, from the outcomes known by `now`.
+
+    Args:
+        monitor: Says what quality is enough, by the bound that is of the task.
+        task: What the model predicts.
+        classes: The names of the probabilities that a version answers with, in their order; of a multiclass model.
+    """
     known = {(one.entity, one.as_of): one.value for one in outcomes if one.label == label and one.known_at <= now}
     slices = tuple(
-        _slice(key, answers, known, monitor)
+        _slice(key, answers, known, monitor, task, classes or {})
         for key, answers in sorted(_last_answers(predictions, model, environment).items())
     )
     whole = [one for one in slices if one.arm == ALL_ARMS]
@@ -56,6 +93,9 @@ def quality_report(
         verdict=_worst([one.verdict for one in whole]),
         reasons=tuple(f"{one.version}: {one.reason}" for one in whole if one.reason) or _nothing(whole),
         at=now,
+        task=task,
+        accuracy_floor=monitor.accuracy_floor,
+        mae_ceiling=monitor.mae_ceiling,
     )
 
 
@@ -76,42 +116,55 @@ def _last_answers(
     return grouped
 
 
-def _slice(key: _Slice, answers: dict[_Case, Prediction], known: dict[_Case, int], monitor: Monitor) -> QualitySlice:
+def _slice(
+    key: _Slice,
+    answers: dict[_Case, Prediction],
+    known: Mapping[_Case, LabelValue],
+    monitor: Monitor,
+    task: Task,
+    classes: Mapping[VersionName, Sequence[str]],
+) -> QualitySlice:
     """Judge one version in one arm."""
-    pairs = [(known[case], _share(answer)) for case, answer in answers.items() if case in known]
-    truth, scores = [value for value, _ in pairs], [score for _, score in pairs]
-    auc = roc_auc(truth, scores)
-    verdict, reason = _judge(auc, len(pairs), monitor)
+    pairs = [(known[case], answer.value) for case, answer in answers.items() if case in known]
+    figures = figures_of(task, pairs, classes.get(key[0], ()))
+    verdict, reason = _judge(task, figures, len(pairs), monitor)
     return QualitySlice(
         version=key[0],
         arm=key[1],
         matured=len(pairs),
         pending=len(answers) - len(pairs),
-        positives=sum(truth),
-        roc_auc=auc,
-        log_loss=log_loss(truth, scores),
+        positives=sum(value == 1 for value, _ in pairs) if task == "binary" else 0,
+        roc_auc=figures.get("roc_auc"),
+        log_loss=figures.get("log_loss"),
         verdict=verdict,
         reason=reason,
+        **{name: figures.get(name) for name in ("accuracy", "brier", "mae", "rmse")},
     )
 
 
-def _share(answer: Prediction) -> float:
-    """Return the probability that a binary model answered; an answer of another kind is no number here."""
-    return answer.value if isinstance(answer.value, float) else math.nan
-
-
-def _judge(auc: Interval | None, matured: int, monitor: Monitor) -> tuple[QualityVerdict, str]:
+def _judge(
+    task: Task, figures: Mapping[str, Interval | None], matured: int, monitor: Monitor
+) -> tuple[QualityVerdict, str]:
+    """Return the verdict by the figure that decides for the task, and why."""
+    rule = RULES[task]
+    bound: float | None = getattr(monitor, rule.bound)
+    if bound is None:
+        return "not enough", f"the monitor has no {rule.bound}, so nothing says what quality is enough"
     if matured < monitor.min_outcomes:
         return "not enough", f"{matured} outcomes are known; a verdict needs {monitor.min_outcomes}"
-    if auc is None:
-        return (
-            "not enough",
-            f"ROC AUC has no value: of {matured} outcomes fewer than two are of one class, or an answer is no number",
-        )
-    if not auc.value >= monitor.auc_floor:
-        interval = f"95 % interval {auc.low:.3f} to {auc.high:.3f}"
-        return "lost", f"ROC AUC is {auc.value:.3f} on {matured} outcomes ({interval}), needs {monitor.auc_floor:g}"
+    found = figures[rule.figure]
+    if found is None:
+        return "not enough", f"{rule.words} has no value: of {matured} outcomes {rule.without}"
+    if not (found.value >= bound if rule.higher_is_better else found.value <= bound):
+        interval = f"95 % interval {_told(found.low)} to {_told(found.high)}"
+        wanted = f"needs {bound:g}" if rule.higher_is_better else f"at most {bound:g} is allowed"
+        return "lost", f"{rule.words} is {_told(found.value)} on {matured} outcomes ({interval}), {wanted}"
     return "kept", ""
+
+
+def _told(value: float) -> str:
+    """Return a figure with three digits behind the point; without them where it is large."""
+    return f"{value:.3f}" if abs(value) < LARGE else f"{value:.6g}"
 
 
 def _worst(verdicts: Sequence[QualityVerdict]) -> QualityVerdict:
@@ -122,22 +175,3 @@ def _worst(verdicts: Sequence[QualityVerdict]) -> QualityVerdict:
 
 def _nothing(whole: Sequence[QualitySlice]) -> tuple[str, ...]:
     return () if whole else ("there are no predictions",)
-
-
-def roc_auc(truth: Sequence[int], scores: Sequence[float]) -> Interval | None:
-    """Return ROC AUC with DeLong's interval; None for fewer than two of a class or a score that is no finite number."""
-    if min(sum(truth), len(truth) - sum(truth)) < CLASS_ROWS or not all(math.isfinite(score) for score in scores):
-        return None
-    return auc_interval(truth, scores)
-
-
-def log_loss(truth: Sequence[int], scores: Sequence[float]) -> Interval | None:
-    """Return the mean log-loss in nats by the normal approximation; None for no answers or one that is no number."""
-    import numpy as np
-
-    if not truth or not all(0 <= score <= 1 for score in scores):
-        return None
-    losses = log_losses(np.asarray(truth, dtype=np.float64), np.asarray(scores, dtype=np.float64))
-    value, count = float(losses.mean()), len(losses)
-    reach = NormalDist().inv_cdf(0.5 + LEVEL / 2) * float(losses.std(ddof=1)) / math.sqrt(count) if count > 1 else value
-    return Interval(value, max(0.0, value - reach), value + reach, LEVEL, "normal")

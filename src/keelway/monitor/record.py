@@ -8,6 +8,7 @@ from typing import Literal
 
 from keelway.core import Digest, PrincipalId, VersionName
 from keelway.evaluate import Interval
+from keelway.project import Task
 
 DriftVerdict = Literal["drifted", "stable", "not enough"]
 QualityVerdict = Literal["lost", "kept", "not enough"]
@@ -68,13 +69,19 @@ class DriftReport:
 class QualitySlice:
     """How the answers of one version, in one arm or in all, turned out.
 
+    A figure is None where nothing matured, where an answer or an outcome does not fit the task, and of other tasks.
+
     Attributes:
         arm: The share of traffic, or `all`.
         matured: Predictions whose outcome is known.
         pending: Predictions whose outcome is not known yet.
-        positives: Matured predictions whose outcome is 1.
+        positives: Matured predictions whose outcome is 1; 0 of other tasks than binary.
         roc_auc: By DeLong; None with fewer than two outcomes of one class.
-        log_loss: In nats, by the normal approximation; None where nothing matured.
+        log_loss: In nats, by the normal approximation.
+        accuracy: Of several classes, the share of answers whose likeliest class came true, by Wilson.
+        brier: Of several classes, the squared error summed over them, 0 to 2, by the normal approximation.
+        mae: Of numbers, the mean absolute error in units of the label, the same.
+        rmse: Of numbers, the root of the mean squared error, with the roots of the ends of its interval.
     """
 
     version: VersionName
@@ -86,6 +93,10 @@ class QualitySlice:
     log_loss: Interval | None
     verdict: QualityVerdict
     reason: str = ""
+    accuracy: Interval | None = None
+    brier: Interval | None = None
+    mae: Interval | None = None
+    rmse: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +105,11 @@ class QualityReport:
 
     Attributes:
         label: The label whose outcomes were joined, by entity and cut date.
+        auc_floor: What a binary model is judged by.
         verdict: The worst of its slices over all arms; `not enough` when none could be judged.
+        task: What the model predicts.
+        accuracy_floor: What a multiclass model is judged by; None where its monitor declares none.
+        mae_ceiling: What a regression model is judged by, in units of the label; None the same.
     """
 
     model: str
@@ -106,6 +121,9 @@ class QualityReport:
     verdict: QualityVerdict
     reasons: tuple[str, ...]
     at: datetime
+    task: Task = "binary"
+    accuracy_floor: float | None = None
+    mae_ceiling: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

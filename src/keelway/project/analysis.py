@@ -17,9 +17,12 @@ from keelway.core import checked_name
 from keelway.errors import ProjectError
 from keelway.project.choice import check_choice
 
-FigureKind = Literal["rate", "mean", "quantile", "distribution", "log_loss", "brier", "roc_auc"]
+FigureKind = Literal[
+    "rate", "mean", "quantile", "distribution", "log_loss", "brier", "roc_auc", "accuracy", "mse", "mae"
+]
 """`rate`: a share of requests or entities. `mean`: an average of values. `quantile`: of values, as a latency's; its margin
-is a part of the control's. `distribution`: of the predictions; its margin is a PSI. The others are of matured labels."""
+is a part of the control's. `distribution`: of the predictions; its margin is a PSI. The others are of matured labels, those
+that the model's task has; see `LABEL_FIGURES`."""
 Goal = Literal["better", "not worse"]
 FEWEST_ROWS = 30
 

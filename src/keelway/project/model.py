@@ -24,10 +24,10 @@ from keelway.project.risk import Risk
 from keelway.project.rollout import Rollout
 from keelway.project.search import Search
 from keelway.project.split import RandomSplit, Splitting, TimeSplit, split_columns
+from keelway.project.task import LABEL_FIGURES, LABEL_KINDS, Task
 
 Overlap = Literal["never", "when_unavoidable"]
 Serve = Literal["compiled", "python"]
-Task = Literal["binary", "multiclass", "regression"]
 USUAL_METRICS: dict[Task, tuple[str, ...]] = {
     "binary": ("roc_auc", "log_loss"),
     "multiclass": ("log_loss", "accuracy"),
@@ -97,6 +97,7 @@ class Model:
         for name in ("fallback", "rollouts", "business"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         _check_unique([each.environment for each in self.fallback], what=f"fallback plan of model {self.name!r}")
+        object.__setattr__(self, "rollouts", tuple(each.for_task(self.task) for each in self.rollouts))
         _check_unique([each.environment for each in self.rollouts], what=f"rollout of model {self.name!r}")
         _check_unique([each.name for each in self.business], what=f"business metric of model {self.name!r}")
         _check_unique(list(self.metrics), what=f"metric of model {self.name!r}")
@@ -112,6 +113,7 @@ class Model:
         _check_entity(self)
         _check_absent(self)
         _check_split(self)
+        _check_figures(self)
 
     @property
     def entity(self) -> str:
@@ -259,3 +261,17 @@ def _check_split(model: Model) -> None:
             found=f"RandomSplit over {', '.join(timed)}",
             fix="Declare split=TimeSplit(), or RandomSplit(despite_time=True) and be warned on the scorecard.",
         )
+
+
+def _check_figures(model: Model) -> None:
+    """Refuse a rollout that is judged by a figure of labels that the task has none of."""
+    known = LABEL_FIGURES[model.task]
+    for rollout in model.rollouts:
+        strange = [each for each in rollout.analysis.figures if each.kind in LABEL_KINDS and each.kind not in known]
+        if strange:
+            raise ProjectError(
+                f"The rollout of model {model.name!r} in {rollout.environment} is judged by figures that no {model.task} model has",
+                expected=", ".join(known),
+                found=", ".join(f"{each.name} of kind {each.kind}" for each in strange),
+                fix=f"Declare such as Guardrail({known[-1]!r}, {known[-1]!r}) in the Analysis of that rollout.",
+            )

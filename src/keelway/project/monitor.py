@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from keelway.core import checked_name, parse_duration
 from keelway.errors import ProjectError
+from keelway.project.task import Task
 
 ACTIONS = ("alert", "retrain")
+BOUNDS: dict[str, Task] = {"accuracy_floor": "multiclass", "mae_ceiling": "regression"}
+"""Bounds of quality that have no default, by the only task that they are of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,11 @@ class Monitor:
         model: The model's name.
         psi_threshold: A feature whose population stability index is above this has drifted.
         min_rows: Fewer rows than this give no verdict on drift.
-        auc_floor: ROC AUC on matured outcomes below which quality is lost.
+        auc_floor: ROC AUC on matured outcomes below which quality is lost; of a binary model only.
+        accuracy_floor: Share of right answers on matured outcomes below which quality is lost; of a multiclass model only,
+            whose quality is not judged without it.
+        mae_ceiling: Mean absolute error on matured outcomes, in units of the label, above which quality is lost; of a
+            regression model only, whose quality is not judged without it.
         min_outcomes: Fewer matured outcomes than this give no verdict on quality.
         plan: What is done then.
     """
@@ -62,6 +70,8 @@ class Monitor:
     psi_threshold: float = field(default=0.2, kw_only=True)
     min_rows: int = field(default=200, kw_only=True)
     auc_floor: float = field(default=0.7, kw_only=True)
+    accuracy_floor: float | None = field(default=None, kw_only=True)
+    mae_ceiling: float | None = field(default=None, kw_only=True)
     min_outcomes: int = field(default=200, kw_only=True)
     plan: ContingencyPlan = field(default=ContingencyPlan("standard"), kw_only=True)
 
@@ -71,12 +81,30 @@ class Monitor:
             "psi_threshold": self.psi_threshold > 0,
             "min_rows": self.min_rows >= 1,
             "auc_floor": 0 <= self.auc_floor <= 1,
+            "accuracy_floor": self.accuracy_floor is None or 0 <= self.accuracy_floor <= 1,
+            "mae_ceiling": self.mae_ceiling is None or 0 <= self.mae_ceiling < math.inf,
             "min_outcomes": self.min_outcomes >= 1,
         }
         for name, holds in bounds.items():
             if not holds:
                 raise ProjectError(
                     f"The monitor of {self.model!r} has a wrong {name}",
-                    expected="a positive number (auc_floor: 0 to 1)",
+                    expected="a positive number (auc_floor, accuracy_floor: 0 to 1)",
                     found=str(getattr(self, name)),
                 )
+
+    def check_task(self, task: Task) -> None:
+        """Refuse a bound of quality that models with this task do not have.
+
+        Raises:
+            ProjectError: There is one.
+        """
+        strange = [name for name, its in BOUNDS.items() if its != task and getattr(self, name) is not None]
+        if strange:
+            fitting = {"binary": "auc_floor", "multiclass": "accuracy_floor", "regression": "mae_ceiling"}[task]
+            raise ProjectError(
+                f"The monitor of {self.model!r}, which is {task}, has a bound of another task",
+                expected=fitting,
+                found=", ".join(strange),
+                fix=f"Declare Monitor({self.model!r}, {fitting}=...) instead.",
+            )

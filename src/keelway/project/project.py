@@ -22,8 +22,8 @@ class Project:
         policies: Folder of the policy files, relative to the root of the project.
 
     Raises:
-        ProjectError: A name is taken twice, a monitor watches an unknown model, or two datasets share a name.
-        NotImplementedError: A monitor watches a model that is not binary.
+        ProjectError: A name is taken twice, a monitor watches an unknown model or by a bound of another task, or two
+            datasets share a name.
     """
 
     name: str
@@ -42,9 +42,7 @@ class Project:
             if twice:
                 raise ProjectError(f"More than one {what} {twice[0]!r}", expected="each name once")
         for monitor in self.monitors:
-            watched = self.model(monitor.model)
-            if watched.task != "binary":
-                raise NotImplementedError(f"Monitoring is built for binary models; {watched.name} is {watched.task}.")
+            monitor.check_task(self.model(monitor.model).task)
         self._check_datasets()
 
     @property

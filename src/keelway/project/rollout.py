@@ -8,7 +8,7 @@ Rollout.ab("prod", analysis=Analysis(metrics=(Metric("conversion"),)), layer="pr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal, get_args
 
@@ -16,13 +16,15 @@ from keelway.core import checked_name, parse_duration
 from keelway.errors import KeelwayError, ProjectError
 from keelway.project.analysis import STANDARD_GUARDRAILS, Analysis, Metric
 from keelway.project.choice import check_choice
+from keelway.project.task import LABEL_FIGURES, LABEL_KINDS, Task
 
 RolloutStrategy = Literal["all_at_once", "shadow", "canary", "blue_green", "ab", "champion_challenger", "bandit"]
 Undecided = Literal["pause", "back"]
 MANY_ARMED = ("ab", "bandit")
-LABEL_KINDS = ("log_loss", "brier", "roc_auc")
 CHALLENGE = Analysis(STANDARD_GUARDRAILS, (Metric("brier", "brier", higher_is_better=False),))
 """A challenger has to be shown to be better on labels that have matured."""
+NUMBER_CHALLENGE = Analysis(STANDARD_GUARDRAILS, (Metric("mae", "mae", higher_is_better=False),))
+"""The same for a model that answers with a number, which has no Brier score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,7 @@ class Rollout:
 
         Args:
             percent: Of the entities that the challenger answers; 0 lets it shadow.
+            analysis: By default of the Brier score, or of the mean absolute error where the model answers with a number.
         """
         return cls(
             environment, strategy="champion_challenger", stages=(Stage(percent, hold, mirror=not percent),),
@@ -212,6 +215,12 @@ class Rollout:
     def several(self) -> bool:
         """Whether it may try several versions at once."""
         return self.strategy in MANY_ARMED
+
+    def for_task(self, task: Task) -> Rollout:
+        """Return the rollout of a model with this task: where a challenger has the standard analysis, the task's own."""
+        if self.analysis == CHALLENGE and "brier" not in LABEL_FIGURES[task]:
+            return replace(self, analysis=NUMBER_CHALLENGE)
+        return self
 
     def is_judged(self, stage: int) -> bool:
         """Say whether there is anything to compare at a stage: requests that both versions get."""

@@ -1,135 +1,140 @@
 """The one door to an environment: policies, evidence, approvals, and the pointer they let move."""
 
-from keelway.promote.admission import held_version, newest_admission, standing_admission
-from keelway.promote.approvals import (
-    Checklist,
-    ChecklistAnswer,
-    CountedAnswer,
-    Delegation,
-    RequestLine,
-    Tally,
-    answer_checklist,
-    answers,
-    approve,
-    checklist_of,
-    counted_answers,
-    delegate,
-    delegations,
-    empty_seats,
-    end_delegation,
-    frozen,
-    lent_to,
-    moment_of,
-    open_request,
-    reject,
-    request_lines,
-    request_promotion,
-    revoke_answer,
-    tally,
-    withdraw_request,
-)
-from keelway.promote.case import door_evidence
-from keelway.promote.checks import (
-    CHECK_KINDS,
-    CheckKind,
-    MeasuredKind,
-    VersionCheck,
-    newest_check,
-    record_check,
-    told_of,
-)
-from keelway.promote.evidence import SignatureCheck, admitted, check_signature, gather_evidence
-from keelway.promote.gate import check_gate, promote, promote_together, standing_reasons
-from keelway.promote.incidents import (
-    DRILL_KINDS,
-    DUTIES,
-    SEVERITIES,
-    Drill,
-    DrillKind,
-    DrillReport,
-    Duty,
-    DutyState,
-    Incident,
-    IncidentNews,
-    IncidentReport,
-    IncidentSeverity,
-    IncidentUpdate,
-    IncidentView,
-    NotificationDuty,
-    SeriousKind,
-    drills,
-    drills_evidence,
-    duties_of,
-    incident_view,
-    incident_views,
-    incidents_evidence,
-    open_incident,
-    record_drill,
-    update_incident,
-    view_of,
-)
-from keelway.promote.mirror import (
-    AliasAlert,
-    AliasDrift,
-    alert_drift,
-    alias_drift,
-    heal_aliases,
-    show_pointer,
-    version_copy,
-)
-from keelway.promote.policies import (
-    TOLD_PLACES,
-    CaseOutcome,
-    ClauseCoverage,
-    ExplainedClause,
-    Explanation,
-    PastDecision,
-    PlaceFound,
-    PolicyCoverage,
-    PolicyFinding,
-    PolicyLab,
-    ReadyRule,
-    Replay,
-    ReplayedDecision,
-    UnitTestOutcome,
-    calls_in,
-    check_policy,
-    coverage,
-    evidence_schema,
-    explain,
-    library_aliases,
-    outside_texts,
-    past_decisions,
-    read_cases,
-    read_unit_tests,
-    reads_of,
-    ready_rules,
-    replay,
-    run_tests,
-    sample_evidence,
-    statements_in,
-    without_comments,
-)
-from keelway.promote.policy import library_files, library_texts, load_policy, store_policy
-from keelway.promote.ports import AliasKeeper, AliasState, Registry, VersionCopy
-from keelway.promote.record import (
-    Admission,
-    Approval,
-    EnvironmentRules,
-    Freeze,
-    MoreEvidence,
-    PromotionGroup,
-    PromotionRequest,
-    Revocation,
-    UnsafeSkipGate,
-    Withdrawal,
-    environment_pointer,
-)
-from keelway.promote.risk import RiskAssessment, assess_risk, newest_assessment, risk_evidence, tier_of
-from keelway.promote.risk_rules import TIERS, RiskReason, RiskTier, tier_by_rules
-from keelway.promote.rollback import WayBack, refused_way_back, roll_back
-from keelway.promote.skip import expired_skips, may_serve, open_skips, unsafe_skip_gate
-from keelway.promote.status import Standing, status_at
+from typing import TYPE_CHECKING
+
+from keelway.core import open_door
+
+if TYPE_CHECKING:
+    from keelway.promote.admission import held_version, newest_admission, standing_admission
+    from keelway.promote.approvals import (
+        Checklist,
+        ChecklistAnswer,
+        CountedAnswer,
+        Delegation,
+        RequestLine,
+        Tally,
+        answer_checklist,
+        answers,
+        approve,
+        checklist_of,
+        counted_answers,
+        delegate,
+        delegations,
+        empty_seats,
+        end_delegation,
+        frozen,
+        lent_to,
+        moment_of,
+        open_request,
+        reject,
+        request_lines,
+        request_promotion,
+        revoke_answer,
+        tally,
+        withdraw_request,
+    )
+    from keelway.promote.case import door_evidence
+    from keelway.promote.checks import (
+        CHECK_KINDS,
+        CheckKind,
+        MeasuredKind,
+        VersionCheck,
+        newest_check,
+        record_check,
+        told_of,
+    )
+    from keelway.promote.evidence import SignatureCheck, admitted, check_signature, gather_evidence
+    from keelway.promote.gate import check_gate, promote, promote_together, standing_reasons
+    from keelway.promote.incidents import (
+        DRILL_KINDS,
+        DUTIES,
+        SEVERITIES,
+        Drill,
+        DrillKind,
+        DrillReport,
+        Duty,
+        DutyState,
+        Incident,
+        IncidentNews,
+        IncidentReport,
+        IncidentSeverity,
+        IncidentUpdate,
+        IncidentView,
+        NotificationDuty,
+        SeriousKind,
+        drills,
+        drills_evidence,
+        duties_of,
+        incident_view,
+        incident_views,
+        incidents_evidence,
+        open_incident,
+        record_drill,
+        update_incident,
+        view_of,
+    )
+    from keelway.promote.mirror import (
+        AliasAlert,
+        AliasDrift,
+        alert_drift,
+        alias_drift,
+        heal_aliases,
+        show_pointer,
+        version_copy,
+    )
+    from keelway.promote.policies import (
+        TOLD_PLACES,
+        CaseOutcome,
+        ClauseCoverage,
+        ExplainedClause,
+        Explanation,
+        PastDecision,
+        PlaceFound,
+        PolicyCoverage,
+        PolicyFinding,
+        PolicyLab,
+        ReadyRule,
+        Replay,
+        ReplayedDecision,
+        UnitTestOutcome,
+        calls_in,
+        check_policy,
+        coverage,
+        evidence_schema,
+        explain,
+        library_aliases,
+        outside_texts,
+        past_decisions,
+        read_cases,
+        read_unit_tests,
+        reads_of,
+        ready_rules,
+        replay,
+        run_tests,
+        sample_evidence,
+        statements_in,
+        without_comments,
+    )
+    from keelway.promote.policy import library_files, library_texts, load_policy, store_policy
+    from keelway.promote.ports import AliasKeeper, AliasState, Registry, VersionCopy
+    from keelway.promote.record import (
+        Admission,
+        Approval,
+        EnvironmentRules,
+        Freeze,
+        MoreEvidence,
+        PromotionGroup,
+        PromotionRequest,
+        Revocation,
+        UnsafeSkipGate,
+        Withdrawal,
+        environment_pointer,
+    )
+    from keelway.promote.risk import RiskAssessment, assess_risk, newest_assessment, risk_evidence, tier_of
+    from keelway.promote.risk_rules import TIERS, RiskReason, RiskTier, tier_by_rules
+    from keelway.promote.rollback import WayBack, refused_way_back, roll_back
+    from keelway.promote.skip import expired_skips, may_serve, open_skips, unsafe_skip_gate
+    from keelway.promote.status import Standing, status_at
 
 __all__ = [
     "CHECK_KINDS",
@@ -278,3 +283,5 @@ __all__ = [
     "withdraw_request",
     "without_comments",
 ]
+
+open_door(__name__)

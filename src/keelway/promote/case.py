@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keelway.core import (
     ArtifactKind,
@@ -22,21 +22,15 @@ from keelway.core import (
 )
 from keelway.errors import EngineError, IdentityError, KeelwayError
 from keelway.identity import require_role
-from keelway.promote.approvals import (
-    Tally,
-    checklist_evidence,
-    checklist_of,
-    freeze_evidence,
-    moment_of,
-    open_request,
-    tally,
-)
 from keelway.promote.evidence import SignatureCheck, gather_evidence
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from keelway.core import ArtifactStore
     from keelway.identity import Principal
     from keelway.ledger.ports import Transaction
+    from keelway.promote.approvals import Tally
     from keelway.promote.record import EnvironmentRules
     from keelway.register import ModelVersion
 
@@ -70,8 +64,13 @@ class Case:
 
     def store(self, artifacts: ArtifactStore) -> Digest:
         """Store the evidence, and return its digest."""
-        data = canonical_json(self.evidence)
-        return artifacts.put(data, kind=ArtifactKind.REPORT, name=f"evidence-{self.version.name}.json").digest
+        return store_evidence(self.version, self.evidence, artifacts)
+
+
+def store_evidence(version: ModelVersion, evidence: Evidence, artifacts: ArtifactStore) -> Digest:
+    """Store what was found out about a version, and return its digest."""
+    data = canonical_json(evidence)
+    return artifacts.put(data, kind=ArtifactKind.REPORT, name=f"evidence-{version.name}.json").digest
 
 
 def judge_case(
@@ -90,6 +89,7 @@ def judge_case(
     Args:
         break_glass: Count the approvals of a way past the gate, not those of an ordinary request.
     """
+    from keelway.promote.approvals import moment_of, open_request, tally
     from keelway.register import retired_reasons
 
     moment = moment_of(now, tx=tx)
@@ -124,13 +124,9 @@ def door_evidence(
     Args:
         moment: What `moment_of` says of now, where that is known.
     """
-    bare = {
-        "environment": environment.name,
-        "now": time_text(now),
-        "version": {"name": version.name, "digest": digest_of(version)},
-        "signature": {"verified": signature.verified, "reason": signature.reason or "verified"},
-    }
-    try:
+    from keelway.promote.approvals import checklist_evidence, checklist_of, freeze_evidence, moment_of
+
+    def gathered() -> dict[str, Any]:
         found = gather_evidence(
             version,
             environment=environment.name,
@@ -140,16 +136,43 @@ def door_evidence(
             declared_risk=environment.risks.get(version.model),
             more=environment.more,
         )
-        listed = checklist_of(version, environment=environment, tx=tx)
+        listed = checklist_evidence(checklist_of(version, environment=environment, tx=tx))
+        freeze = freeze_evidence(environment.freezes, moment=moment or moment_of(now, tx=tx))
+        return {**found, "checklist": listed, "freeze": freeze}
+
+    return _or_error(gathered, version, environment.name, signature, now)
+
+
+def recorded_evidence(
+    version: ModelVersion, *, environment: str, signature: SignatureCheck, now: datetime, tx: Transaction
+) -> Evidence:
+    """Return what the state itself knows of a version, for a way back that no policy judges.
+
+    What has to be read from the project, from answers of people or from later steps of the lifecycle is not in it.
+    Where it cannot be gathered, it says so under `error`.
+    """
+
+    def gathered() -> Evidence:
+        return gather_evidence(version, environment=environment, tx=tx, signature=signature, now=now)
+
+    return _or_error(gathered, version, environment, signature, now)
+
+
+def _or_error(
+    gathered: Callable[[], Evidence], version: ModelVersion, environment: str, signature: SignatureCheck, now: datetime
+) -> Evidence:
+    try:
+        return gathered()
     except EngineError:  # the database itself: nothing could be recorded either
         raise
     except KeelwayError as error:
-        return {**bare, "error": str(error)}
-    return {
-        **found,
-        "checklist": checklist_evidence(listed),
-        "freeze": freeze_evidence(environment.freezes, moment=moment or moment_of(now, tx=tx)),
-    }
+        return {
+            "environment": environment,
+            "now": time_text(now),
+            "version": {"name": version.name, "digest": digest_of(version)},
+            "signature": {"verified": signature.verified, "reason": signature.reason or "verified"},
+            "error": str(error),
+        }
 
 
 def judged(policy: PolicySet, evidence: Evidence, engine: PolicyEngine) -> tuple[Verdict, tuple[str, ...]]:

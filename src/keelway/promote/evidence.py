@@ -13,11 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from keelway.core import DIRTY, Evidence, RunStarted, digest_of, plain, time_text
 from keelway.errors import IntegrityError, MissingRecordError
-from keelway.promote.checks import checks_evidence
-from keelway.promote.incidents import drills_evidence, incidents_evidence
 from keelway.promote.lately import last_first
 from keelway.promote.record import Admission, MoreEvidence, door, environment_pointer
-from keelway.promote.risk import risk_evidence
 
 if TYPE_CHECKING:
     from keelway.contract import Contract
@@ -77,6 +74,9 @@ def gather_evidence(
     """
     from keelway.evaluate import Scorecard
     from keelway.features import FeatureTable
+    from keelway.promote.checks import checks_evidence
+    from keelway.promote.incidents import drills_evidence, incidents_evidence
+    from keelway.promote.risk import risk_evidence
     from keelway.train import TrainedModel
 
     scorecard = tx.by_digest(Scorecard, version.scorecard)

@@ -11,15 +11,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from keelway.core import Action, Decision, Digest, PolicyEngine, PolicySet, Verdict, digest_of, split_version
+from keelway.core import Action, Decision, Digest, Evidence, PolicyEngine, PolicySet, Verdict, digest_of, split_version
 from keelway.errors import RefusedError, UsageError
 from keelway.ledger import record_decision
 from keelway.promote.admission import held_version, let_in, named_evidence, standing_admission
-from keelway.promote.approvals import Tally
-from keelway.promote.case import Case, door_evidence, judged, mover_reasons, signature_reasons
+from keelway.promote.case import (
+    door_evidence,
+    judged,
+    mover_reasons,
+    recorded_evidence,
+    signature_reasons,
+    store_evidence,
+)
 from keelway.promote.evidence import SignatureCheck, admitted, check_signature
 from keelway.promote.mirror import mirror
-from keelway.promote.policy import store_policy
 from keelway.promote.record import Admission, EnvironmentRules
 
 if TYPE_CHECKING:
@@ -35,17 +40,30 @@ RULES = ("admitted here before", "not retired", "signed")
 
 
 @dataclass(frozen=True, slots=True)
+class _Return:
+    """A version that somebody wants back, what is known of it, and every reason against it."""
+
+    version: ModelVersion
+    evidence: Evidence
+    verdict: Verdict
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WayBack:
     """What moves an environment's pointer back, inside a transaction that somebody else opened.
 
     >>> way = WayBack(rules, principal, artifacts, engine, key, now)        # doctest: +SKIP
     >>> reasons = way.follow(version, tx=tx)                                # doctest: +SKIP
+
+    Attributes:
+        engine: Evaluates the environment's rollback policy; None where it has none.
     """
 
     environment: EnvironmentRules
     principal: Principal
     artifacts: ArtifactStore
-    engine: PolicyEngine
+    engine: PolicyEngine | None
     public_key: PublicKey
     now: datetime
     comment: str = ""
@@ -61,26 +79,36 @@ class WayBack:
             self._let_in(case, tx)
         return case.reasons
 
-    def _case(self, version: ModelVersion, signature: SignatureCheck, tx: Transaction) -> Case:
+    def _case(self, version: ModelVersion, signature: SignatureCheck, tx: Transaction) -> _Return:
         from keelway.register import retired_reasons
 
-        evidence = door_evidence(version, environment=self.environment, signature=signature, now=self.now, tx=tx)
+        policy = self.environment.rollback_policy
+        if policy is None:
+            name = self.environment.name
+            evidence = recorded_evidence(version, environment=name, signature=signature, now=self.now, tx=tx)
+        else:
+            evidence = door_evidence(version, environment=self.environment, signature=signature, now=self.now, tx=tx)
         reasons = [f"the evidence cannot be gathered: {evidence['error']}"] if "error" in evidence else []
         if admitted(version, self.environment.name, tx) is None:
             reasons.append(f"{version.name} was never admitted to {self.environment.name}: there is no way back to it")
         reasons += retired_reasons(version, tx=tx)
-        policy = self.environment.rollback_policy
         if policy is not None and "error" not in evidence:
-            store_policy(policy, artifacts=self.artifacts)
-            verdict, told = judged(policy, evidence, self.engine)
+            verdict, told = self._judged(policy, evidence)
             reasons += told
         else:
             verdict = Verdict(not reasons, tuple(reasons), RULES, digest_of(BUILT_IN), digest_of(evidence))
         must = (*mover_reasons(self.principal, self.environment), *signature_reasons(signature))
-        return Case(version, evidence, verdict, must, tuple(reasons), Tally(None, (), {}, {}))
+        return _Return(version, evidence, verdict, (*must, *reasons))
 
-    def _let_in(self, case: Case, tx: Transaction) -> None:
-        stored = case.store(self.artifacts)
+    def _judged(self, policy: PolicySet, evidence: Evidence) -> tuple[Verdict, tuple[str, ...]]:
+        from keelway.promote.policy import store_policy
+
+        assert self.engine is not None  # whoever names a policy hands over what evaluates it
+        store_policy(policy, artifacts=self.artifacts)
+        return judged(policy, evidence, self.engine)
+
+    def _let_in(self, case: _Return, tx: Transaction) -> None:
+        stored = store_evidence(case.version, case.evidence, self.artifacts)
         admission = Admission(
             version=case.version.name,
             version_digest=digest_of(case.version),
@@ -96,8 +124,8 @@ class WayBack:
         admission = replace(admission, previous=_below(case.version, self.environment.name, tx))
         let_in(case.version, admission, action=Action.ROLLBACK, tx=tx, evidence={}, comment=self.comment)
 
-    def _refuse(self, case: Case, tx: Transaction) -> None:
-        stored = case.store(self.artifacts)
+    def _refuse(self, case: _Return, tx: Transaction) -> None:
+        stored = store_evidence(case.version, case.evidence, self.artifacts)
         record_decision(
             Decision(
                 action=Action.ROLLBACK,

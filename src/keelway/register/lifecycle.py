@@ -15,7 +15,6 @@ from keelway.core import Action, Decision, Digest, PrincipalId, VersionName, dig
 from keelway.errors import RefusedError, UsageError
 from keelway.identity import Principal, on_record, require_role
 from keelway.ledger import StateStore, Transaction, record_decision
-from keelway.register.load import version_named
 from keelway.register.records import ModelVersion
 
 LifeState = Literal["active", "deprecated", "retired"]
@@ -67,6 +66,8 @@ def change_life(
         IdentityError: The principal has none of the roles.
         MissingRecordError: There is no such successor.
     """
+    from keelway.register.load import version_named
+
     if action not in _STATES:
         raise UsageError("This changes no life", expected="deprecate or retire", found=str(action))
     if not reason.strip():

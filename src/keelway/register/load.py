@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keelway.core import DIGEST_PREFIX, ArtifactStore, Digest, VersionName, digest_of, split_version
 from keelway.errors import IntegrityError, MissingRecordError, ServingError
 from keelway.ledger import PublicKey, Transaction, open_statement
-from keelway.register.onnx_model import OnnxModel
-from keelway.register.onnx_scorer import OnnxScorer
-from keelway.register.pipeline_model import PipelineModel
-from keelway.register.plan import PlanScorer, read_plan
 from keelway.register.records import ModelVersion
-from keelway.train import TrainedModel, load_pipeline, member_pipelines
+from keelway.train import TrainedModel, member_pipelines
+
+if TYPE_CHECKING:
+    from keelway.register.onnx_model import OnnxModel
+    from keelway.register.onnx_scorer import OnnxScorer
+    from keelway.register.pipeline_model import PipelineModel
+    from keelway.register.plan import PlanScorer
 
 
 def version_named(name: str, *, tx: Transaction) -> ModelVersion:
@@ -71,6 +73,10 @@ def scorer_of(version: ModelVersion, data: bytes) -> PlanScorer | OnnxScorer:
     Raises:
         IntegrityError: The bytes are of another kind, or of a model with other features, classes or task.
     """
+    from keelway.register.onnx_model import OnnxModel
+    from keelway.register.onnx_scorer import OnnxScorer
+    from keelway.register.plan import PlanScorer, read_plan
+
     if version.served_form == "python":
         raise ServingError(
             f"{version.name} answers only in a process of its own",
@@ -95,6 +101,8 @@ def load_scorer(version: ModelVersion, *, artifacts: ArtifactStore, public_key: 
 
     A version that is served as Python answers in this process, so a server does not load it so.
     """
+    from keelway.register.onnx_scorer import OnnxScorer
+
     if version.served_form == "python":
         _check_forms(version, artifacts=artifacts, public_key=public_key)
         model = _pipeline_model(version, artifacts)
@@ -200,6 +208,8 @@ class ChampionScorer:
 
 def champion_scorer(version: ModelVersion, *, artifacts: ArtifactStore, public_key: PublicKey) -> ChampionScorer:
     """Return a version as a rival to compare with, its bytes and signature checked."""
+    from keelway.register.onnx_model import OnnxModel
+
     data = load_onnx(version, artifacts=artifacts, public_key=public_key)
     if version.served_form == "python":
         return ChampionScorer(version.name, _pipeline_model(version, artifacts))
@@ -207,4 +217,7 @@ def champion_scorer(version: ModelVersion, *, artifacts: ArtifactStore, public_k
 
 
 def _pipeline_model(version: ModelVersion, artifacts: ArtifactStore) -> PipelineModel:
+    from keelway.register.pipeline_model import PipelineModel
+    from keelway.train import load_pipeline
+
     return PipelineModel(load_pipeline(version.pipeline, artifacts=artifacts), version.features, task=version.task)

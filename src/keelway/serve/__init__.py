@@ -1,57 +1,72 @@
 """The request path: validate, predict, log; and the sealed log of predictions."""
 
-from keelway.serve.answer import Answer, answer_rows
-from keelway.serve.awaited import AwaitedScorer, with_answers
-from keelway.serve.batch import ScoreReport, score
-from keelway.serve.breaker import Breaker, BreakerRule, BreakerState
-from keelway.serve.budget import MemoryBudget
-from keelway.serve.compaction import LogCompaction, compact_segments
-from keelway.serve.explain import (
-    AnswerExplanation,
-    Explainers,
-    FindExplainer,
-    RowExplainer,
-    SampledExplainer,
-    explained,
-)
-from keelway.serve.fallback import Fallback, parse_fallback
-from keelway.serve.last_good import LastGood, Pin, pin_back
-from keelway.serve.line import LineWriter, moment_text
-from keelway.serve.loaded import LoadedDeployment, LoadedVersion
-from keelway.serve.log import JournalLog
-from keelway.serve.log_columns import columns_of
-from keelway.serve.lookup import OnlineLookup
-from keelway.serve.ports import BatchLog, Journal, Journals, LoadScorer, PredictionLog, Scorer
-from keelway.serve.router import Router, ServingCare
-from keelway.serve.schema import RequestSchema
-from keelway.serve.sealed import columns_in, find_prediction, lines_of, prediction_table, predictions
-from keelway.serve.segment import SealingPorts, SegmentLog, seal, seal_columns, seal_journals, seal_lines
-from keelway.serve.segment_records import (
-    PredictionSegment,
-    all_live_segments,
-    live_segments,
-    replaced_data,
-    waiting_segments,
-)
-from keelway.serve.shadow import ShadowMirror
-from keelway.serve.shedding import ControlledDelay, Shedder, ShedRule
-from keelway.serve.tally import (
-    KEEP_EVERY_S,
-    LARGEST_BIN,
-    ArmRequests,
-    RequestFigures,
-    RequestTally,
-    TallyKeeper,
-    latency_of,
-    request_figures,
-    together,
-)
-from keelway.serve.warm import blank_row, strange_answers
-from keelway.serve.wire.columns import Row
+from typing import TYPE_CHECKING
+
+from keelway.core import open_door
+
+if TYPE_CHECKING:
+    from keelway.serve.answer import Answer, answer_rows
+    from keelway.serve.awaited import AwaitedScorer, with_answers
+    from keelway.serve.batch import ScoreReport, score
+    from keelway.serve.batch_log import SegmentLog, batch_name
+    from keelway.serve.breaker import Breaker, BreakerRule, BreakerState
+    from keelway.serve.budget import MemoryBudget
+    from keelway.serve.compaction import LogCompaction, compact_segments
+    from keelway.serve.explain import (
+        AnswerExplanation,
+        Explainers,
+        FindExplainer,
+        RowExplainer,
+        SampledExplainer,
+        explained,
+    )
+    from keelway.serve.fallback import Fallback, parse_fallback
+    from keelway.serve.last_good import LastGood, Pin, pin_back
+    from keelway.serve.line import UNMARKED, LineWriter, RequestMark, moment_text
+    from keelway.serve.loaded import LoadedDeployment, LoadedVersion
+    from keelway.serve.log import JournalLog
+    from keelway.serve.log_columns import columns_of
+    from keelway.serve.lookup import OnlineLookup
+    from keelway.serve.ports import BatchLog, Journal, Journals, LoadScorer, PredictionLog, Scorer
+    from keelway.serve.presence import Presence, ReplicaReport, present_replicas
+    from keelway.serve.router import Router, ServingCare
+    from keelway.serve.schema import RequestSchema
+    from keelway.serve.sealed import (
+        columns_in,
+        find_prediction,
+        find_with_lines,
+        lines_of,
+        prediction_table,
+        predictions,
+    )
+    from keelway.serve.segment import SealingPorts, seal, seal_columns, seal_journals, seal_lines
+    from keelway.serve.segment_records import (
+        PredictionSegment,
+        all_live_segments,
+        live_segments,
+        replaced_data,
+        waiting_segments,
+    )
+    from keelway.serve.shadow import ShadowMirror
+    from keelway.serve.shedding import ControlledDelay, Shedder, ShedRule
+    from keelway.serve.tally import (
+        KEEP_EVERY_S,
+        LARGEST_BIN,
+        ArmRequests,
+        RequestFigures,
+        RequestTally,
+        TallyKeeper,
+        latency_of,
+        request_figures,
+        together,
+    )
+    from keelway.serve.warm import blank_row, strange_answers
+    from keelway.serve.wire.columns import Row
 
 __all__ = [
     "KEEP_EVERY_S",
     "LARGEST_BIN",
+    "UNMARKED",
     "Answer",
     "AnswerExplanation",
     "ArmRequests",
@@ -78,7 +93,10 @@ __all__ = [
     "Pin",
     "PredictionLog",
     "PredictionSegment",
+    "Presence",
+    "ReplicaReport",
     "RequestFigures",
+    "RequestMark",
     "RequestSchema",
     "RequestTally",
     "Router",
@@ -96,12 +114,14 @@ __all__ = [
     "TallyKeeper",
     "all_live_segments",
     "answer_rows",
+    "batch_name",
     "blank_row",
     "columns_in",
     "columns_of",
     "compact_segments",
     "explained",
     "find_prediction",
+    "find_with_lines",
     "latency_of",
     "lines_of",
     "live_segments",
@@ -110,6 +130,7 @@ __all__ = [
     "pin_back",
     "prediction_table",
     "predictions",
+    "present_replicas",
     "replaced_data",
     "request_figures",
     "score",
@@ -122,3 +143,5 @@ __all__ = [
     "waiting_segments",
     "with_answers",
 ]
+
+open_door(__name__)

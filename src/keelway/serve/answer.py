@@ -17,7 +17,7 @@ import msgspec
 
 from keelway.core import sortable_ids
 from keelway.errors import ServingError, UnavailableError, UndefinedAnswerError
-from keelway.serve.line import lines_of, number_texts
+from keelway.serve.line import RequestMark, lines_of, number_texts
 from keelway.serve.loaded import LoadedDeployment, LoadedVersion
 from keelway.serve.ports import PredictionLog
 from keelway.serve.wire.columns import Row
@@ -48,13 +48,16 @@ def answer_rows(
     *,
     log: PredictionLog,
     at: str,
+    marks: Sequence[RequestMark] = (),
     on_failure: OnFailure = lambda _version, _undefined: None,
 ) -> list[Answer]:
-    """Answer rows of one request, in their order; each version scores its rows in one call.
+    """Answer rows in their order; each version scores its rows in one call.
 
     Where a version cannot answer, its backups are asked in their order, and the answer names the one that did.
 
     Args:
+        at: When they are answered, as the log writes times.
+        marks: The request of each row; none where no request asked.
         on_failure: Told of each version that could not answer, whether or not a backup did.
 
     Raises:
@@ -66,7 +69,7 @@ def answer_rows(
     else:
         texts, versions = _scored_apart(rows, [loaded.version_for(row[0]) for row in rows], on_failure)
     ids = sortable_ids(len(rows))
-    logged = log.append(lines_of([version.writer for version in versions], ids, rows, texts, at=at))
+    logged = log.append(lines_of([version.writer for version in versions], ids, rows, texts, at=at, marks=marks))
     if not logged and log.refuses:
         raise UnavailableError(
             "Predictions cannot be logged now, and what is not logged is not answered",

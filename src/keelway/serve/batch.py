@@ -2,6 +2,8 @@
 
 Rows come as parts of a table and stay columns all the way: the scorer is asked for columns where it takes them, and each part
 is sealed as columns. The lines that are proven are the same that single requests would have left.
+
+A run that was killed is taken up by another one over the same rows: what is sealed is counted and not scored again.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ class ScoreReport:
     Attributes:
         by_version: Rows by the version that answered them.
         mean_value: Of the answers to all rows, for several classes one a class; 0 without any.
+        kept: How many of the rows an earlier run of the same batch had scored and logged.
     """
 
     model: str
@@ -48,6 +51,7 @@ class ScoreReport:
     rows: int
     by_version: dict[str, int]
     mean_value: float | tuple[float, ...]
+    kept: int = 0
 
 
 def score(
@@ -58,38 +62,64 @@ def score(
     log: BatchLog,
     now: datetime,
     tally: RequestTally | None = None,
+    of_rows: int = 0,
     progress: Callable[[str], None] = lambda _line: None,
 ) -> ScoreReport:
     """Score a table part by part and log every answer; no more than one part is held at a time.
 
     Args:
-        parts: Each with the column `entity` and the features. May be a generator, and longer than memory.
-        tally: Counts each logged answer as a request, and once each part that a version could not answer.
+        parts: Each with the column `entity` and the features. May be a generator, and longer than memory. Parts that are cut
+            elsewhere than those of an earlier run of the batch are scored anew.
+        tally: Counts each answer that is logged now as a request, and once each part that a version could not answer.
+        of_rows: How many rows there are, to be told; 0 where nobody knows.
         progress: Called with one line every 100,000 rows.
 
     Raises:
         ServingError: A version and its backups gave something that is no answer; what was scored before is logged.
         StorageError: The log cannot be written; what was scored before is logged.
     """
-    by_version: Counter[str] = Counter()
-    count, told, total = 0, 0, None
+    sums, whole = _Sums(), f" of {of_rows:,}" if of_rows else ""
     for part in parts:
-        scored = [_scored(rows, version, tally) for rows, version in _by_version(part, loaded)]
-        columns = [_columns(each, loaded, as_of=as_of, now=now) for each in scored]
-        _keep(columns, log, before=count)
-        for each in scored:
-            by_version[each.version.version] += len(each.values)
+        before, scored = sums.rows, {}
+        for number, (rows, version) in enumerate(_by_version(part, loaded)):
+            place = f"{before}-{part.num_rows}-{number}"
+            kept = log.kept(place)
+            if kept is None:
+                scored[place] = _scored(rows, version, tally)
+            else:
+                sums.add(kept.version, kept.values, is_kept=True)
+        columns = {place: _columns(each, loaded, as_of=as_of, now=now) for place, each in scored.items()}
+        _keep(columns, log, before=before)
+        for each in scored.values():
+            sums.add(each.version.version, each.values)
             if tally is not None:
                 tally.scored(each.version, len(each.values))
-            sums = each.values.sum(axis=0)
-            total = sums if total is None else total + sums
-        count += part.num_rows
-        if count // TOLD_EVERY > told:
-            told = count // TOLD_EVERY
-            progress(f"{count:,} rows scored")
-    mean, deployment = 0.0 if total is None else (total / count).tolist(), loaded.deployment
-    mean_value = tuple(mean) if isinstance(mean, list) else mean
-    return ScoreReport(deployment.model, deployment.environment, as_of, count, dict(by_version), mean_value)
+        if sums.rows // TOLD_EVERY > before // TOLD_EVERY:
+            progress(f"{sums.rows:,}{whole} rows scored")
+    model, environment = loaded.deployment.model, loaded.deployment.environment
+    return ScoreReport(model, environment, as_of, sums.rows, dict(sums.by_version), sums.mean(), sums.kept)
+
+
+class _Sums:
+    """What was answered so far."""
+
+    def __init__(self) -> None:
+        self.by_version: Counter[str] = Counter()
+        self.rows = self.kept = 0
+        self._total: Any = None
+
+    def add(self, version: str, values: NDArray[np.float64], *, is_kept: bool = False) -> None:
+        """Add the answers of a version."""
+        self.by_version[version] += len(values)
+        self.rows += len(values)
+        self.kept += len(values) if is_kept else 0
+        total = values.sum(axis=0)
+        self._total = total if self._total is None else self._total + total
+
+    def mean(self) -> float | tuple[float, ...]:
+        """Return the mean answer."""
+        found = 0.0 if self._total is None else (self._total / self.rows).tolist()
+        return tuple(found) if isinstance(found, list) else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +148,7 @@ def _by_version(part: pa.Table, loaded: LoadedDeployment) -> Iterator[tuple[pa.T
 
 def _scored(rows: pa.Table, version: LoadedVersion, tally: RequestTally | None) -> _Scored:
     """Return the answers of a version, or of the first of its backups that has any."""
-    features = {each.name: _feature(rows[each.name], each) for each in version.scorer.features}
-    columns = [_asked(features[each.name], each) for each in version.scorer.features]
+    features, columns = asked_columns(rows, version.scorer.features)
     failure: ServingError | None = None
     for each in (version, *version.backups):
         try:
@@ -132,6 +161,12 @@ def _scored(rows: pa.Table, version: LoadedVersion, tally: RequestTally | None) 
             return _Scored(one_array(rows[ENTITY]), features, values, each)
     assert failure is not None
     raise failure
+
+
+def asked_columns(rows: pa.Table, features: Sequence[FeatureColumn]) -> tuple[dict[str, pa.Array], list[Any]]:
+    """Return features as they are logged, by name, and as a scorer takes them, in order."""
+    found = {each.name: _feature(rows[each.name], each) for each in features}
+    return found, [_asked(found[each.name], each) for each in features]
 
 
 def _feature(column: pa.ChunkedArray, feature: FeatureColumn) -> pa.Array:
@@ -151,9 +186,21 @@ def _asked(column: pa.Array, feature: FeatureColumn) -> Sequence[Any] | NDArray[
     """Return a feature as a scorer takes it."""
     import pyarrow.compute as pc
 
+    if feature.kind == "categorical":
+        return _texts(column)
     if feature.kind != "numeric":
         return list(column.to_pylist())
     found: NDArray[np.float64] = pc.fill_null(column, float("nan")).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _texts(column: pa.Array) -> list[str | None]:
+    """Return texts of which many are the same; each is made once, which also finds it in a scorer's tables sooner."""
+    import numpy as np
+
+    coded = column.dictionary_encode(null_encoding="encode")
+    known = np.array(coded.dictionary.to_pylist(), dtype=object)
+    found: list[str | None] = known[coded.indices.to_numpy()].tolist()
     return found
 
 
@@ -205,6 +252,8 @@ def _columns(scored: _Scored, loaded: LoadedDeployment, *, as_of: datetime, now:
         "model": loaded.deployment.model,
         "environment": loaded.deployment.environment,
         "arm": version.arm,
+        "policy": loaded.deployment.policies.get(version.version, ""),
+        "request_id": "",
     }
     made = {"prediction_id": pa.array(sortable_ids(count)), "entity": scored.entities.cast(pa.string())}
     made |= {name: pa.repeat(pa.scalar(value, pa.string()), count) for name, value in same.items()}
@@ -212,6 +261,7 @@ def _columns(scored: _Scored, loaded: LoadedDeployment, *, as_of: datetime, now:
         "as_of": pa.repeat(pa.scalar(as_of, moment), count),
         "event_time": pa.repeat(pa.scalar(now, moment), count),
     }
+    made["latency_us"] = pa.nulls(count, pa.int64())
     made["value"] = _list_array(scored.values) if scored.values.ndim > 1 else pa.array(scored.values)
     made |= {FEATURES + name: column for name, column in scored.features.items()}
     return LogColumns(pa.table(made), {version.digest: canonical_order(scored.features)})
@@ -225,15 +275,15 @@ def _list_array(values: NDArray[np.float64]) -> pa.Array:
     return pa.ListArray.from_arrays(np.arange(0, (count + 1) * wide, wide, dtype=np.int32), pa.array(values.ravel()))
 
 
-def _keep(columns: Sequence[LogColumns], log: BatchLog, *, before: int) -> None:
-    """Log the answers to one part."""
+def _keep(columns: Mapping[str, LogColumns], log: BatchLog, *, before: int) -> None:
+    """Log the answers to one part, by their places."""
     try:
-        for each in columns:
-            log.keep(each)
+        for place, each in columns.items():
+            log.keep(each, place=place)
     except StorageError as error:
         raise StorageError(
             "The prediction log cannot be written",
             expected="every prediction logged",
             found=f"{before} rows logged before; {error}",
-            fix="Make room on the disk and score again.",
+            fix="Make room on the disk and score again, as of the same moment: it goes on from there.",
         ) from error

@@ -1,6 +1,6 @@
 """Moves the predictions of many small segments into columnar files, an hour at a time.
 
-An hour is read segment by segment, checked against what was sealed, and written to files of at most 100,000 predictions;
+An hour is read segment by segment, checked against what was sealed, and written to files of at most 25,000 predictions;
 each of them is read back before it counts. One transaction then records the files, moves the pointer of the log and writes
 the decision, so a reader sees every prediction once, before and after. Killed before that, files lie there that nothing
 names; the next compaction makes the same ones again.
@@ -32,8 +32,8 @@ from keelway.serve.segment_records import (
     waiting_segments,
 )
 
-FILE_ROWS = 100_000
-"""A file holds at most so many predictions, but for a single segment that has more."""
+FILE_ROWS = 25_000
+"""A file holds at most so many predictions, but for a single segment that has more: whoever reads one checks all its bytes."""
 FILE_BYTES = 64_000_000
 """And at most so many bytes of lines."""
 _HOUR = timedelta(hours=1)

@@ -8,6 +8,7 @@ are handed to it as integers, or as bytes that are written already.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -39,11 +40,34 @@ class _Line(msgspec.Struct, gc=False):
     environment: str
     event_time: str
     features: Any
+    latency_us: int | None
     model: str
+    policy: str
     prediction_id: str
+    request_id: str
     value: msgspec.Raw
     version: str
     version_digest: str
+
+
+class RequestMark(msgspec.Struct, frozen=True):
+    """What the log tells of the request that asked for a prediction.
+
+    Attributes:
+        request_id: Its id; empty where there is none.
+        began: When its first byte was read, in seconds of `time.perf_counter`; None where nobody waits for it.
+    """
+
+    request_id: str = ""
+    began: float | None = None
+
+    def latency_us(self, now: float) -> int | None:
+        """Return how many microseconds after its first byte it is now."""
+        return None if self.began is None else round((now - self.began) * 1e6)
+
+
+UNMARKED = RequestMark()
+"""Of what no request asked for."""
 
 
 @lru_cache(maxsize=64)
@@ -80,18 +104,25 @@ def canonical_order(names: Iterable[str]) -> list[str]:
 
 
 def lines_of(
-    writers: Sequence[LineWriter], ids: Sequence[str], rows: Sequence[Row], texts: Sequence[str], *, at: str
+    writers: Sequence[LineWriter],
+    ids: Sequence[str],
+    rows: Sequence[Row],
+    texts: Sequence[str],
+    *,
+    at: str,
+    marks: Sequence[RequestMark] = (),
 ) -> bytes:
     """Return the lines of predictions in their order, each by its writer; see `LineWriter.lines`."""
     if all(writer is writers[0] for writer in writers):
-        return writers[0].lines(ids, rows, texts, at=at)
+        return writers[0].lines(ids, rows, texts, at=at, marks=marks)
+    marks = marks or [UNMARKED] * len(rows)
     groups: dict[LineWriter, list[int]] = {}
     for place, writer in enumerate(writers):
         groups.setdefault(writer, []).append(place)
     lines = [b""] * len(rows)
     for writer, mine in groups.items():
         parts = zip(*((ids[place], rows[place], texts[place]) for place in mine), strict=True)
-        told = writer.lines(*parts, at=at)
+        told = writer.lines(*parts, at=at, marks=[marks[place] for place in mine])
         for place, line in zip(mine, told.splitlines(keepends=True), strict=True):
             lines[place] = line
     return b"".join(lines)
@@ -102,7 +133,7 @@ class LineWriter:
 
     def __init__(
         self, *, model: str, version: str, version_digest: Digest, deployment: Digest, environment: str, arm: str,
-        features: tuple[str, ...],
+        features: tuple[str, ...], policy: str = "",
     ) -> None:  # fmt: skip
         names = canonical_order(features)
         places = [features.index(name) for name in names]
@@ -110,18 +141,30 @@ class LineWriter:
         self._features = _record(names)
         self._arm, self._deployment, self._environment = repeat(arm), repeat(deployment), repeat(environment)
         self._model, self._version, self._digest = repeat(model), repeat(version), repeat(version_digest)
+        self._policy = repeat(policy)
 
-    def lines(self, ids: Sequence[str], rows: Sequence[Row], texts: Sequence[str], *, at: str) -> bytes:
+    def lines(
+        self,
+        ids: Sequence[str],
+        rows: Sequence[Row],
+        texts: Sequence[str],
+        *,
+        at: str,
+        marks: Sequence[RequestMark] = (),
+    ) -> bytes:
         """Return the lines of predictions, each with its line feed.
 
         Args:
             texts: What was answered to each row, written as JSON already.
             at: When that was, as `moment_text` writes it.
+            marks: The request of each row; none where no request asked.
         """
         entities, moments, values = zip(*rows, strict=True)
+        requests, latencies = _told_of(marks)
         told = map(
             _Line, self._arm, map(moment_text, moments), self._deployment, entities, self._environment, repeat(at),
-            self._told(values), self._model, ids, map(msgspec.Raw, texts), self._version, self._digest,
+            self._told(values), latencies, self._model, self._policy, ids, requests, map(msgspec.Raw, texts),
+            self._version, self._digest,
         )  # fmt: skip
         return _ENCODER.encode_lines(list(told))
 
@@ -130,6 +173,15 @@ class LineWriter:
         if len(rows) < COLUMNS_FROM or not rows[0]:
             return [self._features(*_plain_values(self._sorted(values))) for values in rows]
         return map(self._features, *map(_plain_column, self._sorted(list(zip(*rows, strict=True)))))
+
+
+def _told_of(marks: Sequence[RequestMark]) -> tuple[Iterable[str], Iterable[int | None]]:
+    """Return the request id of each row and how long its request has taken until now."""
+    now = time.perf_counter()
+    if not marks or marks.count(marks[0]) == len(marks):
+        mark = marks[0] if marks else UNMARKED
+        return repeat(mark.request_id), repeat(mark.latency_us(now))
+    return [mark.request_id for mark in marks], [mark.latency_us(now) for mark in marks]
 
 
 def _record(names: Sequence[str]) -> Callable[..., Any]:

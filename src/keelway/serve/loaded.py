@@ -137,6 +137,7 @@ def _part(
         deployment=digest,
         environment=deployment.environment,
         arm=arm,
+        policy=deployment.policies.get(hand.version, ""),
         features=schema.names,
     )
     return LoadedVersion(hand.version, hand.digest, arm, hand.scorer, schema, writer, fallback, deployment=digest)

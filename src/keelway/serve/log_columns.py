@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
 TEXTS = (
     "prediction_id", "entity", "version", "version_digest", "deployment", "model", "environment", "arm",
+    "policy", "request_id",
 )  # fmt: skip
 TIMES = ("as_of", "event_time")
 VALUE = "value"
+LATENCY = "latency_us"
+"""The one column of every prediction that may be null."""
 _NUMBERS = ("null", "int64", "double")
 
 
@@ -139,14 +142,17 @@ def _read_without_features(data: bytes, count: int, value: str) -> pa.Table | No
         found = _parsed(data, _known_types() | {VALUE: kinds[value]}, ignores_others=True)
     except pa.ArrowException:
         return None
-    return found if found.num_rows == count and not any(column.null_count for column in found.columns) else None
+    whole = found.num_rows == count and not any(
+        found[name].null_count for name in found.column_names if name != LATENCY
+    )
+    return found if whole else None
 
 
 def _known_types() -> dict[str, pa.DataType]:
     """Return the types of the columns that every prediction has, but of the value."""
     import pyarrow as pa
 
-    return dict.fromkeys(TEXTS, pa.string()) | dict.fromkeys(TIMES, pa.timestamp("us", "UTC"))
+    return dict.fromkeys(TEXTS, pa.string()) | dict.fromkeys(TIMES, pa.timestamp("us", "UTC")) | {LATENCY: pa.int64()}
 
 
 def _parsed(data: bytes, known: Mapping[str, pa.DataType], *, ignores_others: bool = False) -> pa.Table:
@@ -172,7 +178,7 @@ def _flat(found: pa.Table) -> pa.Table | None:
     value_type = flat_type(whole[VALUE].type)
     if value_type is None or pa.types.is_string(value_type):
         return None
-    made = {name: whole[name] for name in (*TEXTS, *TIMES)} | {VALUE: whole[VALUE].cast(value_type)}
+    made = {name: whole[name] for name in (*TEXTS, *TIMES, LATENCY)} | {VALUE: whole[VALUE].cast(value_type)}
     features = whole["features"]
     for place, field in enumerate(features.type):
         kind = flat_type(field.type)
@@ -202,6 +208,7 @@ def table_of(found: Sequence[Prediction]) -> pa.Table:
     moment = pa.timestamp("us", "UTC")
     made: dict[str, Any] = {name: pa.array([getattr(each, name) for each in found], pa.string()) for name in TEXTS}
     made |= {name: pa.array([getattr(each, name) for each in found], moment) for name in TIMES}
+    made[LATENCY] = pa.array([each.latency_us for each in found], pa.int64())
     made[VALUE] = _column([each.value for each in found])
     for name in dict.fromkeys(name for each in found for name in each.features):
         made[FEATURES + name] = _column([each.features.get(name) for each in found])

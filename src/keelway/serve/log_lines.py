@@ -130,8 +130,10 @@ def _lines(table: pa.Table, digest: str, names: Iterable[str]) -> pa.Array:
     parts.append('","features":{')
     for place, name in enumerate(names):
         parts += ["," * bool(place) + encode_basestring(name) + ":", _written(one_array(table[FEATURES + name]))]
-    parts += ['},"model":', _texts(table["model"]), ',"prediction_id":', _texts(table["prediction_id"])]
-    parts += [',"value":', _written(one_array(table["value"])), ',"version":', _texts(table["version"])]
+    parts += ['},"latency_us":', _written(one_array(table["latency_us"])), ',"model":', _texts(table["model"])]
+    parts += [',"policy":', _texts(table["policy"]), ',"prediction_id":', _texts(table["prediction_id"])]
+    parts += [',"request_id":', _texts(table["request_id"]), ',"value":', _written(one_array(table["value"]))]
+    parts += [',"version":', _texts(table["version"])]
     parts.append(f',"version_digest":"{digest}"}}\n')
     return _joined(parts, table.num_rows)
 

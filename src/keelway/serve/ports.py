@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from keelway.core import Digest, VersionName
@@ -11,6 +12,9 @@ from keelway.features import FeatureColumn
 from keelway.project import Task
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from keelway.serve.log_columns import LogColumns
 
 
@@ -83,11 +87,27 @@ class PredictionLog(Protocol):
         ...
 
 
-class BatchLog(Protocol):
-    """Takes predictions in columns."""
+@dataclass(frozen=True, slots=True)
+class AnswersKept:
+    """Answers that are sealed already.
 
-    def keep(self, columns: LogColumns) -> None:
-        """Seal predictions; they can be found and proven when this returns.
+    Attributes:
+        values: Shape (n,), or (n, k) for k classes.
+    """
+
+    version: str
+    values: NDArray[np.float64]
+
+
+class BatchLog(Protocol):
+    """Takes the predictions of one batch in columns, each place of it once."""
+
+    def kept(self, place: str) -> AnswersKept | None:
+        """Return what was sealed at a place, also by a run that was killed; None where nothing was."""
+        ...
+
+    def keep(self, columns: LogColumns, *, place: str) -> None:
+        """Seal predictions, unless some are sealed at that place; they can be found and proven when this returns.
 
         Raises:
             StorageError: They cannot be kept; none of them was.

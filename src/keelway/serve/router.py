@@ -22,6 +22,7 @@ from keelway.serve.fallback import Fallback
 from keelway.serve.last_good import LastGood, Pin, pinned, with_ways_back
 from keelway.serve.loaded import LoadedDeployment, VersionAtHand, assembled, must_take_the_same_requests
 from keelway.serve.ports import LoadScorer, Scorer
+from keelway.serve.presence import Presence
 from keelway.serve.repeating import Repeating
 from keelway.serve.warm import warm_up
 
@@ -50,6 +51,7 @@ class ServingCare:
         digest_named: Returns the record's digest of a version, for a baseline.
         last_good: What is kept on this machine; None keeps nothing.
         record_pin: Makes a pin a decision of the ledger.
+        presence: Keeps what this process says of itself; None says nothing.
     """
 
     budget: MemoryBudget
@@ -60,6 +62,7 @@ class ServingCare:
     digest_named: Callable[[VersionName], Digest] | None = None
     last_good: LastGood | None = None
     record_pin: Callable[[Pin], None] | None = None
+    presence: Presence | None = None
 
 
 class Router:
@@ -108,11 +111,14 @@ class Router:
 
     def start(self) -> None:
         """Begin to look for other deployments in the background."""
+        self._say()
         self._polling.start()
 
     def close(self) -> None:
         """Stop looking, and let go of every scorer."""
         self._polling.close()
+        if self._care.presence is not None:
+            self._care.presence.close()
         for scorer in (*(hand.scorer for hand in self._at_hand.values()), *(each for _, each in self._retired)):
             _close(scorer)
 
@@ -122,24 +128,35 @@ class Router:
         Where that cannot be loaded, what was loaded before goes on and `problem` says why.
         """
         with self._turn:
-            self._close_retired()
-            try:
-                desired, problem = self._desired()
-                if desired == self.loaded.deployment:
-                    self._trouble = problem
-                    if self._unkept:
-                        self._keep()
-                    return False
-                loaded = self._prepared(desired)
-            except KeelwayError as error:
-                self._tell(error)
+            switched = self._switched()
+            self._say()
+            if switched:
+                self._keep()
+            return switched
+
+    def _switched(self) -> bool:
+        self._close_retired()
+        try:
+            desired, problem = self._desired()
+            if desired == self.loaded.deployment:
+                self._trouble = problem
+                if self._unkept:
+                    self._keep()
                 return False
-            self.loaded = loaded
-            self._trouble = problem
-            _log.info("%s is answered by another deployment: %s", self.model, _traffic_text(desired))
-            self._on_switch(loaded)
-            self._keep()
-            return True
+            loaded = self._prepared(desired)
+        except KeelwayError as error:
+            self._tell(error)
+            return False
+        self.loaded = loaded
+        self._trouble = problem
+        _log.info("%s is answered by another deployment: %s", self.model, _traffic_text(desired))
+        self._on_switch(loaded)
+        return True
+
+    def _say(self) -> None:
+        """Say by which deployment this process answers, where anybody wants to know."""
+        if self._care.presence is not None:
+            self._care.presence.say(self.loaded.deployment, self.problem)
 
     def _first(self) -> LoadedDeployment:
         """Load what answers first: what the state asks for, or the last known good where that cannot be had."""

@@ -17,7 +17,7 @@ from keelway.ledger import Transaction
 from keelway.serve.segment import FORM
 from keelway.serve.segment_file import SegmentFile
 from keelway.serve.segment_lines import LINES_FORM, SegmentLines
-from keelway.serve.segment_records import PredictionSegment, all_live_segments, live_segments, segment_key
+from keelway.serve.segment_records import PredictionSegment, live_segments, segment_key, segments_by_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,13 +35,34 @@ def find_prediction(
     Raises:
         MissingRecordError: No segment holds it.
     """
-    for segment in all_live_segments(tx):
-        if not segment.first_id <= prediction_id <= segment.last_id:
-            continue
+    file, segment, place = _located(prediction_id, tx=tx, artifacts=artifacts)
+    [line] = file.lines_at(place, 1)
+    return revive(parse_json(line), Prediction), line, *_origin(segment, file, place, tx)
+
+
+def find_with_lines(
+    prediction_id: str, *, tx: Transaction, artifacts: ArtifactStore
+) -> tuple[Prediction, int, PredictionSegment, list[bytes]]:
+    """Return a sealed prediction, the number of its line, the segment that it was sealed in, and all lines of that segment.
+
+    Raises:
+        MissingRecordError: No segment holds it.
+    """
+    file, segment, place = _located(prediction_id, tx=tx, artifacts=artifacts)
+    origin, number = _origin(segment, file, place, tx)
+    lines = file.lines_at(place - number, origin.count)
+    return revive(parse_json(lines[number]), Prediction), number, origin, lines
+
+
+def _located(
+    prediction_id: str, *, tx: Transaction, artifacts: ArtifactStore
+) -> tuple[SegmentFile | SegmentLines, PredictionSegment, int]:
+    """Return the file that holds a prediction, its segment, and the number of the line in that file."""
+    for segment in segments_by_id(prediction_id, tx):
         file = _kept_file(segment, artifacts)
-        found = file.find(prediction_id) if file is not None else None
-        if file is not None and found is not None:
-            return revive(parse_json(found[0]), Prediction), found[0], *_origin(segment, file, found[1], tx)
+        place = file.place_of(prediction_id) if file is not None else None
+        if file is not None and place is not None:
+            return file, segment, place
     raise MissingRecordError(
         "No such prediction",
         expected="the id of a sealed prediction",

@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from keelway.core import Action, ArtifactKind, ArtifactStore, Clock, Decision, PrincipalId, sortable_id
+from keelway.core import Action, ArtifactKind, ArtifactStore, Decision, PrincipalId
 from keelway.ledger import StateStore, record_decision, root_of
 from keelway.serve.log_columns import LogColumns
-from keelway.serve.log_lines import lines_of_columns, split_lines
-from keelway.serve.ports import BatchLog, Journal, Journals
+from keelway.serve.ports import Journal, Journals
 from keelway.serve.segment_file import segment_bytes
 from keelway.serve.segment_lines import LINES_FORM, SegmentContents, line_contents
 from keelway.serve.segment_records import INSTANT, PredictionSegment, compacted_until, place_of, segment_key
@@ -177,26 +176,6 @@ def stored_segment(
     )
 
 
-class SegmentLog:
-    """Seals the predictions of a batch, which needs no journal: what is not sealed yet was not promised to anybody."""
-
-    def __init__(self, model: str, environment: str, *, ports: SealingPorts, clock: Clock) -> None:
-        self._model, self._environment = model, environment
-        self._ports, self._clock = ports, clock
-
-    def keep(self, columns: LogColumns) -> None:
-        """Seal predictions as one segment."""
-        seal_columns(
-            columns,
-            split_lines(lines_of_columns(columns.table, columns.names)),
-            journal=sortable_id(),
-            model=self._model,
-            environment=self._environment,
-            ports=self._ports,
-            now=self._clock.now(),
-        )
-
-
 def _let_others_run() -> None:
     time.sleep(_YIELD_S)
 
@@ -224,9 +203,3 @@ def _recorded(segment: PredictionSegment, ports: SealingPorts) -> PredictionSegm
         )
         record_decision(decision, tx=tx)
     return segment
-
-
-if TYPE_CHECKING:
-
-    def _batch_log(ports: SealingPorts, clock: Clock) -> BatchLog:
-        return SegmentLog("", "", ports=ports, clock=clock)

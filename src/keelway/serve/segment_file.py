@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GROUP_ROWS = 5_000
 """One prediction is read with at most so many others."""
 JOURNAL = "journal"
-_ID = "prediction_id"
+_ID, _REQUEST = "prediction_id", "request_id"
 _NAMES = b"keelway.features"
 
 
@@ -33,7 +33,7 @@ def segment_bytes(columns: LogColumns) -> bytes:
 
     table = columns.table
     # An identifier is there once, and so is nearly every moment: a dictionary of them only takes room.
-    encoded = [name for name in table.column_names if name not in (_ID, LINE, *TIMES)]
+    encoded = [name for name in table.column_names if name not in (_ID, _REQUEST, LINE, *TIMES)]
     sink = pa.BufferOutputStream()
     writer = pq.ParquetWriter(
         sink,
@@ -86,8 +86,8 @@ class SegmentFile:
         ]
         return self._file.read(columns=chosen, use_threads=False)
 
-    def find(self, prediction_id: str) -> tuple[bytes, int] | None:
-        """Return the line of a prediction and its number; only the rows around it are read."""
+    def place_of(self, prediction_id: str) -> int | None:
+        """Return the number of a prediction's line; only the ids around it are read."""
         import pyarrow.compute as pc
 
         first = 0
@@ -96,48 +96,54 @@ class SegmentFile:
                 ids = self._file.read_row_group(number, columns=[_ID], use_threads=False)[_ID]
                 place = pc.index(ids, prediction_id).as_py()
                 if place >= 0:
-                    return self._lines_at(first + place, 1)[0], first + place
+                    return int(first + place)
             first += self._file.metadata.row_group(number).num_rows
         return None
 
     def origin(self, number: int) -> tuple[str, int] | None:
-        """Return the journal of the segment that a row was sealed in, and its number there; None where that is this one."""
+        """Return the journal of the segment that a row was sealed in, and its number there; None where that is this one.
+
+        Only the groups of rows that hold rows of that segment are read.
+        """
         import pyarrow.compute as pc
 
-        journals = self._journals()
-        if journals is None:
+        if JOURNAL not in self._file.schema_arrow.names:
             return None
-        journal = journals[number].as_py()
-        return journal, number - pc.index(journals, journal).as_py()
+        journal, end = "", number + 1
+        for group, first in reversed(self._groups(0, end)):
+            journals = self._file.read_row_group(group, columns=[JOURNAL], use_threads=False)[JOURNAL]
+            journals = journals.slice(0, end - first)
+            journal = journal or journals[-1].as_py()
+            others = pc.indices_nonzero(pc.not_equal(journals, journal))
+            if len(others):
+                return journal, number - (first + others[-1].as_py() + 1)
+        return journal, number
 
     def lines_from(self, journal: str) -> list[bytes]:
         """Return the lines that were sealed in the segment of a journal; none where no row was."""
         import pyarrow.compute as pc
 
-        journals = self._journals()
-        if journals is None:
-            return []
-        count = pc.sum(pc.equal(journals, journal)).as_py()
-        return self._lines_at(pc.index(journals, journal).as_py(), count) if count else []
-
-    def _journals(self) -> pa.ChunkedArray | None:
-        """Return the journal of each row, in which those of one stand together; None where all are of this segment."""
         if JOURNAL not in self._file.schema_arrow.names:
-            return None
-        return self._file.read(columns=[JOURNAL], use_threads=False)[JOURNAL]
+            return []
+        journals = self._file.read(columns=[JOURNAL], use_threads=False)[JOURNAL]
+        count = pc.sum(pc.equal(journals, journal)).as_py()
+        return self.lines_at(pc.index(journals, journal).as_py(), count) if count else []
 
-    def _lines_at(self, first: int, count: int) -> list[bytes]:
+    def lines_at(self, first: int, count: int) -> list[bytes]:
         """Return lines that follow each other; only the groups of rows that hold them are read."""
-        groups, skipped, seen = [], 0, 0
+        held = self._groups(first, first + count)
+        found = self._file.read_row_groups([group for group, _ in held], use_threads=False)
+        return _lines(found.slice(first - held[0][1], count), self._names)
+
+    def _groups(self, first: int, end: int) -> list[tuple[int, int]]:
+        """Return the groups that hold some of the rows from one on and before another, each with its first row."""
+        found, seen = [], 0
         for number in range(self._file.num_row_groups):
             after = seen + self._file.metadata.row_group(number).num_rows
-            if after <= first:
-                skipped = after
-            elif seen < first + count:
-                groups.append(number)
+            if after > first and seen < end:
+                found.append((number, seen))
             seen = after
-        found = self._file.read_row_groups(groups, use_threads=False).slice(first - skipped, count)
-        return _lines(found, self._names)
+        return found
 
     def _may_hold(self, number: int, prediction_id: str) -> bool:
         group = self._file.metadata.row_group(number)

@@ -62,7 +62,10 @@ class _SealedLine(msgspec.Struct, gc=False):
     entity: str
     environment: str
     features: msgspec.Raw
+    latency_us: int | None
     model: str
+    policy: str
+    request_id: str
     value: float | list[float]
     version: str
     version_digest: str
@@ -124,8 +127,12 @@ class SegmentLines:
         table = table_of_lines(self._data, wanted)
         return table if wanted is None else table.select([name for name in wanted if name in table.column_names])
 
-    def find(self, prediction_id: str) -> tuple[bytes, int] | None:
-        """Return the line of a prediction and its number."""
+    def lines_at(self, first: int, count: int) -> list[bytes]:
+        """Return lines that follow each other."""
+        return self.lines()[first : first + count]
+
+    def place_of(self, prediction_id: str) -> int | None:
+        """Return the number of a prediction's line."""
         needle = f'"prediction_id":"{prediction_id}"'.encode()
         found = [(line, number) for number, line in enumerate(self.lines()) if needle in line]
-        return next((each for each in found if json.loads(each[0])["prediction_id"] == prediction_id), None)
+        return next((number for line, number in found if json.loads(line)["prediction_id"] == prediction_id), None)

@@ -11,9 +11,10 @@ each prediction once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import chain
 
 from keelway.core import Digest
 from keelway.ledger import Transaction
@@ -21,6 +22,14 @@ from keelway.ledger import Transaction
 POINTERS = "log/"
 INSTANT = timedelta(microseconds=1)
 """The next moment that can be told from one."""
+_DEPLOYMENTS = "deployment/"  # what pointers to deployments begin with, before environment and model
+_SOON = (
+    (timedelta(seconds=1), timedelta(seconds=10)),
+    (timedelta(minutes=1), timedelta(minutes=61)),  # as a file of an hour is
+)
+"""How long before and after an id was made its segment is looked for: clocks differ, and sealing may have to wait."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ID_DIGITS, _TIME_DIGITS = 32, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +136,54 @@ def waiting_segments(
 
 
 def live_segments(
-    model: str, environment: str, tx: Transaction, *, since: datetime | None = None
+    model: str, environment: str, tx: Transaction, *, since: datetime | None = None, until: datetime | None = None
 ) -> list[PredictionSegment]:
     """Return the segments that hold the predictions of a model, each of them once, oldest first.
 
     Args:
         since: Only those that were sealed at this moment or later; None for all.
+        until: Only those that were sealed at this moment or earlier; None for all.
     """
-    moved = tx.between(PredictionSegment, parent=compacted_place(model, environment), since=since)
-    return sorted([*moved, *waiting_segments(model, environment, tx, since=since)], key=lambda each: each.sealed_at)
+    moved = tx.between(PredictionSegment, parent=compacted_place(model, environment), since=since, until=until)
+    waiting = waiting_segments(model, environment, tx, since=since, until=until)
+    return sorted([*moved, *waiting], key=lambda each: each.sealed_at)
+
+
+def segments_by_id(prediction_id: str, tx: Transaction) -> Iterator[PredictionSegment]:
+    """Yield the segments that may hold a prediction, by its id.
+
+    An id tells when it was made. What was sealed soon after that is looked at first, wherever something is deployed, so that
+    not every record there is has to be read; then everything.
+    """
+    seen: set[tuple[str, str, str]] = set()
+    for segment in chain(_sealed_soon(_made_at(prediction_id), tx), _lazily(lambda: all_live_segments(tx))):
+        if segment.first_id <= prediction_id <= segment.last_id and _key(segment) not in seen:
+            seen.add(_key(segment))
+            yield segment
+
+
+def _sealed_soon(made: datetime | None, tx: Transaction) -> Iterator[PredictionSegment]:
+    """Yield the live segments that were sealed within seconds after a moment, or hold what was; those of an hour next."""
+    if made is None:
+        return
+    places = [pointer.name.split("/")[1:] for pointer in tx.pointers(prefix=_DEPLOYMENTS)]
+    for before, after in _SOON:
+        for environment, model in places:
+            yield from live_segments(model, environment, tx, since=made - before, until=made + after)
+
+
+def _lazily(found: Callable[[], Sequence[PredictionSegment]]) -> Iterator[PredictionSegment]:
+    yield from found()
+
+
+def _made_at(prediction_id: str) -> datetime | None:
+    """Return when an id was made, to the millisecond; None where it does not tell (it is no UUID of version 7)."""
+    if len(prediction_id) != _ID_DIGITS or prediction_id[_TIME_DIGITS] != "7":
+        return None
+    try:
+        return _EPOCH + timedelta(milliseconds=int(prediction_id[:_TIME_DIGITS], 16))
+    except (ValueError, OverflowError):
+        return None
 
 
 def all_live_segments(tx: Transaction) -> list[PredictionSegment]:

@@ -4,7 +4,8 @@
     mirror.start()
     mirror.offer(rows, loaded.shadows, at="1998-01-02T00:00:00Z")     # returns at once
 
-What a shadow answers is logged under the arm `shadow`, and counted under it with its failures and its time. Copies wait in
+What a shadow answers is logged under the arm `shadow`, and counted under it with its failures and its time: that of its work,
+without waits for the interpreter and the processor, which answers have before it. Copies wait in
 a queue that is bounded by what they hold. Where it is full, where copies are older than a version may still be loaded, or
 where the log takes nothing, rows are dropped and counted: a shadow that dropped rows is judged by fewer, and it shows.
 The thread lets go of the interpreter after every few rows, so that an answer waits no longer for it than these take.
@@ -23,6 +24,7 @@ from typing import Protocol
 from keelway.core import sortable_ids
 from keelway.errors import KeelwayError, UndefinedAnswerError
 from keelway.serve.answer import answer_texts
+from keelway.serve.line import RequestMark
 from keelway.serve.loaded import LoadedVersion
 from keelway.serve.ports import PredictionLog
 from keelway.serve.wire.columns import Row
@@ -42,7 +44,7 @@ class ShadowCount(Protocol):
     """Counts what shadows do; called from the mirror's thread and from those that offer."""
 
     def mirrored(self, version: LoadedVersion, count: int, seconds: float) -> None:
-        """Count rows of one request that a shadow answered, and how long it took."""
+        """Count rows of one request that a shadow answered, and how long it worked on them."""
         ...
 
     def failed(self, version: LoadedVersion, undefined: bool) -> None:
@@ -61,6 +63,7 @@ class _Copy:
     at: str
     held: int
     since: float
+    request_id: str
 
 
 class ShadowMirror:
@@ -99,18 +102,19 @@ class ShadowMirror:
         """Begin to score what is offered."""
         self._thread.start()
 
-    def offer(self, rows: Sequence[Row], shadows: tuple[LoadedVersion, ...], *, at: str) -> None:
+    def offer(self, rows: Sequence[Row], shadows: tuple[LoadedVersion, ...], *, at: str, request_id: str = "") -> None:
         """Take a copy of answered rows for shadows, or drop it where too much waits; never waits, never raises.
 
         Args:
             at: When they were answered, as the log writes times.
+            request_id: Of the request that asked for them.
         """
         held = sum(len(row[2]) + sum([len(value) for value in row[2] if isinstance(value, str)]) for row in rows)
         with self._guard:
             takes = not self._stopping and self._held + held <= self._most_held
             if takes:
                 self._held += held
-                self._waiting.append(_Copy(rows, shadows, at, held, self._clock()))
+                self._waiting.append(_Copy(rows, shadows, at, held, self._clock(), request_id))
                 self._guard.notify()
         if not takes:
             self._drop(shadows, len(rows))
@@ -148,7 +152,8 @@ class ShadowMirror:
             return copy
 
     def _score(self, copy: _Copy, shadow: LoadedVersion) -> None:
-        begun = time.perf_counter()
+        spent = _clock_of(shadow)
+        begun = spent()
         try:
             lines = b"".join([_lines(copy, shadow, begin) for begin in range(0, len(copy.rows), ROWS_AT_ONCE)])
         except Exception as error:  # noqa: BLE001  (whatever a shadow does, the next copy must find this thread alive)
@@ -156,7 +161,7 @@ class ShadowMirror:
             self._tell(shadow, error)
             return
         if self._log.append(lines):
-            self._told.mirrored(shadow, len(copy.rows), time.perf_counter() - begun)
+            self._told.mirrored(shadow, len(copy.rows), spent() - begun)
             self._troubled.discard(shadow.version)
         else:
             self._told.dropped(shadow, len(copy.rows))
@@ -173,9 +178,19 @@ class ShadowMirror:
             self._told.dropped(shadow, count)
 
 
+def _clock_of(shadow: LoadedVersion) -> Callable[[], float]:
+    """Return what a shadow's time is taken by, in seconds: what it worked, or where another process works, what that took.
+
+    Answers go first, so this thread waits for the interpreter and the processor whenever the server is busy: a wait that
+    the version would not have if it answered.
+    """
+    return time.perf_counter if getattr(shadow.scorer, "waits", False) else time.thread_time
+
+
 def _lines(copy: _Copy, shadow: LoadedVersion, begin: int) -> bytes:
     """Return the log's lines of some rows, scored in one call."""
     rows = copy.rows[begin : begin + ROWS_AT_ONCE]
     texts = answer_texts(shadow, [row[2] for row in rows])
     time.sleep(0)  # lets go of the interpreter: answers come first
-    return shadow.writer.lines(sortable_ids(len(rows)), rows, texts, at=copy.at)
+    marks = [RequestMark(copy.request_id)] * len(rows)
+    return shadow.writer.lines(sortable_ids(len(rows)), rows, texts, at=copy.at, marks=marks)

@@ -17,7 +17,7 @@ from keelway.core import Prediction, VersionName, canonical_json, digest_bytes, 
 from keelway.deploy import CANARY, STABLE, Deployment
 from keelway.deploy.analysis import RolloutEvidence
 from keelway.monitor.rollout import RolloutReadings, evidence_of, microseconds, rollout_columns
-from keelway.project import Analysis
+from keelway.project import Analysis, LabelValue, Task
 from keelway.serve import (
     LARGEST_BIN,
     ArmRequests,
@@ -28,10 +28,8 @@ from keelway.serve import (
     seal,
 )
 from keelway.testing.experiments import (
-    CONSTANT_SCORE,
     FAILING,
     LATENCY_SPREAD,
-    SHIFT,
     SLOWER,
     UNDEFINED,
     USUAL_ERRORS,
@@ -39,6 +37,7 @@ from keelway.testing.experiments import (
     Fault,
 )
 from keelway.testing.serving import NOW, deployment_of
+from keelway.testing.task_canaries import CLASSES, drawn
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +62,7 @@ def canary_deployment(percent: int, *, at: datetime = NOW, number: int = 1, roll
 def answers_table(
     deployment: Deployment,
     entities: Sequence[str],
-    values: Sequence[float] | Numbers,
+    values: Sequence[float] | Sequence[Sequence[float]] | Numbers,
     *,
     at: datetime,
     arms: Sequence[str] | None = None,
@@ -72,8 +71,10 @@ def answers_table(
     """Return answers of a deployment as `sealed_columns` reads them.
 
     Args:
+        values: A number for each entity, or a probability for each class.
         arms: Who answered each entity; None for the arm it is in.
     """
+    import numpy as np
     import pyarrow as pa
 
     named = list(arms or [deployment.arm_of(entity) for entity in entities])
@@ -86,7 +87,8 @@ def answers_table(
         "entity": list(entities),
     }
     columns = {name: pa.array(column, pa.string()) for name, column in texts.items()}
-    columns["value"] = pa.array([float(value) for value in values], pa.float64())
+    given = np.asarray(values, dtype=np.float64)
+    columns["value"] = pa.array(given.tolist(), pa.list_(pa.float64()) if given.ndim == 2 else pa.float64())
     moment = pa.timestamp("us", "UTC")
     columns |= {"as_of": pa.array([as_of] * rows, moment), "event_time": pa.array([at] * rows, moment)}
     return rollout_columns(pa.table(columns))
@@ -122,7 +124,7 @@ class WrittenJournal:
 
 def seal_answers(
     deployment: Deployment,
-    values: Mapping[str, float],
+    values: Mapping[str, float | tuple[float, ...]],
     *,
     at: datetime,
     journal: str,
@@ -166,13 +168,14 @@ class _Served:
 
     tables: list[pa.Table] = field(default_factory=list)
     requests: list[RequestFigures] = field(default_factory=list)
-    labels: list[dict[tuple[str, int], int]] = field(default_factory=list)
+    labels: list[dict[tuple[str, int], LabelValue]] = field(default_factory=list)
 
 
 def served_canary(
     *,
     seed: int,
     analysis: Analysis,
+    task: Task = "binary",
     fault: Fault | None = None,
     percent: int = 10,
     per_look: int = 1_000,
@@ -182,11 +185,12 @@ def served_canary(
 ) -> Iterator[RolloutEvidence]:
     """Yield the gathered evidence of one look after another.
 
-    Both arms are one model, whose scores are calibrated; the canary may have a fault of `testing.experiments`.
+    Both arms are one model, whose answers are calibrated (see `testing.task_canaries`); the canary may have a fault of `testing.experiments`.
 
     Args:
         seed: Decides everything.
         analysis: What is gathered.
+        task: What the model predicts.
         fault: What is wrong with the canary; None for nothing.
         percent: The canary's share.
         per_look: Requests between two looks.
@@ -201,18 +205,22 @@ def served_canary(
     deployment, served = canary_deployment(percent), _Served()
     for look in range(looks):
         now = NOW + look * LOOK_EVERY
-        drawn = generator.integers(entities, size=per_look) if entities else np.arange(per_look) + look * per_look
-        _serve([f"{seed}-{each}" for each in drawn], deployment, fault, generator, served, now)
+        came = generator.integers(entities, size=per_look) if entities else np.arange(per_look) + look * per_look
+        _serve([f"{seed}-{each}" for each in came], deployment, task, fault, generator, served, now)
         known = served.labels[: max(look + 1 - label_delay, 0)]
         table = pa.concat_tables(served.tables).unify_dictionaries()
         labels = {case: value for part in known for case, value in part.items()}
-        readings = RolloutReadings(now + LOOK_EVERY, table, requests=served.requests, labels=labels)
+        classes = dict.fromkeys(map(str, deployment.traffic), CLASSES) if task == "multiclass" else {}
+        readings = RolloutReadings(
+            now + LOOK_EVERY, table, requests=served.requests, labels=labels, task=task, classes=classes
+        )
         yield evidence_of(readings, [deployment], CANARY, analysis=analysis)
 
 
 def _serve(
     names: list[str],
     deployment: Deployment,
+    task: Task,
     fault: Fault | None,
     generator: np.random.Generator,
     served: _Served,
@@ -223,14 +231,15 @@ def _serve(
 
     arms = np.array([deployment.arm_of(name) for name in names])
     counted: list[ArmRequests] = []
-    labels: dict[tuple[str, int], int] = {}
+    labels: dict[tuple[str, int], LabelValue] = {}
     for arm in (STABLE, CANARY):
         asked = [name for name, its in zip(names, arms, strict=True) if its == arm]
-        found = _answered(len(asked), fault if arm == CANARY else None, generator)
+        found = _answered(len(asked), task, fault if arm == CANARY else None, generator)
         there = np.flatnonzero(~found.failed)
         answered = [asked[place] for place in there]
         served.tables.append(answers_table(deployment, answered, found.scores[there], at=now, arms=[arm] * len(there)))
-        labels |= {(name, microseconds(NOW)): int(each) for name, each in zip(asked, found.labels, strict=True)}
+        told = [CLASSES[int(each)] if task == "multiclass" else each for each in found.labels.tolist()]
+        labels |= {(name, microseconds(NOW)): each for name, each in zip(asked, told, strict=True)}
         bins, counts = latency_bins(found.latencies[there])
         failed, undefined = int(found.failed.sum()), int(found.undefined.sum())
         version = deployment.version_of(arm)
@@ -252,17 +261,9 @@ class _Answered:
     undefined: NDArray[np.bool_]
 
 
-def _answered(rows: int, fault: Fault | None, generator: np.random.Generator) -> _Answered:
+def _answered(rows: int, task: Task, fault: Fault | None, generator: np.random.Generator) -> _Answered:
     """Return what an arm makes of requests."""
-    import numpy as np
-
-    chance = generator.beta(2, 5, rows)
-    labels = (generator.random(rows) < chance).astype(np.float64)
-    scores = chance
-    if fault == "constant":
-        scores = np.full(rows, CONSTANT_SCORE)
-    elif fault == "calibration":
-        scores = 1 / (1 + np.exp(-SHIFT) * (1 - chance) / chance)
+    scores, labels = drawn(task, rows, fault if fault in ("constant", "calibration") else None, generator)
     slower = SLOWER if fault == "latency" else 1.0
     latencies = slower * USUAL_LATENCY_S * generator.lognormal(0, LATENCY_SPREAD, rows)
     undefined = generator.random(rows) < (UNDEFINED if fault == "not a number" else 0.0)

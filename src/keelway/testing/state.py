@@ -15,7 +15,16 @@ from typing import Any
 
 import pytest
 
-from keelway.core import Action, Decision, PointerMove, PrincipalId, canonical_json, digest_bytes, digest_of
+from keelway.core import (
+    Action,
+    Decision,
+    PointerMove,
+    PrincipalId,
+    WrittenRecord,
+    canonical_json,
+    digest_bytes,
+    digest_of,
+)
 from keelway.errors import (
     ConflictError,
     KeelwayError,
@@ -84,6 +93,13 @@ class StateConformance(LogConformance):
             assert tx.count(SampleRecord) == 1
         with pytest.raises(RecordExistsError), state.transaction() as tx:
             tx.insert("a", SampleRecord("y"), at=NOW)
+
+    def test_a_record_that_was_written_before_is_stored_as_itself(self, state: StateStore) -> None:
+        written = WrittenRecord.of(SampleRecord("ä", 0.1 + 0.2))
+        with state.transaction() as tx:
+            assert tx.insert("a", written, at=NOW) == tx.insert("a", written.record, at=NOW) == written.digest
+            assert tx.get(SampleRecord, "a") == written.record
+            assert tx.text_of(written.digest) == ("SampleRecord", written.body.decode())
 
     def test_kinds_do_not_share_keys(self, state: StateStore) -> None:
         with state.transaction() as tx:

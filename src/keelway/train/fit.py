@@ -20,10 +20,11 @@ from keelway.core import (
     CodeState,
     Digest,
     Scalar,
+    WrittenRecord,
     digest_of,
     plain,
 )
-from keelway.features import FeatureColumn, FeatureTable, Profile, profile_of, rows_of
+from keelway.features import FeatureColumn, FeatureTable, profile_of, rows_of
 from keelway.ledger import StateStore
 from keelway.project import Ensemble, Estimator, Model, split_columns
 from keelway.train.ensemble import fitted_ensemble
@@ -31,7 +32,7 @@ from keelway.train.folds import folds
 from keelway.train.frame import encoded, frame_of
 from keelway.train.lesson import Lesson, fitted_pipeline
 from keelway.train.manifest import ENSEMBLE_FACTORY, manifest_bytes
-from keelway.train.parts import Parts, parts_of
+from keelway.train.parts import Parts, parts_ask_entities, parts_of
 from keelway.train.ports import Tracker
 from keelway.train.record import TrainedModel, TrainingFigures
 from keelway.train.shown import shown_beginning
@@ -82,7 +83,7 @@ def fit(
         for member in _members(model, estimator)
     }  # fmt: skip
     measured, begun = system_meter(), time.perf_counter()
-    rows = _Rows.of(model, feature_table, artifacts)
+    rows = _Rows.of(model, feature_table, artifacts, folded=_needs_folds(estimator))
     draft = _draft(rows, model, feature_table, estimator=estimator, seed=seed, code=code)
     with tracker.announced_training(draft.model, **shown_beginning(draft, key=key)):
         lesson = _lesson(rows, model=model, table=feature_table, estimator=estimator, seed=seed)
@@ -157,10 +158,11 @@ class _Rows:
     classes: tuple[str, ...]
 
     @classmethod
-    def of(cls, model: Model, table: FeatureTable, artifacts: ArtifactStore) -> _Rows:
+    def of(cls, model: Model, table: FeatureTable, artifacts: ArtifactStore, *, folded: bool) -> _Rows:
         splitting = split_columns(model.split)
         categories = [each.name for each in table.features if each.kind == "categorical" and each.name not in splitting]
-        whole = rows_of(table, artifacts, coded=categories)
+        unread = () if folded or parts_ask_entities(model, table) else ("entity",)
+        whole = rows_of(table, artifacts, coded=categories, without=unread)
         parts = parts_of(whole, model, table)
         learnt = whole.filter(parts.train)
         labels = suitable_labels(learnt, model)
@@ -216,20 +218,19 @@ def _learnt(
     model: Model,
     members: dict[str, Digest],
     artifacts: ArtifactStore,
-) -> tuple[TrainedModel, Profile]:
+) -> tuple[TrainedModel, WrittenRecord]:
     """Return what was learnt, and the profile of the rows it was learnt from, which is made beside the fit."""
     with ThreadPoolExecutor(1) as beside:
         profiled = beside.submit(_profiled, rows.learnt, draft.features)
         data = _fitted(lesson, estimator, model, members, rows.classes)
-        profile, digest = profiled.result()
+        profile = profiled.result()
     pipeline = artifacts.put(data, kind=ArtifactKind.MODEL, name=f"{model.name}-{estimator.name}").digest
-    return replace(draft, pipeline=pipeline, profile=digest), profile
+    return replace(draft, pipeline=pipeline, profile=profile.digest), profile
 
 
-def _profiled(rows: pa.Table, features: Sequence[FeatureColumn]) -> tuple[Profile, Digest]:
-    """Return the profile of rows, and its digest."""
-    profile = profile_of(rows, features)
-    return profile, digest_of(profile)
+def _profiled(rows: pa.Table, features: Sequence[FeatureColumn]) -> WrittenRecord:
+    """Return the profile of rows, written as it will be stored."""
+    return WrittenRecord.of(profile_of(rows, features))
 
 
 def _lesson(
@@ -289,7 +290,13 @@ def _figures(labels: NDArray[Any], model: Model) -> dict[str, float]:
 
 
 def _recorded(
-    trained: TrainedModel, profile: Profile, figures: TrainingFigures, *, key: Digest, state: StateStore, now: datetime
+    trained: TrainedModel,
+    profile: WrittenRecord,
+    figures: TrainingFigures,
+    *,
+    key: Digest,
+    state: StateStore,
+    now: datetime,
 ) -> TrainedModel:
     """Store a training under its key, or return the one that was stored meanwhile."""
     with state.transaction() as tx:

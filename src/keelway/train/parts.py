@@ -61,6 +61,13 @@ def parts_of(rows: pa.Table, model: Model, table: FeatureTable) -> Parts:
     return Parts(~test, test, cuts, _warnings(rows, model, test, cuts))
 
 
+def parts_ask_entities(model: Model, table: FeatureTable) -> bool:
+    """Say whether the split of a model looks at who a row is about."""
+    if isinstance(model.split, PredefinedSplit):  # an entity has one row at a cut, and so stands in one part
+        return model.split.column == "entity" or len(table.as_ofs) > 1
+    return isinstance(model.split, RandomSplit)
+
+
 def training_rows(rows: pa.Table, model: Model, table: FeatureTable) -> pa.Table:
     """Return the rows that a model learns from; where a split in time is clean, only labels known by the test cut."""
     return rows.filter(parts_of(rows, model, table).train)

@@ -1,13 +1,16 @@
 """Keep a fitted pipeline as skops bytes, which hold no executable code, and load it with an allow list.
 
 Every type beyond those skops trusts by itself stands in `TRUSTED_TYPES`, or was added by `trust_type` in the project's own
-code. A model of LightGBM or XGBoost is kept in its library's own text form. An ensemble is a small JSON artifact that names its members' pipelines; it is loaded as one, each member checked.
+code. A model of LightGBM or XGBoost is kept in its library's own text form, scikit-learn's boosted trees as a few arrays. An
+ensemble is a small JSON artifact that names its members' pipelines; it is loaded as one, each member checked.
 """
 
 from __future__ import annotations
 
 import copy
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +18,7 @@ from keelway.core import ArtifactStore, Digest
 from keelway.errors import IntegrityError, TrainingError, UsageError
 from keelway.train.boosters import booster_text, library_of
 from keelway.train.manifest import is_manifest, loaded, read_manifest
+from keelway.train.packed import has_trees, packed, unpack
 from keelway.train.same_bytes import archive_of
 
 TRUSTED_TYPES = frozenset(
@@ -34,6 +38,8 @@ TRUSTED_TYPES = frozenset(
         "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
         "keelway.train.networks.NetworkClassifier",
         "keelway.train.networks.NetworkRegressor",
+        "keelway.train.packed.PackedArrays",
+        "keelway.train.packed.PackedTrees",
         "keelway.train.stages.BoosterClassifier",
         "keelway.train.stages.BoosterRegressor",
         "keelway.train.stages.ColumnSelector",
@@ -43,6 +49,20 @@ TRUSTED_TYPES = frozenset(
     }
 )
 """Types beyond those skops trusts by itself; all are plain data of scikit-learn, numpy and Keelway."""
+
+UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    tokenize.TokenError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+"""What is raised where bytes that somebody changed are unzipped, read as arrays, and put together."""
 
 _trusted_by_project: set[str] = set()
 
@@ -74,7 +94,7 @@ def pipeline_bytes(pipeline: Any) -> bytes:
     Raises:
         TrainingError: It holds types that `load_pipeline` would refuse.
     """
-    archive = archive_of(_without_objects(pipeline))
+    archive = archive_of(_plain_form(pipeline))
     if strange := _strange_of(archive.untrusted):
         raise TrainingError(
             f"{type(pipeline[-1]).__name__} cannot be stored without code",
@@ -115,32 +135,54 @@ def _pipeline(data: bytes) -> Any:
     from skops.io.exceptions import UntrustedTypesFoundException
 
     try:
-        if strange := _strange_types(data):
-            raise IntegrityError(
-                "A stored pipeline holds types that are not on the allow list",
-                expected="types of scikit-learn and numpy",
-                found=", ".join(strange[:5]),
-                fix="Do not use these bytes: training stores no such pipeline. Train again.",
-            )
-        return skops.io.loads(data, trusted=sorted(TRUSTED_TYPES | _trusted_by_project))
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, UntrustedTypesFoundException) as error:
+        return _unpacked(skops.io.loads(data, trusted=sorted(TRUSTED_TYPES | _trusted_by_project)))
+    except UntrustedTypesFoundException as error:  # nothing was made of them
+        raise IntegrityError(
+            "A stored pipeline holds types that are not on the allow list",
+            expected="types of scikit-learn and numpy",
+            found=", ".join(_strange_of(skops.io.get_untrusted_types(data=data))[:5]),
+            fix="Do not use these bytes: training stores no such pipeline. Train again.",
+        ) from error
+    except UNREADABLE as error:
         raise IntegrityError("A stored pipeline cannot be read", expected="skops bytes", found=str(error)) from error
 
 
-def _without_objects(pipeline: Any) -> Any:
-    """Return a pipeline whose models of LightGBM and XGBoost are written in their library's own text form."""
+def _unpacked(pipeline: Any) -> Any:
+    """Return a loaded pipeline, its boosted trees looked at and as scikit-learn has them."""
+    from sklearn.pipeline import Pipeline
+
+    if isinstance(pipeline, Pipeline):
+        last = pipeline[-1]
+        for each in (last, *(one.estimator for one in getattr(last, "calibrated_classifiers_", ()))):
+            if has_trees(each):
+                unpack(each)
+    return pipeline
+
+
+def _plain_form(pipeline: Any) -> Any:
+    """Return a pipeline whose models of other libraries are text, and whose boosted trees are a few arrays."""
     from sklearn.pipeline import Pipeline
 
     *stages, (name, last) = pipeline.steps
-    if library_of(last):
-        return Pipeline([*stages, (name, _as_text(last))])
-    if not library_of(getattr(last, "estimator", None)) or not hasattr(last, "calibrated_classifiers_"):
-        return pipeline
-    written = copy.deepcopy(last)
+    return Pipeline([*stages, (name, _plain_model(last))])
+
+
+def _plain_model(last: Any) -> Any:
+    if not hasattr(last, "calibrated_classifiers_"):
+        return _plain_estimator(last)
+    written = copy.copy(last)
+    written.calibrated_classifiers_ = [copy.copy(each) for each in last.calibrated_classifiers_]
     for each in written.calibrated_classifiers_:
-        each.estimator = _as_text(each.estimator)
-    written.estimator = written.calibrated_classifiers_[0].estimator  # the unfitted one, which nothing asks any more
-    return Pipeline([*stages, (name, written)])
+        each.estimator = _plain_estimator(each.estimator)
+    if library_of(last.estimator):  # the unfitted one, which nothing asks any more
+        written.estimator = written.calibrated_classifiers_[0].estimator
+    return written
+
+
+def _plain_estimator(fitted: Any) -> Any:
+    if library_of(fitted):
+        return _as_text(fitted)
+    return packed(fitted) if has_trees(fitted) else fitted
 
 
 def _as_text(fitted: Any) -> Any:
@@ -152,13 +194,6 @@ def _as_text(fitted: Any) -> Any:
     if not classes:
         return BoosterRegressor(library, text)
     return BoosterClassifier(library, text, classes, margins=hasattr(fitted, "decision_function"))
-
-
-def _strange_types(data: bytes) -> list[str]:
-    """Return the names of types in skops bytes that are not on the allow list."""
-    import skops.io
-
-    return _strange_of(skops.io.get_untrusted_types(data=data))
 
 
 def _strange_of(untrusted: Iterable[str]) -> list[str]:

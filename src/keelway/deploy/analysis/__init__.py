@@ -1,43 +1,50 @@
 """Analysis of rollouts: tests that may be looked at all the time, plans, corrections, and the verdict on an arm."""
 
-from keelway.deploy.analysis.bandit import thompson_arm, thompson_shares
-from keelway.deploy.analysis.drift import ks_distance, ks_null_quantile, log_unlike
-from keelway.deploy.analysis.evidence import ArmFigures, Matured, RolloutEvidence
-from keelway.deploy.analysis.families import e_bh
-from keelway.deploy.analysis.harms import ArmHarm, harm_of
-from keelway.deploy.analysis.judge import MeasuredFigure, Outcome, RolloutVerdict, Status, judge, violations
-from keelway.deploy.analysis.levels import cuped_part, levels_of
-from keelway.deploy.analysis.looks import crossing_chances, drift_for
-from keelway.deploy.analysis.mixtures import (
-    BetaBinomialMixture,
-    GammaExponentialMixture,
-    GammaPoissonMixture,
-    Mixture,
-    NormalMixture,
-    best_rho,
-    boundary,
-    stitched_boundary,
-)
-from keelway.deploy.analysis.moments import Moments, moments_of, pooled_theta
-from keelway.deploy.analysis.plan import ExperimentPlan, ExperimentQuestion, MetricKind, experiment_plan
-from keelway.deploy.analysis.quantiles import log_slower, quantile_p, ratio_bound, sorted_values
-from keelway.deploy.analysis.rates import RateCounts, excess_bound, log_bet, log_excess, rate_sequence
-from keelway.deploy.analysis.sequences import (
-    Contrast,
-    always_valid_p,
-    log_evidence,
-    mean_difference_sequence,
-    mean_gap,
-    mean_sequence,
-    rate_moments,
-    reach,
-)
-from keelway.deploy.analysis.shares import Phase, log_mismatch, mismatch_p
+from typing import TYPE_CHECKING
+
+from keelway.core import open_door
+
+if TYPE_CHECKING:
+    from keelway.deploy.analysis.bandit import thompson_arm, thompson_shares
+    from keelway.deploy.analysis.drift import ks_distance, ks_null_quantile, log_unlike
+    from keelway.deploy.analysis.evidence import ArmFigures, ClassAnswers, Matured, RolloutEvidence
+    from keelway.deploy.analysis.families import e_bh
+    from keelway.deploy.analysis.harms import ArmHarm, harm_of
+    from keelway.deploy.analysis.judge import judge, violations
+    from keelway.deploy.analysis.levels import cuped_part, levels_of
+    from keelway.deploy.analysis.looks import crossing_chances, drift_for
+    from keelway.deploy.analysis.mixtures import (
+        BetaBinomialMixture,
+        GammaExponentialMixture,
+        GammaPoissonMixture,
+        Mixture,
+        NormalMixture,
+        best_rho,
+        boundary,
+        stitched_boundary,
+    )
+    from keelway.deploy.analysis.moments import Moments, moments_of, pooled_theta
+    from keelway.deploy.analysis.plan import ExperimentPlan, ExperimentQuestion, MetricKind, experiment_plan
+    from keelway.deploy.analysis.quantiles import log_slower, quantile_p, ratio_bound, sorted_values
+    from keelway.deploy.analysis.rates import RateCounts, excess_bound, log_bet, log_excess, rate_sequence
+    from keelway.deploy.analysis.sequences import (
+        Contrast,
+        always_valid_p,
+        log_evidence,
+        mean_difference_sequence,
+        mean_gap,
+        mean_sequence,
+        rate_moments,
+        reach,
+    )
+    from keelway.deploy.analysis.shares import Phase, log_mismatch, mismatch_p
+    from keelway.deploy.analysis.verdict import MeasuredFigure, Outcome, RolloutVerdict, Status
 
 __all__ = [
     "ArmFigures",
     "ArmHarm",
     "BetaBinomialMixture",
+    "ClassAnswers",
     "Contrast",
     "ExperimentPlan",
     "ExperimentQuestion",
@@ -92,3 +99,5 @@ __all__ = [
     "thompson_shares",
     "violations",
 ]
+
+open_door(__name__)

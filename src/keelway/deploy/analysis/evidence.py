@@ -22,12 +22,30 @@ class Matured:
     """Predictions whose outcome is known by now.
 
     Attributes:
-        labels: 0 or 1.
-        scores: The probability of 1 that was answered, in the same order.
+        labels: 0 or 1; of several classes the place of the class; of numbers what it was.
+        scores: What was answered, in the same order: the probability of 1; of each class, (rows, classes); or the number.
     """
 
     labels: ArrayLike
     scores: ArrayLike
+
+
+@dataclass(frozen=True, slots=True)
+class ClassAnswers:
+    """How the answers of an arm are spread over classes, which stand in one order for all arms.
+
+    Attributes:
+        counts: Answers of which each class is the likeliest.
+        shares: Of each class's probability, one value an answer.
+    """
+
+    counts: tuple[float, ...]
+    shares: tuple[Moments, ...]
+
+    @property
+    def rows(self) -> float:
+        """How many answers there are."""
+        return sum(self.counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +58,8 @@ class ArmFigures:
         tallies: Of rates, by figure: errors of requests, conversions of entities ...
         moments: Of means, by figure, one value an entity; with the covariate where one was known before.
         values: Of quantiles, by figure: latencies in seconds ...
-        histograms: Of distributions, by figure, in the same bins for all arms.
+        histograms: Of distributions of numbers, by figure, in the same bins for all arms.
+        classes: Of distributions of classes, by figure.
         matured: What labels say, by figure of quality.
     """
 
@@ -50,6 +69,7 @@ class ArmFigures:
     moments: Mapping[str, Moments] = field(default_factory=dict)
     values: Mapping[str, ArrayLike] = field(default_factory=dict)
     histograms: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    classes: Mapping[str, ClassAnswers] = field(default_factory=dict)
     matured: Mapping[str, Matured] = field(default_factory=dict)
 
 

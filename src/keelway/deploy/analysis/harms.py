@@ -12,14 +12,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from keelway.core import filled_bins, psi, psi_null_quantile
+from keelway.deploy.analysis.class_drift import ClassDriftHarm
 from keelway.deploy.analysis.drift import log_unlike
 from keelway.deploy.analysis.evidence import ArmFigures, Matured, RolloutEvidence
+from keelway.deploy.analysis.losses import checked_scores, row_losses
 from keelway.deploy.analysis.moments import moments_of
 from keelway.deploy.analysis.quantiles import log_slower, ratio_bound, sorted_values
 from keelway.deploy.analysis.rates import RateCounts, excess_bound, log_excess
 from keelway.deploy.analysis.sequences import FEWEST, Contrast, mean_gap
 from keelway.errors import MissingRecordError, UsageError
-from keelway.evaluate import auc_covariance, log_losses, squared_errors
+from keelway.evaluate import auc_covariance
 
 if TYPE_CHECKING:
     import numpy as np
@@ -218,6 +220,9 @@ def _quantile(name: str, arms: tuple[ArmFigures, ...], rows: tuple[float, ...], 
 
 
 def _drift(name: str, arms: tuple[ArmFigures, ...], share: float, planned: float) -> ArmHarm | str:
+    if any(name in each.classes for each in arms):
+        tried, used = (_of(each.classes, name, each) for each in arms)
+        return _early(min(tried.rows, used.rows), 1) or ClassDriftHarm(tried, used, share, planned)
     one, two = (tuple(map(float, _of(each.histograms, name, each))) for each in arms)
     if len(one) != len(two) or not all(count >= 0 and math.isfinite(count) for count in (*one, *two)):
         raise UsageError(
@@ -228,11 +233,13 @@ def _drift(name: str, arms: tuple[ArmFigures, ...], share: float, planned: float
 
 def _quality(kind: str, known: list[Matured], rows: tuple[float, float]) -> ArmHarm | str:
     """Return how much worse the treatment's answers turned out, on the labels that have matured."""
-    (truth, given), (other_truth, other_given) = (_checked(each) for each in known)
     if kind == "roc_auc":
-        return _area(((truth, given), (other_truth, other_given)), rows)
-    losses = log_losses if kind == "log_loss" else squared_errors
-    one, two = moments_of(losses(truth, given)), moments_of(losses(other_truth, other_given))
+        return _area(tuple(checked_scores(each) for each in known), rows)
+    losses = [row_losses(kind, each) for each in known]
+    if kind == "accuracy":
+        wrong, other = (RateCounts(int(each.sum()), len(each)) for each in losses)
+        return _early(min(wrong.rows, other.rows), 1) or RateHarm(wrong, other, rows)
+    one, two = (moments_of(each) for each in losses)
     return _early(min(one.count, two.count), FEWEST) or GapHarm(mean_gap(one, two, planned=rows))
 
 
@@ -247,20 +254,6 @@ def _area(arms: tuple[tuple[Numbers, Numbers], ...], rows: tuple[float, float]) 
         variance * len(truth) / wanted for variance, (truth, _), wanted in zip(variances, arms, rows, strict=True)
     ]
     return GapHarm(Contrast(two - one, math.sqrt(sum(variances)), math.sqrt(sum(planned))))
-
-
-def _checked(known: Matured) -> tuple[Numbers, Numbers]:
-    import numpy as np
-
-    labels, scores = (np.asarray(each, dtype=np.float64) for each in (known.labels, known.scores))
-    usable = labels.shape == scores.shape and np.isin(labels, (0, 1)).all() and ((scores >= 0) & (scores <= 1)).all()
-    if not usable:
-        raise UsageError(
-            "Matured labels cannot be used",
-            expected="labels of 0 and 1, and as many probabilities",
-            found=f"{labels.shape} labels and {scores.shape} scores",
-        )
-    return labels, scores
 
 
 def _of(figures: Mapping[str, Figure], name: str, arm: ArmFigures) -> Figure:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from keelway.deploy.analysis.losses import checked_scores, row_losses
 from keelway.deploy.analysis.moments import pooled_theta
-from keelway.evaluate import auc_covariance, log_losses, squared_errors
+from keelway.evaluate import auc_covariance
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from keelway.deploy.analysis.evidence import ArmFigures, RolloutEvidence
+    from keelway.deploy.analysis.evidence import ArmFigures, Matured, RolloutEvidence
     from keelway.project import Guardrail, Metric
 
 Levels = tuple[float | None, float | None]
@@ -47,8 +48,7 @@ def _level(figure: Guardrail | Metric, arm: ArmFigures) -> float | None:
         return _finite(arm.moments[figure.name].mean)
     if figure.kind == "quantile":
         return _quantile(arm.values[figure.name], figure.quantile)
-    known = arm.matured[figure.name]
-    return _quality(figure.kind, known.labels, known.scores)
+    return _quality(figure.kind, arm.matured[figure.name])
 
 
 def _quantile(values: ArrayLike, quantile: float) -> float | None:
@@ -57,14 +57,12 @@ def _quantile(values: ArrayLike, quantile: float) -> float | None:
     return _finite(float(np.quantile(np.asarray(values, dtype=np.float64), quantile)))
 
 
-def _quality(kind: str, labels: ArrayLike, scores: ArrayLike) -> float | None:
-    import numpy as np
-
-    truth, given = (np.asarray(each, dtype=np.float64) for each in (labels, scores))
+def _quality(kind: str, known: Matured) -> float | None:
     if kind == "roc_auc":
+        truth, given = checked_scores(known)
         return _finite(float(auc_covariance(truth, [given])[0][0]))
-    losses = log_losses if kind == "log_loss" else squared_errors
-    return _finite(float(losses(truth, given).mean()))
+    mean = float(row_losses(kind, known).mean())
+    return _finite(1 - mean if kind == "accuracy" else mean)
 
 
 def _finite(value: float) -> float | None:

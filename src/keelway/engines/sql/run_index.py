@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, Select, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from keelway.core import Digest, RunEntry, RunId, RunIndex, RunQuery, RunUpdate, Scalar, parse_json
+from keelway.engines.sql.dialect import insert_of
 from keelway.engines.sql.failures import translated
 from keelway.engines.sql.run_filter import condition
 from keelway.engines.sql.stamps import moment_of, stamp
@@ -24,8 +24,6 @@ INDEXED = frozenset({"Run", "RunStarted", "Scorecard", "TrackedRun", "TrainedMod
 MOST_NAMED = 10
 MAX_NAME = 250
 CHUNK = 500
-
-_INSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class SqlRunIndex:
@@ -88,7 +86,7 @@ class SqlRunIndex:
     def put(self, entry: RunEntry) -> None:
         """Write a line; one of the same run is written anew."""
         row = _row(entry)
-        insert = _INSERTS[self._connection.dialect.name](runs).values(row)
+        insert = insert_of(self._connection.dialect.name)(runs).values(row)
         kept = {name: insert.excluded[name] for name in row if name not in ("run_id", "mirror")}
         self._execute(insert.on_conflict_do_update(index_elements=["run_id"], set_=kept))
         number = self._number(runs.c.run_id == entry.run_id)
@@ -118,7 +116,7 @@ class SqlRunIndex:
     def _measure(self, number: int | None, metrics: Mapping[str, float]) -> None:
         if not metrics:
             return
-        insert = _INSERTS[self._connection.dialect.name](run_metrics)
+        insert = insert_of(self._connection.dialect.name)(run_metrics)
         new = {"value": insert.excluded.value, "told": insert.excluded.told}
         self._execute(
             insert.on_conflict_do_update(index_elements=["run", "name"], set_=new),

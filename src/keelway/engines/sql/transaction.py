@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
@@ -9,9 +10,9 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, bindparam, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
-from keelway.core import DIGEST_PREFIX, Digest, Pointer, canonical_json, digest_bytes, in_utc, parse_json, revive
+from keelway.core import DIGEST_PREFIX, Digest, Pointer, WrittenRecord, digest_bytes, in_utc, parse_json, revive
+from keelway.engines.sql.dialect import insert_of
 from keelway.engines.sql.failures import translated
 from keelway.engines.sql.log import SqlLog
 from keelway.engines.sql.run_index import INDEXED, SqlRunIndex
@@ -23,13 +24,6 @@ T = TypeVar("T")
 CHUNK = 500
 """Keys asked for in one statement."""
 
-_INSERT = {  # the count of rows says whether one was written, and psycopg forgets it with its cursor unless told not to
-    name: dialect.insert(records)
-    .on_conflict_do_nothing(index_elements=["kind", "key"])
-    .inline()
-    .execution_options(preserve_rowcount=True)
-    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
-}
 _BY_KEY = select(records.c.digest, records.c.body).where(
     records.c.kind == bindparam("kind"), records.c.key == bindparam("key")
 )
@@ -121,12 +115,11 @@ class SqlTransaction:
         """Store a record under its class and a key; storing the same content again does nothing."""
         self._must_write()
         _must_be_keys(key, parent)
-        body = canonical_json(record)
-        digest = digest_bytes(body)
-        kind = type(record).__name__
+        told = record if isinstance(record, WrittenRecord) else WrittenRecord.of(record)
+        kind, body, digest = type(told.record).__name__, told.body, told.digest
         row = {"kind": kind, "key": key, "parent": parent, "at": stamp(at), "digest": digest, "body": body.decode()}
         with translated():
-            written = self._connection.execute(_INSERT[self._connection.dialect.name], row).rowcount
+            written = self._connection.execute(_insert(self._connection.dialect.name), row).rowcount
         if not written:
             self._must_be_same(kind, key, digest)
         elif kind in INDEXED:
@@ -275,6 +268,13 @@ class SqlTransaction:
                 found=held,
                 fix="Records never change: store it under a new key.",
             )
+
+
+@functools.cache
+def _insert(dialect: str) -> Any:
+    """Return the statement that stores a record; its count of rows says whether one was written."""
+    statement = insert_of(dialect)(records).on_conflict_do_nothing(index_elements=["kind", "key"]).inline()
+    return statement.execution_options(preserve_rowcount=True)  # psycopg forgets it with its cursor unless told not to
 
 
 def _must_be_keys(*names: str) -> None:

@@ -40,7 +40,8 @@ class SealedAnswers:
         assigned: The arm that the entity is in, by number.
         answered: The arm that gave the answer; another one where a fallback did.
         entity: By number.
-        values: What was answered; of several classes the number of the likeliest.
+        values: What was answered; NaN of several classes, whose probabilities stand in the table.
+        row: The place in the table.
         as_of: Microseconds since 1970, UTC.
         at: When it was answered, the same.
     """
@@ -52,6 +53,7 @@ class SealedAnswers:
     answered: Whole
     entity: Whole
     values: NDArray[np.float64]
+    row: Whole
     as_of: Whole
     at: Whole
 
@@ -64,7 +66,7 @@ class SealedAnswers:
 
     def where(self, chosen: NDArray[np.bool_] | Whole) -> SealedAnswers:
         """Return those answers, by a mask or by their places."""
-        columns = ("deployment", "assigned", "answered", "entity", "values", "as_of", "at")
+        columns = ("deployment", "assigned", "answered", "entity", "values", "row", "as_of", "at")
         return replace(self, **{name: getattr(self, name)[chosen] for name in columns})
 
     def during(self, deployments: Sequence[int]) -> SealedAnswers:
@@ -118,6 +120,7 @@ def sealed_answers(
         answered=answered[rows],
         entity=entities.indices.to_numpy().astype(np.int64),
         values=table["value"].to_numpy()[rows],
+        row=rows,
         as_of=table["as_of"].to_numpy()[rows],
         at=at[rows],
     )

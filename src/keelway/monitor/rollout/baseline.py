@@ -40,6 +40,7 @@ def baseline_sums(answers: pa.Table, events: EventColumns, metric: BusinessMetri
         answered=nowhere,
         entity=np.arange(len(at), dtype=np.int64),
         values=nowhere.astype(np.float64),
+        row=np.arange(len(at), dtype=np.int64),
         as_of=at,
         at=at,
     )

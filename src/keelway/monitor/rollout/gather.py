@@ -25,9 +25,17 @@ from keelway.deploy.analysis import ArmFigures, RolloutEvidence
 from keelway.monitor.rollout.answers import SealedAnswers, sealed_answers
 from keelway.monitor.rollout.assignment import SEALED, Pairing, losses, pairing_of, phases_of
 from keelway.monitor.rollout.business import entity_sums
-from keelway.monitor.rollout.figures import histograms, matured
-from keelway.monitor.rollout.readings import QUALITY, RolloutReadings
+from keelway.monitor.rollout.figures import (
+    class_answers,
+    class_order,
+    class_shares,
+    histograms,
+    matured,
+    matured_classes,
+)
+from keelway.monitor.rollout.readings import RolloutReadings
 from keelway.monitor.rollout.requests import ERRORS, GRACE, LATENCY, UNDEFINED, CountedRequests, counted_requests
+from keelway.project import LABEL_KINDS
 
 if TYPE_CHECKING:
     from keelway.core import VersionName
@@ -35,7 +43,7 @@ if TYPE_CHECKING:
     from keelway.serve import RequestFigures
 
 PREDICTIONS = "predictions"
-_KINDS = ("tallies", "moments", "values", "histograms", "matured")
+_KINDS = ("tallies", "moments", "values", "histograms", "classes", "matured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +178,34 @@ def _figure(
         return [("tallies", arm.counted.tallies()[figure.name]) for arm in arms]
     if figure.kind == "quantile" and figure.name == LATENCY and is_counted:
         return [("values", arm.counted.latencies()) for arm in arms]
+    if readings.task == "multiclass":
+        return _of_classes(figure, arms, readings)
     if figure.kind == "distribution" and figure.name == PREDICTIONS:
         return [("histograms", each) for each in histograms(arms[0].answered, arms[1].answered)]
-    if figure.kind in QUALITY and readings.labels is not None:
+    if figure.kind in LABEL_KINDS and readings.labels is not None:
         known = readings.labels
         return [("matured", matured(arm.answered, known)) for arm in arms]
     return []
+
+
+def _of_classes(
+    figure: Guardrail | Metric, arms: tuple[_ArmRecord, _ArmRecord], readings: RolloutReadings
+) -> list[tuple[str, Any]]:
+    """Return a figure of answers with classes; nothing where it is not known what their probabilities are of."""
+    is_spread = figure.kind == "distribution" and figure.name == PREDICTIONS
+    if not is_spread and (figure.kind not in LABEL_KINDS or readings.labels is None):
+        return []
+    order, known = class_order(readings.classes), readings.labels or {}
+    told: list[tuple[str, Any]] = []
+    for arm in arms:
+        shares = class_shares(arm.answered, readings.table, readings.classes, order)
+        if shares is None:
+            return []
+        if is_spread:
+            told.append(("classes", class_answers(shares)))
+        else:
+            told.append(("matured", matured_classes(arm.answered, shares, known, order)))
+    return told
 
 
 def _business(

@@ -25,8 +25,10 @@ MOMENTS = ("as_of", "event_time")
 FEW = ("version", "deployment", "arm")
 """Columns with few values."""
 COLUMNS = (*FEW, "entity", "value", *MOMENTS)
+"""What is read of a segment."""
 ROWS_KEPT = 5_000_000
-"""Of some 60 bytes each."""
+"""Of some 60 bytes each; the probabilities of eight classes count as one more row."""
+CLASSES_A_ROW = 8
 
 
 class SegmentCache:
@@ -47,9 +49,9 @@ class SegmentCache:
         if found is None:
             found = rollout_columns(columns_in(segment, COLUMNS, artifacts=artifacts))
             self._tables[segment.data] = found
-            self._rows += found.num_rows
+            self._rows += _size(found)
             while self._rows > self._most:
-                self._rows -= self._tables.pop(next(iter(self._tables))).num_rows
+                self._rows -= _size(self._tables.pop(next(iter(self._tables))))
         return found
 
 
@@ -58,8 +60,8 @@ def sealed_columns(
 ) -> tuple[pa.Table, int]:
     """Return the sealed predictions that may have been given at a moment or later, and how many of them are gone.
 
-    Those of segments that reach back further come along. Times are microseconds since 1970, UTC; of several classes the
-    value is the number of the likeliest.
+    Those of segments that reach back further come along. Times are microseconds since 1970, UTC. An answer is in `value`
+    where it is a number, and in `shares` where it is a probability of each class, in the order of its version.
     """
     import pyarrow as pa
 
@@ -81,28 +83,33 @@ def rollout_columns(part: pa.Table) -> pa.Table:
 
     made = {name: pc.dictionary_encode(part[name].cast(pa.string())) for name in FEW}
     made["entity"] = part["entity"].cast(pa.string())
-    made["value"] = _numbers(part["value"])
+    made["value"], made["shares"] = _answers(part["value"])
     moment = pa.timestamp("us", "UTC")
     made |= {name: part[name].cast(moment).cast(pa.int64()) for name in MOMENTS}
-    return pa.table(made).select(list(COLUMNS)).cast(_schema())
+    return pa.table(made).select(_schema().names).cast(_schema())
 
 
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
     few = [(name, pa.dictionary(pa.int32(), pa.string())) for name in FEW]
-    return pa.schema(
-        [*few, ("entity", pa.string()), ("value", pa.float64()), *((name, pa.int64()) for name in MOMENTS)]
-    )
+    answers = [("value", pa.float64()), ("shares", pa.list_(pa.float64()))]
+    return pa.schema([*few, ("entity", pa.string()), *answers, *((name, pa.int64()) for name in MOMENTS)])
 
 
-def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return answers as numbers; of a list of probabilities the place of the largest."""
+def _answers(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """Return answers as numbers and as probabilities of classes; where they are the one they are not the other."""
     import pyarrow as pa
 
-    if not pa.types.is_list(column.type):
-        return column.cast(pa.float64())
-    likeliest = [
-        None if each is None else float(max(range(len(each)), key=each.__getitem__)) for each in column.to_pylist()
-    ]
-    return pa.chunked_array([pa.array(likeliest, pa.float64())])
+    number, shares = pa.float64(), pa.list_(pa.float64())
+    if pa.types.is_list(column.type):
+        return pa.chunked_array([pa.nulls(len(column), number)]), column.cast(shares)
+    return column.cast(number), pa.chunked_array([pa.nulls(len(column), shares)])
+
+
+def _size(table: pa.Table) -> int:
+    """Return how many rows a table counts for."""
+    import pyarrow.compute as pc
+
+    classes = pc.sum(pc.list_value_length(table["shares"])).as_py() or 0
+    return int(table.num_rows + classes // CLASSES_A_ROW)

@@ -1,7 +1,7 @@
 """Tells why requests do not reach a version that has its share of them: servers go on by an earlier deployment, or nobody asks.
 
-A server that cannot load a version goes on as it was and says why at `/readyz`. The state does not know of it, but the log
-does: its answers name the deployment that gave them.
+A server that cannot load a version goes on as it was and says why at `/readyz`. Whatever its target says of it, the log
+shows it: its answers name the deployment that gave them.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from keelway.core import Action, Decision, Digest, PolicySet, Verdict
+from keelway.core import Action, Decision, Digest, PolicySet, Verdict, digest_of
 from keelway.errors import KeelwayError
 from keelway.ledger import decisions
 
@@ -114,14 +114,19 @@ class Replay:
 def past_decisions(
     tx: Transaction, *, since: datetime, until: datetime | None = None, environments: Sequence[str] = ()
 ) -> Iterator[PastDecision]:
-    """Yield the decisions at the door whose evidence a policy judged, oldest first.
+    """Yield the decisions at the door whose evidence a policy judged, oldest first; a way back without one is none of them.
 
     Args:
         since: The first moment.
         until: The first moment after; None for no end.
         environments: Only these; empty for all.
     """
+    from keelway.promote.rollback import BUILT_IN
+
+    unjudged = digest_of(BUILT_IN)
     for entry, decision in decisions(tx):
+        if decision.policy == unjudged:
+            continue
         if decision.action not in DOOR or decision.at < since or (until is not None and decision.at >= until):
             continue
         if environments and decision.environment not in environments:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from keelway.core import in_utc
+from keelway.project import LABEL_KINDS
 
 if TYPE_CHECKING:
     from keelway.core import VersionName
@@ -25,8 +26,13 @@ TITLES = {
     "brier": "Error of the predictions (Brier score)",
     "log_loss": "Error of the predictions (log loss)",
     "roc_auc": "Ranking by the predictions (AUC)",
+    "accuracy": "Predictions that name the right class (accuracy)",
+    "mse": "Squared error of the predictions (MSE)",
+    "mae": "Error of the predictions (mean absolute error)",
 }
 NOT_ASKED = "no figure was read at the newest look"
+SHARES = ("rate", "accuracy")
+"""Kinds of figures that are a share of rows."""
 DIRECTIONS = {"latency": ("longer", "shorter")}
 WITHOUT_A_WAY: Word = "near is better"
 MONTHS = (
@@ -58,10 +64,8 @@ def word_of(figure: Guardrail | Metric) -> Word:
     """Return which way of a figure is good."""
     if figure.kind == "distribution":
         return WITHOUT_A_WAY
-    if figure.kind in ("log_loss", "brier"):
-        return "lower is better"
-    if figure.kind == "roc_auc":
-        return "higher is better"
+    if figure.kind in LABEL_KINDS:
+        return "higher is better" if figure.kind in ("roc_auc", "accuracy") else "lower is better"
     return "lower is better" if figure.higher_is_worse else "higher is better"
 
 
@@ -99,16 +103,22 @@ def _points(value: float) -> str:
 
 def difference_in(kind: str, value: float) -> str:
     """Return the size of a difference, with its unit and without its sign."""
-    if kind == "rate":
+    if kind in SHARES:
         return _points(value)
     size = abs(value) * 100 if kind == "quantile" else abs(value)
     return number(size, digits=DIFFERENCE_DIGITS) + (" %" if kind == "quantile" else "")
 
 
 def level_in(kind: str, value: float, name: str) -> str:
-    """Return a figure of one arm with its unit."""
-    if kind == "rate":
+    """Return a figure of one arm with its unit; of squared errors with the root, which is in units of the label.
+
+    >>> level_in("mse", 6.25, "mse"), level_in("accuracy", 0.875, "accuracy")
+    ('6.25 (RMSE 2.5)', '87.5 %')
+    """
+    if kind in SHARES:
         return f"{number(value * 100)} %"
+    if kind == "mse":
+        return f"{number(value)} (RMSE {number(math.sqrt(value))})"
     return f"{number(value * MILLISECONDS)} ms" if name == "latency" else number(value)
 
 

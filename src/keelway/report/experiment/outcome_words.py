@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from keelway.project import LABEL_KINDS
 from keelway.report.experiment.figure_words import number
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def method_of(strategy: str, analysis: Analysis, arms: Sequence[ArmStory]) -> li
     if analysis.decide == "any" and len(analysis.metrics) > 1:
         told.append("One goal of several is enough, and is corrected for how many had the chance (Holm).")
     told += [_cuped(figure) for arm in arms for figure in arm.figures if figure.cuped]
-    if any(figure.kind in ("brier", "log_loss", "roc_auc") for arm in arms for figure in arm.figures):
+    if any(figure.kind in LABEL_KINDS for arm in arms for figure in arm.figures):
         told.append(
             "The quality of predictions is judged by those whose outcome is known by now; the others are not read."
         )

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from keelway.core import Axis, Chart
-from keelway.report.experiment.figure_words import moment, number, span
+from keelway.report.experiment.figure_words import SHARES, moment, number, span
 
 if TYPE_CHECKING:
     from keelway.report.experiment.records import ExperimentReport, FigurePoint, FigureStory
@@ -138,7 +138,7 @@ def _view(drawn: Sequence[Sequence[FigurePoint]], story: FigureStory, began: dat
     ends = [end for point in late for end in (point.value, point.low, point.high) if end is not None]
     low, high = min(0.0, story.limit, *ends), max(0.0, story.limit, *ends)
     room = (high - low) * 0.06 or 1e-9
-    times = PERCENT if story.kind in ("rate", "quantile") else 1
+    times = PERCENT if story.kind in (*SHARES, "quantile") else 1
     length = max((last - began).total_seconds() / seconds, SHORTEST)
     return _View(began, unit, seconds, length, low - room, high + room, times)
 
@@ -182,7 +182,7 @@ def _described(stories: Sequence[FigureStory]) -> str:
     """Return the plot in words, for those who cannot see it."""
     told = []
     for story in stories:
-        scale, unit = (PERCENT, " %") if story.kind in ("rate", "quantile") else (1, "")
+        scale, unit = (PERCENT, " %") if story.kind in (*SHARES, "quantile") else (1, "")
         value = "not known" if story.difference is None else f"{number(story.difference * scale)}{unit}"
         where = span(story, story.low, story.high)
         told.append(
@@ -194,7 +194,7 @@ def _described(stories: Sequence[FigureStory]) -> str:
 
 
 def _unit(story: FigureStory) -> str:
-    if story.kind == "rate":
+    if story.kind in SHARES:
         return "Difference, percentage points"
     if story.kind == "quantile":
         return "Difference, percent"

@@ -10,6 +10,7 @@ import click
 from keelway.core import parse_duration, short, time_text
 from keelway.errors import UsageError
 from keelway.surfaces.cli.groups import DefaultGroup
+from keelway.surfaces.cli.observed import tell_target_view
 from keelway.surfaces.cli.session import Session, command
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ def _tell_plan(plan: DeployPlan) -> None:
         click.echo(f"  {number}. {stage.what}{hold}")
         for need in stage.needs:
             click.echo(f"     - {need}")
+    tell_target_view(plan.target)
 
 
 def _tell_answer(model: str, environment: str, answer: RolloutAnswer) -> None:
@@ -194,6 +196,7 @@ def _tell_answer(model: str, environment: str, answer: RolloutAnswer) -> None:
     for reason in answer.reasons:
         click.echo(f"  - {reason}")
     tell_traffic(answer.deployment)
+    tell_target_view(answer.target)
 
 
 def _tell_status(model: str, status: RolloutStatus) -> None:
@@ -206,3 +209,4 @@ def _tell_status(model: str, status: RolloutStatus) -> None:
     if status.last:
         click.echo(f"  newest look: {status.last[0]}; {'; '.join(status.last[1:])}")
     click.echo("  " + ", ".join(f"{name} {share} %" for name, share in sorted(status.traffic.items())))
+    tell_target_view(status.target)

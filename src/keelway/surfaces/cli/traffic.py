@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from keelway.core import parse_time, time_text
+from keelway.surfaces.cli.observed import tell_target_view
 from keelway.surfaces.cli.rollouts import tell_traffic
 from keelway.surfaces.cli.session import Session, command, table
 
@@ -34,6 +35,7 @@ def rollback(session: Session, model: str, environment: str, to: str, offline: b
         click.echo(f"{answer.version} stands in {environment} again")
         if answer.deployment is not None:
             tell_traffic(answer.deployment)
+        tell_target_view(answer.target)
 
     session.show(answer, human)
 
@@ -66,7 +68,10 @@ def serve_command(
 @click.option("--as-of", "as_of", help="The moment the features speak of (default: now).")
 @click.option("--limit", type=click.IntRange(min=0), default=0, help="Score only so many entities (0: all).")
 def score(session: Session, model: str, environment: str, as_of: str | None, limit: int) -> None:
-    """Score every entity of MODEL at one moment; each prediction is logged and can be proven."""
+    """Score every entity of MODEL at one moment; each prediction is logged and can be proven.
+
+    A run that was stopped goes on where it was when it is started again with the --as-of that it told: nothing is logged twice.
+    """
     report = session.app.traffic.score(
         model, environment, as_of=parse_time(as_of) if as_of else session.clock.now(), limit=limit
     )
@@ -78,6 +83,8 @@ def score(session: Session, model: str, environment: str, as_of: str | None, lim
         click.echo(
             f"{report.rows} predictions of {model} in {environment} as of {time_text(report.as_of)}; mean answer {mean}"
         )
+        if report.kept:
+            click.echo(f"  {report.kept} of them were scored and logged by an earlier run")
         table(["version", "predictions"], [[name, str(count)] for name, count in sorted(report.by_version.items())])
 
     session.show(report, human)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,7 +11,19 @@ from keelway.core import parse_time, time_text
 from keelway.errors import UsageError
 from keelway.surfaces.cli.session import Session, command, table
 
+if TYPE_CHECKING:
+    from keelway.evaluate import Interval
+    from keelway.project import Task
+
 _environment = click.option("--env", "environment", default="prod", show_default=True, help="The environment.")
+
+
+QUALITY: dict[Task, dict[str, str]] = {
+    "binary": {"ROC AUC": "roc_auc"},
+    "multiclass": {"accuracy": "accuracy", "log loss": "log_loss"},
+    "regression": {"MAE": "mae", "RMSE": "rmse"},
+}
+"""Figures of a quality report that are shown, by task and heading."""
 
 
 @command(name="outcomes")
@@ -26,6 +39,8 @@ def outcomes(
     session: Session, model: str, file: Path | None, from_label: bool, as_of: str | None, stream: str, until: str | None
 ) -> None:
     """Record what really happened: a CSV FILE with entity, as_of, value (and known_at), or the label itself.
+
+    A value is 0 or 1, the name of a class that a version knows, or a number, by the task of MODEL.
 
     With --stream FILE holds business events, as CSV or JSON lines: entity, event_time (and amount, event_id, known_at).
     """
@@ -76,14 +91,12 @@ def monitor(session: Session, model: str, environment: str) -> None:
         )
         click.echo(f"drift: {report.drift.verdict}; quality: {report.quality.verdict}")
         table(
-            ["version", "arm", "ROC AUC", "matured", "pending", "verdict"],
+            ["version", "arm", *QUALITY[report.quality.task], "matured", "pending", "verdict"],
             [
                 [
                     item.version,
                     item.arm,
-                    f"{item.roc_auc.value:.4f} ({item.roc_auc.low:.4f}-{item.roc_auc.high:.4f})"
-                    if item.roc_auc
-                    else "-",
+                    *(_figure(getattr(item, name)) for name in QUALITY[report.quality.task].values()),
                     str(item.matured),
                     str(item.pending),
                     item.verdict,
@@ -97,6 +110,14 @@ def monitor(session: Session, model: str, environment: str) -> None:
             click.echo(f"  the contingency plan asks for a new model: keelway retrain {model}")
 
     session.show(report, human)
+
+
+def _figure(found: Interval | None) -> str:
+    """Return a figure with its interval, with four digits behind the point or six that count."""
+    if found is None:
+        return "-"
+    shown = ".4f" if abs(found.value) < 1 else ".6g"
+    return f"{found.value:{shown}} ({found.low:{shown}}-{found.high:{shown}})"
 
 
 @command(name="retrain")

@@ -9,7 +9,7 @@ project.features("churn").describe()
 from __future__ import annotations
 
 import os
-from dataclasses import fields
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,4 +145,4 @@ class NotebookProject:
 def _rooms() -> list[str]:
     from keelway.app import App
 
-    return [field.name for field in fields(App)]
+    return ["workspace", *(name for name, each in vars(App).items() if isinstance(each, cached_property))]

@@ -56,17 +56,19 @@ class AskedRows:
         """Do the same as `reply` together with other requests that are there now; one that is traced is answered alone."""
         if self.call.span is not None or not self.route.goes_in_turn(self.rows, self.loaded):
             return self.reply()
-        self.call.answers = answers = await self.route.answers_in_turn(self.rows, self.loaded, now=self.now)
+        self.call.answers = answers = await self.route.answers_in_turn(
+            self.rows, self.loaded, now=self.now, mark=self.call.mark
+        )
         return self.write(answers)
 
     def reply(self) -> Reply:
         """Score, log and write."""
-        span = self.call.span
+        span, mark = self.call.span, self.call.mark
         if span is None:
-            answers = self.route.answers(self.rows, self.loaded, now=self.now, begun=self.begun)
+            answers = self.route.answers(self.rows, self.loaded, now=self.now, mark=mark, begun=self.begun)
         else:
             with span.scoring(self.route.log) as log:
-                answers = self.route.answers(self.rows, self.loaded, now=self.now, log=log)
+                answers = self.route.answers(self.rows, self.loaded, now=self.now, mark=mark, log=log)
         self.call.answers = answers
         return self.write(answers)
 

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from keelway.core import sortable_id
 from keelway.errors import BadRequestError
+from keelway.privacy import scrub
+from keelway.serve import RequestMark
 from keelway.serve.wire import WireLimits, packed, unpacked
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ _NUMBERS = itertools.count()
 """A request id is made of both: unlike an id of its own it costs nothing."""
 _ID = re.compile(rb"[\x21-\x7e]{1,128}")
 _COUNT = re.compile(rb"[1-9][0-9]{0,11}")
+_MACHINE_MADE = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""A UUID or a trace id; no other id of a caller goes into a log as it is."""
 _NO_GZIP = re.compile(r"gzip\s*;\s*q=0(\.0*)?\s*(,|$)")
 
 
@@ -86,6 +90,14 @@ class HttpCall:
         given = self.headers.get(b"x-request-id", b"")
         self.request_id: bytes = given if given and _ID.fullmatch(given) else b"%b%012x" % (_PROCESS, next(_NUMBERS))
         self.timeout_ms: float = limits.timeout_ms
+
+    @property
+    def mark(self) -> RequestMark:
+        """What the prediction log tells of it; what names a person in an id that the caller made up is masked."""
+        text = self.request_id.decode("latin-1")
+        if self.request_id is self.headers.get(b"x-request-id") and not _MACHINE_MADE.fullmatch(text):
+            text = scrub(text)
+        return RequestMark(text, self.began)
 
     def take_deadline(self) -> None:
         """Shorten the time that there is to what the caller asks for.

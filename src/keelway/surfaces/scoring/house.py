@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +18,7 @@ from keelway.surfaces.scoring.logs import configure_logs, fields
 from keelway.surfaces.scoring.metrics import MetricFamilies, ScoringMetrics
 from keelway.surfaces.scoring.route import Lookup, ModelRoute
 from keelway.surfaces.scoring.server import address_of, bind, raise_file_limit, serve
-from keelway.surfaces.scoring.workers import Supervisor, inherited
+from keelway.surfaces.scoring.workers import Inherited, Supervisor, inherited
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -60,7 +62,10 @@ def run_house(
     if worker is None and count > 1:
         supervise([sys.executable, "-m", "keelway", *sys.argv[1:]], count, host=host, port=port, ready=ready)
         return
-    scoring = scoring_app(app, models, environment, clock=clock, records_pins=worker is None or worker.number == 0)
+    scoring = scoring_app(
+        app, models, environment, clock=clock, records_pins=worker is None or worker.number == 0,
+        replica=replica_name(host, port, worker),
+    )  # fmt: skip
 
     def told(address: str) -> None:
         _log.info(
@@ -86,8 +91,25 @@ def supervise(command: Sequence[str], workers: int, *, host: str, port: int, rea
         ).run()
 
 
-def scoring_app(app: App, models: Sequence[str], environment: str, *, clock: Clock, records_pins: bool) -> ScoringApp:
-    """Return the app for some models, everything loaded and verified, nothing started."""
+def replica_name(host: str, port: int, worker: Inherited | None) -> str:
+    """Return what a serving process is called: the same when it is started again in the same place.
+
+    Args:
+        port: 0 where any free one is taken; then only the process tells it from others.
+    """
+    if worker is not None:
+        return f"{socket.gethostname()}/{host}:{worker.port}/{worker.number}"
+    return f"{socket.gethostname()}/{host}:{port}" if port else f"{socket.gethostname()}/process-{os.getpid()}"
+
+
+def scoring_app(
+    app: App, models: Sequence[str], environment: str, *, clock: Clock, records_pins: bool, replica: str = ""
+) -> ScoringApp:
+    """Return the app for some models, everything loaded and verified, nothing started.
+
+    Args:
+        replica: What this process is called where deployments are observed; empty keeps it unseen.
+    """
     settings = app.workspace.settings
     families = MetricFamilies()
     routes = {}
@@ -97,7 +119,7 @@ def scoring_app(app: App, models: Sequence[str], environment: str, *, clock: Clo
         keeper = app.traffic.tally_keeper(model, environment, tally=tally)
         router, log = app.traffic.router_and_log(
             model, environment, on_unlogged=metrics.unlogged, on_breaker=metrics.breaker,
-            on_switch=keeper.switched, records_pins=records_pins,
+            on_switch=keeper.switched, records_pins=records_pins, replica=replica,
         )  # fmt: skip
         found = lookup_of(app, model)
         lookup = with_breaker(found, app.traffic.breaker((ONLINE,), on_state=metrics.breaker)) if found else None

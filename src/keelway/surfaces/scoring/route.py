@@ -14,12 +14,14 @@ from keelway.core import VersionName, sortable_id, split_version
 from keelway.errors import BadRequestError, KeelwayError, ServingError, UnavailableError
 from keelway.features import FeatureColumn
 from keelway.serve import (
+    UNMARKED,
     Answer,
     AnswerExplanation,
     Explainers,
     JournalLog,
     LoadedDeployment,
     PredictionLog,
+    RequestMark,
     RequestSchema,
     Router,
     Row,
@@ -150,12 +152,14 @@ class ModelRoute:
         loaded: LoadedDeployment,
         *,
         now: datetime,
+        mark: RequestMark = UNMARKED,
         log: PredictionLog | None = None,
         begun: float | None = None,
     ) -> list[Answer]:
         """Answer rows in their order: look up what they lack, give people their tokens, score and log.
 
         Args:
+            mark: What the log tells of the request.
             log: Stands before the log, as where its time is measured; None is the log.
             begun: When scoring began, in seconds of `time.perf_counter`; None is now.
 
@@ -165,23 +169,26 @@ class ModelRoute:
         begun = time.perf_counter() if begun is None else begun
         named = self._whole(rows, loaded, now)
         at = moment_text(now)
-        answered = answer_rows(named, loaded, log=log or self.log, at=at, on_failure=self.metrics.failed)
+        marks = [mark] * len(named)
+        answered = answer_rows(named, loaded, log=log or self.log, at=at, marks=marks, on_failure=self.metrics.failed)
         self.metrics.scored(answered, time.perf_counter() - begun)
         if loaded.shadows:
-            self._mirror.offer(named, loaded.shadows, at=at)
+            self._mirror.offer(named, loaded.shadows, at=at, request_id=mark.request_id)
         return self._as_asked(answered, rows)
 
     def goes_in_turn(self, rows: Sequence[Row], loaded: LoadedDeployment) -> bool:
         """Say whether a request that need not wait may be answered together with others."""
         return self._turn.takes(rows, loaded)
 
-    async def answers_in_turn(self, rows: list[Row], loaded: LoadedDeployment, *, now: datetime) -> list[Answer]:
+    async def answers_in_turn(
+        self, rows: list[Row], loaded: LoadedDeployment, *, now: datetime, mark: RequestMark = UNMARKED
+    ) -> list[Answer]:
         """Answer rows that lack nothing in their order, together with those of other requests of this turn of the loop.
 
         Raises:
             ServingError: They cannot be answered; nothing was logged.
         """
-        return self._as_asked(await self._turn.answers(self._named(rows), loaded, now=now), rows)
+        return self._as_asked(await self._turn.answers(self._named(rows), loaded, now=now, mark=mark), rows)
 
     def _as_asked(self, answered: list[Answer], rows: Sequence[Row]) -> list[Answer]:
         """Return answers under the entities that were asked for."""

@@ -13,7 +13,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from keelway.serve import Answer, JournalLog, LoadedDeployment, LoadedVersion, Row, answer_rows, moment_text
+from keelway.serve import (
+    UNMARKED,
+    Answer,
+    JournalLog,
+    LoadedDeployment,
+    LoadedVersion,
+    RequestMark,
+    Row,
+    answer_rows,
+    moment_text,
+)
 from keelway.surfaces.scoring.metrics import ScoringMetrics
 
 MOST_ROWS = 256
@@ -27,6 +37,7 @@ class _TurnRequest:
     rows: Sequence[Row]
     loaded: LoadedDeployment
     now: datetime
+    mark: RequestMark
     begun: float
     answers: asyncio.Future[list[Answer]]
 
@@ -47,11 +58,14 @@ class TurnAnswers:
         """Say whether a request may be answered together with others."""
         return len(rows) < MOST_ROWS and len(loaded.arms) < 2 and not loaded.shadows
 
-    async def answers(self, rows: Sequence[Row], loaded: LoadedDeployment, *, now: datetime) -> list[Answer]:
+    async def answers(
+        self, rows: Sequence[Row], loaded: LoadedDeployment, *, now: datetime, mark: RequestMark = UNMARKED
+    ) -> list[Answer]:
         """Return the answers to the rows of one request, in their order.
 
         Args:
             rows: Whole, under the entities that the log knows.
+            mark: What the log tells of the request.
 
         Raises:
             ServingError: They cannot be answered; nothing was logged.
@@ -63,7 +77,7 @@ class TurnAnswers:
             turn = self._asked[loop] = []
             loop.call_soon(self._answer, loop)
         mine: asyncio.Future[list[Answer]] = loop.create_future()
-        turn.append(_TurnRequest(rows, loaded, now, time.perf_counter(), mine))
+        turn.append(_TurnRequest(rows, loaded, now, mark, time.perf_counter(), mine))
         return await mine
 
     def _answer(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -78,10 +92,10 @@ class TurnAnswers:
 
     def _answer_together(self, asked: Sequence[_TurnRequest]) -> None:
         rows = [row for each in asked for row in each.rows]
+        marks = [each.mark for each in asked for _ in each.rows]
+        at = moment_text(asked[-1].now)
         try:
-            answers = answer_rows(
-                rows, asked[0].loaded, log=self._log, at=moment_text(asked[-1].now), on_failure=_apart
-            )
+            answers = answer_rows(rows, asked[0].loaded, log=self._log, at=at, marks=marks, on_failure=_apart)
         except _ApartError:  # one of them is to blame: only that one may fail
             for each in asked:
                 self._answer_alone(each)
@@ -89,17 +103,17 @@ class TurnAnswers:
             for each in asked:
                 each.answers.set_exception(error)
         else:
-            ended, at = time.perf_counter(), 0
+            ended, place = time.perf_counter(), 0
             for each in asked:
-                mine, at = answers[at : at + len(each.rows)], at + len(each.rows)
+                mine, place = answers[place : place + len(each.rows)], place + len(each.rows)
                 self._metrics.scored(mine, ended - each.begun)
                 each.answers.set_result(mine)
 
     def _answer_alone(self, asked: _TurnRequest) -> None:
+        marks, at = [asked.mark] * len(asked.rows), moment_text(asked.now)
+        failed = self._metrics.failed
         try:
-            answers = answer_rows(
-                asked.rows, asked.loaded, log=self._log, at=moment_text(asked.now), on_failure=self._metrics.failed
-            )
+            answers = answer_rows(asked.rows, asked.loaded, log=self._log, at=at, marks=marks, on_failure=failed)
         except Exception as error:  # noqa: BLE001  (whatever it is, it is the caller's to tell)
             asked.answers.set_exception(error)
         else:

@@ -1,0 +1,187 @@
+"""A batch scored as `keelway score` does, against what a notebook would do: the scikit-learn pipeline over the same parts.
+
+The same 200 trees of LightGBM answer the same file of 12 numbers and 8 categories, a part of 10,000 rows at a time. Keelway reads,
+scores and seals every answer so that it can be proven; the peer reads, predicts on a DataFrame and writes entity and answer to
+a Parquet file; the floor reads and scores by the plan, and keeps nothing. Each runs in a process of its own, held to one
+thread; what is compared is processor time. Memory is looked at after a tenth, half and all of the rows. At the end
+every row has been answered, sealed and counted once, and a second run of the batch scores nothing, or there is no figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before any library counts the processors
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from _figures import Figure, report
+from bench_prediction_log import ANA, NOW, PART_ROWS, part, scorer_of, served, written_plan
+
+from keelway.core import SystemClock
+from keelway.engines.local.artifacts import LocalArtifacts
+from keelway.engines.sql import SqlState
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS, DRAWN_ROWS = 500_000, 100_000
+PIPELINE = "the scikit-learn pipeline over parts"
+MOMENTS = (0.1, 0.5, 1.0)
+
+
+def written_rows(folder: Path, rows: int) -> None:
+    """Write the file that is scored; rows are drawn once and repeated, with other entities."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    drawn = part(scorer_of(folder), 0, min(rows, DRAWN_ROWS))
+    with pq.ParquetWriter(folder / "rows.parquet", drawn.schema, compression="zstd") as writer:
+        for first in range(0, rows, drawn.num_rows):
+            count = min(drawn.num_rows, rows - first)
+            entities = pa.array([f"c{number:08}" for number in range(first, first + count)])
+            writer.write_table(drawn.slice(0, count).set_column(0, "entity", entities), row_group_size=1 << 20)
+
+
+def parts_of(folder: Path, rows: int, seen: list[float]) -> Iterator[pa.Table]:
+    """Yield the file's parts, and note the memory that is resident after a tenth, half and all of them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    done, waiting = 0, [share * rows for share in MOMENTS]
+    with pq.ParquetFile(folder / "rows.parquet", pre_buffer=False) as file:
+        for batch in file.iter_batches(batch_size=PART_ROWS, use_threads=False):
+            yield pa.Table.from_batches([batch])
+            done += batch.num_rows
+            while waiting and done >= waiting[0]:
+                waiting.pop(0)
+                seen.append(_resident_mb())
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+def sealed(folder: Path, rows: int, seen: list[float]) -> Iterator[None]:
+    """Score and seal, as `keelway score` does; then look whether that is whole."""
+    from keelway.serve import SealingPorts, SegmentLog, live_segments, score
+
+    state = SqlState(f"sqlite:///{folder / 'score.db'}")
+    ports, loaded = SealingPorts(state, LocalArtifacts(folder / "artifacts"), ANA), served(scorer_of(folder))
+    log = SegmentLog("churn", "prod", batch="bench", ports=ports, clock=SystemClock())
+    score(parts_of(folder, rows, seen), loaded, as_of=NOW, log=log, now=NOW)
+    yield
+    again = score(parts_of(folder, rows, []), loaded, as_of=NOW, log=log, now=NOW)
+    with state.snapshot() as tx:
+        count = sum(segment.count for segment in live_segments("churn", "prod", tx))
+    if not count == again.rows == again.kept == rows:
+        raise SystemExit(f"{count} of {rows} predictions are sealed, and {again.kept} were found again")
+
+
+def planned(folder: Path, rows: int, seen: list[float]) -> Iterator[None]:
+    """Score by the plan, and keep nothing."""
+    from keelway.serve.batch import asked_columns
+
+    scorer = scorer_of(folder)
+    for each in parts_of(folder, rows, seen):
+        scorer.predictions_in(asked_columns(each, scorer.features)[1])
+    yield
+
+
+def piped(folder: Path, rows: int, seen: list[float]) -> Iterator[None]:
+    """Let the pipeline answer DataFrames, and write entity and answer."""
+    import joblib
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pipeline, names = joblib.load(folder / "pipeline.joblib")
+    schema = pa.schema({"entity": pa.string(), "value": pa.float64()})
+    with pq.ParquetWriter(folder / "answers.parquet", schema, compression="zstd") as writer:
+        for each in parts_of(folder, rows, seen):
+            values = pipeline.predict_proba(each.select(names).to_pandas())[:, 1]
+            writer.write_table(pa.table({"entity": each["entity"], "value": values}, schema))
+    yield
+
+
+WAYS = {"sealed": sealed, "planned": planned, "piped": piped}
+
+
+def told(folder: Path, way: str, rows: int) -> None:
+    """Go one way, and print its processor time in microseconds a row, the time of the clock, and its memory."""
+    seen: list[float] = []
+    going = WAYS[way](folder, rows, seen)
+    begun, clock = time.process_time(), time.perf_counter()
+    next(going)
+    took, waited = time.process_time() - begun, time.perf_counter() - clock
+    for _ in going:
+        pass
+    print(json.dumps({"processor": took / rows * 1e6, "clock": waited, "seen": seen}))
+
+
+def prepare(folder: Path, rows: int) -> None:
+    """Leave plan, pipeline and rows in a folder."""
+    import joblib
+    from bench_scorer import ESTIMATORS, FEATURES, drawn
+
+    from keelway.project import Preprocessing
+    from keelway.train import Lesson, fitted_pipeline, frame_of
+
+    written_plan(folder)
+    columns, labels = drawn()
+    pipeline = fitted_pipeline(Lesson(FEATURES, frame_of(columns, FEATURES), labels, Preprocessing()), ESTIMATORS[1])
+    joblib.dump((pipeline, [each.name for each in FEATURES]), folder / "pipeline.joblib")
+    written_rows(folder, rows)
+
+
+def figures(folder: Path, rows: int) -> Iterator[Figure]:
+    """Yield what each way takes."""
+    found = {way: _child(folder, way, rows) for way in WAYS}
+    ours, peer = found["sealed"], found["piped"]
+    yield Figure("score.piped", 1e6 / peer["processor"], "rows a second of one core", PIPELINE, 1.0)
+    for way in ("planned", "sealed"):
+        ratio = peer["processor"] / found[way]["processor"]
+        yield Figure(f"score.{way}", 1e6 / found[way]["processor"], "rows a second of one core", PIPELINE, ratio)
+    yield Figure("score.sealed_clock", rows / ours["clock"], "rows/s", PIPELINE, peer["clock"] / ours["clock"])
+    for share, resident in zip(MOMENTS, ours["seen"], strict=True):
+        growth = resident / ours["seen"][0]
+        aim = "<= 1.2" if share == 1 else ""
+        yield Figure(f"score.resident_at_{share:.0%}", resident, "MB", "that at 10%", growth, aim)
+
+
+def _child(folder: Path, way: str, rows: int) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--way", way, "--rows", str(rows), "--folder", str(folder)]
+    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return found
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if arguments.way:
+        told(arguments.folder, arguments.way, arguments.rows)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepare(folder, arguments.rows)
+        report(figures(folder, arguments.rows), arguments.json)
+
+
+if __name__ == "__main__":
+    main()
