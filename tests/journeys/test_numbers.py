@@ -174,7 +174,7 @@ def test_a_split_that_is_declared_otherwise_by_now_is_refused(grown: Path) -> No
     [
         pytest.param(
             ["outcomes", "incomes", "--from-label", "--as-of", "2026-02-01T00:00:00Z"],
-            "Outcomes are computed for binary labels with a horizon only; label 'income' is regression",
+            "Outcomes are computed for labels with a horizon only; label 'income' has none",
             id="outcomes",
         ),
     ],

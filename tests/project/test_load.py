@@ -110,3 +110,20 @@ def test_the_digest_covers_sources_contracts_policies_and_settings(tmp_path: Pat
     seen.add(project_digest(tmp_path, "src"))
 
     assert len(seen) == 5
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_the_digest_covers_sources_that_lie_beside_the_project_wherever_both_are(
+    tmp_path: Path, absolute: bool
+) -> None:
+    seen = set()
+    for place in ("here", "there"):
+        root, shared = tmp_path / place / "project", tmp_path / place / "shared"
+        for folder in (root, shared):
+            folder.mkdir(parents=True)
+            (folder / "extra.py").write_text("x = 1")
+        source = str(shared) if absolute else "../shared"
+        seen.add(project_digest(root, source))
+        (shared / "extra.py").write_text("x = 2")
+        seen.add(project_digest(root, source))
+    assert len(seen) == 2

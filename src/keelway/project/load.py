@@ -60,8 +60,9 @@ def load_project(root: Path, *, module: str, source: str) -> Project:
 def project_digest(root: Path, source: str) -> Digest:
     """Return the digest over names and bytes of sources, contracts, policies and `keelway.toml`."""
     total = hashlib.sha256()
-    for path in sorted(_files_of(root, source), key=lambda each: each.relative_to(root).as_posix()):
-        name = path.relative_to(root).as_posix().encode()
+    named = {os.path.relpath(path, root).replace(os.sep, "/"): path for path in _files_of(root, source)}
+    for told, path in sorted(named.items()):  # sources may lie beside the project: their names begin with ../ then
+        name = told.encode()
         total.update(b"%d:%s" % (len(name), name))
         total.update(hashlib.sha256(path.read_bytes()).digest())
     return Digest(f"sha256:{total.hexdigest()}")

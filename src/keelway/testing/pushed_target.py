@@ -1,8 +1,8 @@
 """A target that has to be told: a control plane in memory whose replicas load late, refuse, or whose network loses a call.
 
->>> target = PushedTarget(clock=clock)       # doctest: +SKIP
->>> target.lose(1, heard=False)              # the next call does not arrive
->>> target.turn()                            # every replica does its next step
+target = PushedTarget(clock=clock)
+target.lose(1, heard=False)              # the next call does not arrive
+target.turn()                            # every replica does its next step
 """
 
 from __future__ import annotations
