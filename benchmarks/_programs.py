@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,6 +120,13 @@ def _born(pid: int) -> str:
         return _stat(pid)[19]
     except OSError:
         return ""
+
+
+def alone(file: str, folder: Path, way: str, rows: int) -> dict[str, Any]:
+    """Return the JSON that a benchmark's file prints of one way, in a fresh process, so that its memory is its own."""
+    command = [sys.executable, file, "--way", way, "--rows", str(rows), "--folder", str(folder)]
+    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return found
 
 
 def free_port() -> int:

@@ -15,8 +15,6 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"  # before any library counts the processors
 
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
@@ -26,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from _figures import Figure, report
+from _programs import alone
 
 from keelway.core import PrincipalId, SystemClock, sortable_ids
 from keelway.engines.local.artifacts import LocalArtifacts
@@ -243,20 +242,14 @@ def _told(work: Callable[[], int], state: SqlState) -> None:
 
 def batch_figures(folder: Path, rows: int) -> Iterator[Figure]:
     """Yield the figures of a batch."""
-    few = _child(folder, "columns", min(rows, 100_000))
-    many = _child(folder, "columns", rows)
-    asked = _child(folder, "requests", ONE_BY_ONE)
+    few = alone(__file__, folder, "columns", min(rows, 100_000))
+    many = alone(__file__, folder, "columns", rows)
+    asked = alone(__file__, folder, "requests", ONE_BY_ONE)
     ratio = asked["processor"] / many["processor"]
     yield Figure("score.columns", 1e6 / many["processor"], "rows a second of one core", REQUESTS, ratio)
     yield Figure("score.columns_clock", rows / many["clock"], "rows/s")
     growth = many["peak_mb"] / few["peak_mb"]
     yield Figure("score.columns_peak", many["peak_mb"], f"MB for {rows:,} rows", "a batch of 100,000", growth, "<= 1.2")
-
-
-def _child(folder: Path, way: str, rows: int) -> dict[str, float]:
-    command = [sys.executable, __file__, "--way", way, "--rows", str(rows), "--folder", str(folder)]
-    found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return found
 
 
 def main() -> None:

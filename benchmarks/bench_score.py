@@ -16,16 +16,15 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"  # before any library counts the processors
 
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from _figures import Figure, report
+from _programs import alone
 from bench_prediction_log import ANA, NOW, PART_ROWS, part, scorer_of, served, written_plan
 
 from keelway.core import SystemClock
@@ -146,7 +145,7 @@ def prepare(folder: Path, rows: int) -> None:
 
 def figures(folder: Path, rows: int) -> Iterator[Figure]:
     """Yield what each way takes."""
-    found = {way: _child(folder, way, rows) for way in WAYS}
+    found = {way: alone(__file__, folder, way, rows) for way in WAYS}
     ours, peer = found["sealed"], found["piped"]
     yield Figure("score.piped", 1e6 / peer["processor"], "rows a second of one core", PIPELINE, 1.0)
     for way in ("planned", "sealed"):
@@ -157,12 +156,6 @@ def figures(folder: Path, rows: int) -> Iterator[Figure]:
         growth = resident / ours["seen"][0]
         aim = "<= 1.2" if share == 1 else ""
         yield Figure(f"score.resident_at_{share:.0%}", resident, "MB", "that at 10%", growth, aim)
-
-
-def _child(folder: Path, way: str, rows: int) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--way", way, "--rows", str(rows), "--folder", str(folder)]
-    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return found
 
 
 def main() -> None:

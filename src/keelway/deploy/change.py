@@ -6,7 +6,7 @@ Whoever changes traffic comes through here, so that a trial gives back its part 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -103,7 +103,7 @@ def put(
     """
     number = tx.count(Deployment, parent=change.place) + 1
     policies = _policies(desired.versions, versions, change.environment, tx)
-    deployment = replace(_made(change, desired, number, versions, previous), policies=policies)
+    deployment = _made(change, desired, number, versions, previous, policies)
     found = dict(evidence or {})
     for result in smokes:
         key = f"{change.place}/{number}/{result.version}"
@@ -184,6 +184,7 @@ def _made(
     number: int,
     versions: Mapping[VersionName, Digest],
     previous: Digest | None,
+    policies: dict[VersionName, Digest],
 ) -> Deployment:
     return Deployment(
         model=change.model,
@@ -204,4 +205,5 @@ def _made(
         stage=desired.stage,
         layer=desired.layer,
         members=desired.members,
+        policies=policies,
     )

@@ -84,11 +84,12 @@ def line_contents(lines: Sequence[bytes], *, between: Callable[[], None] = lambd
     ids: list[str] = []
     events: list[datetime] = []
     for start in range(0, len(lines), BLOCK_LINES):
+        block = lines[start : start + BLOCK_LINES]
         try:
-            found = [decoder.decode(line) for line in lines[start : start + BLOCK_LINES]]
+            found = [decoder.decode(line) for line in block]
         except msgspec.DecodeError as error:
             raise damaged(str(error)) from error
-        if not all(_FEATURES in line for line in lines[start : start + BLOCK_LINES]):
+        if not all(_FEATURES in line for line in block):
             raise damaged("features that are no object")
         ids += [min(each.prediction_id for each in found), max(each.prediction_id for each in found)]
         events += [min(each.event_time for each in found), max(each.event_time for each in found)]
