@@ -17,7 +17,6 @@ from keelway.contract.rules.conditions import columns_of, condition
 from keelway.errors import ContractError
 
 # Ibis 12 calls a method that DuckDB 2.0 has renamed; the answer is the same.
-pytestmark = pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
 HYPOTHESIS = settings(max_examples=60, deadline=None)
 D = date
 SCHEMA = pa.schema(

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from keelway.contract.rules.distribution import BINS, VALUES, bins_of, psi
 
 # Ibis 12 calls a method that DuckDB 2.0 has renamed; the answer is the same.
-pytestmark = pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
 Put = Callable[[list[Any], pa.DataType], ibis.Table]
 
 

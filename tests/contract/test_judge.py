@@ -26,7 +26,6 @@ from keelway.ingest import RawFile
 from keelway.testing.checks import contract_of
 
 # Ibis 12 calls a method that DuckDB 2.0 has renamed; the answer is the same.
-pytestmark = pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
 AT = datetime(2026, 2, 5, tzinfo=UTC)
 CONTRACT = """\
 apiVersion: v3.1.0

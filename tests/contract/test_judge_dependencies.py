@@ -21,7 +21,6 @@ from keelway.testing.checker_dependencies import of_another_value
 from keelway.testing.checks import DAY, CheckRoom, contract_of
 
 # Ibis 12 calls a method that DuckDB 2.0 has renamed; the answer is the same.
-pytestmark = pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
 TODAY = date(2026, 3, 1)
 SCHEMA = pa.schema(
     {

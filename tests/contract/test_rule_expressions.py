@@ -21,7 +21,6 @@ from keelway.contract.rules.expressions import rules_asked, typed
 from keelway.testing.shop import contract_text
 
 # Ibis 12 calls a method that DuckDB 2.0 has renamed; the answer is the same.
-pytestmark = pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
 ARROW = {
     "string": pa.string(), "integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_(), "date": pa.date32(),
     "timestamp": pa.timestamp("us"),

@@ -27,7 +27,6 @@ from keelway.testing.blocks_suite import (
 )
 
 # Ibis 12 calls a method that DuckDB 2.0 has renamed; the answer is the same.
-pytestmark = pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
 UTC = "timestamp('UTC')"
 
 

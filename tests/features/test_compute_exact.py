@@ -20,7 +20,6 @@ from keelway.features.exact import MOST_VALUES, Exact
 from keelway.features.execute import QueryEngine
 
 # Ibis 12 calls a method that DuckDB 2.0 has renamed; the answer is the same.
-pytestmark = pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
 
 CENTS = st.integers(-(10**9), 10**9).map(lambda cents: cents / 100)
 SPREADS = {

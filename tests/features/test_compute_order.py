@@ -21,7 +21,6 @@ from keelway.testing.blocks_rows import AS_OF, as_arrow, generated_rows
 from keelway.testing.blocks_suite import BLOCK_CASES, BlockCase
 from keelway.testing.features import ORDERS, OrderBook
 
-pytestmark = pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
 APRIL, MAY = parse_time("1997-04-01"), parse_time("1997-05-01")
 
 SAME_IN_ANY_ORDER: dict[str, Callable[[Any], Any]] = {

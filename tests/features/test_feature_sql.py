@@ -33,7 +33,6 @@ from keelway.testing.blocks_suite import BLOCK_CASES, BlockCase
 from keelway.testing.features import ORDERS, OrderBook
 
 # Ibis 12 calls a method that DuckDB 2.0 has renamed; the answer is the same.
-pytestmark = pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
 APRIL, MAY = parse_time("1997-04-01"), parse_time("1997-05-01")
 SCHEMAS = {"orders": {"customer": "string", "ordered_at": "timestamp", "amount": "number", "kind": "string"}}
 DIALECTS = {"duckdb": "duckdb", "snowflake": "snowflake", "databricks": "databricks", "spark": "spark"}

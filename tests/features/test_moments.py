@@ -24,7 +24,6 @@ from keelway.snapshot import SnapshotRows
 from keelway.testing.features import ORDERS, OrderBook
 
 # Ibis 12 calls a method that DuckDB 2.0 has renamed; the answer is the same.
-pytestmark = pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
 INSTANT, DAY = timedelta(microseconds=1), timedelta(days=1)
 OFFSETS = (-366 * DAY, -DAY, -INSTANT, 0 * DAY, INSTANT, DAY)
 CUTS = tuple(

@@ -20,7 +20,6 @@ from keelway.project import Cuts, Dataset, Estimator, FeatureSet, Label, Model, 
 from keelway.snapshot import SnapshotRows
 from keelway.testing.features import ORDERS, OrderBook, StaticTable
 
-pytestmark = pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")
 APRIL = parse_time("1997-04-01")
 PRICES = Dataset("prices", contract="prices.yaml", source="prices/*.csv", event_time="")
 

@@ -119,7 +119,6 @@ def test_every_wrong_column_is_told_at_once() -> None:
     assert refused.value.found == "b is gone; a was int64, is string; c was double, is int64"
 
 
-@pytest.mark.filterwarnings("ignore:fetch_arrow_table")  # Ibis 12 calls what DuckDB 2.0 has renamed
 def test_a_reader_through_ibis_sees_the_same_table(orders: Versions) -> None:
     orders.add([{"customer": "c1", "amount": 1}], amount="int64")
     second = orders.add([{"customer": "c2", "amount": 2.5, "plan": "gold"}], amount="double", plan="string")

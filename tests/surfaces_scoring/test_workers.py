@@ -41,10 +41,13 @@ class House:
         self.port, *self.first = (int(word) for word in process.stdout.readline().split())
 
     def answering(self, tries: int = 20) -> set[int]:
-        """Return the process ids that answer."""
+        """Return the process ids that answer; whoever was killed resets a connection that it had not yet taken."""
         found = set()
         for _ in range(tries):
-            with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
+            with (
+                contextlib.suppress(ConnectionResetError),
+                socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection,
+            ):
                 found.add(int(connection.makefile().readline()))
         return found
 

@@ -14,7 +14,6 @@ The rules this module keeps:
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -95,24 +94,21 @@ def opened(
     import ibis
     from ibis.common.exceptions import IbisError
 
-    with warnings.catch_warnings():
-        # Ibis 12 calls a method that DuckDB 2.0 has renamed; the answer is the same.
-        warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
-        connection = ibis.duckdb.connect(":memory:", **({"threads": 1} if in_order else {}))
-        try:
-            connection.raw_sql(DUCKDB_SESSION)
-            tables = {}
-            for dataset in datasets:
-                try:
-                    tables[dataset.name] = _loaded(connection, dataset, rows[dataset.name], in_order=in_order)
-                except (duckdb.Error, IbisError) as error:
-                    raise FeatureError(
-                        f"The snapshot of {dataset.name!r} cannot be read", expected="Parquet files", found=str(error)
-                    ) from error
-            moments = {_table_of(dataset): dataset.event_time for dataset in datasets}
-            yield Tables(tables, engine=QueryEngine(connection, moments, in_order=in_order))
-        finally:
-            connection.disconnect()
+    connection = ibis.duckdb.connect(":memory:", **({"threads": 1} if in_order else {}))
+    try:
+        connection.raw_sql(DUCKDB_SESSION)
+        tables = {}
+        for dataset in datasets:
+            try:
+                tables[dataset.name] = _loaded(connection, dataset, rows[dataset.name], in_order=in_order)
+            except (duckdb.Error, IbisError) as error:
+                raise FeatureError(
+                    f"The snapshot of {dataset.name!r} cannot be read", expected="Parquet files", found=str(error)
+                ) from error
+        moments = {_table_of(dataset): dataset.event_time for dataset in datasets}
+        yield Tables(tables, engine=QueryEngine(connection, moments, in_order=in_order))
+    finally:
+        connection.disconnect()
 
 
 def feature_rows(

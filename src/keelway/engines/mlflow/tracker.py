@@ -13,7 +13,6 @@ import os
 import re
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +43,7 @@ SQLITE = "sqlite:///"
 ANNOUNCE_AFTER_S = 2.0
 _QUIET = ("alembic", "mlflow.store", "mlflow.tracking")
 _turn = threading.RLock()
-"""One thread of a process at a time: silencing warnings does not bear a second one beside it."""
+"""One thread of a process at a time opens a store and speaks to it."""
 _LOG = logging.getLogger("keelway.runs")
 _USUAL = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -187,7 +186,7 @@ class MlflowTracker:
             self._announced[key] = running
 
     def _reached(self) -> bool:
-        """Open the store; say whether it could be. A thread beside a training must neither import nor silence warnings."""
+        """Open the store; say whether it could be. A thread beside a training must not import."""
         try:
             with self._client():
                 return True
@@ -285,9 +284,8 @@ class MlflowTracker:
 
     @contextlib.contextmanager
     def _client(self) -> Iterator[Any]:
-        """Lend MLflow's client; its warnings are silenced and its errors translated."""
-        with _turn, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        """Lend MLflow's client; its errors are translated."""
+        with _turn:
             if self._opened is None:
                 self._opened = _open(self._uri)
             with translated():

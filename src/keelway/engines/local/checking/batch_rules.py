@@ -8,7 +8,6 @@ as in a batch without rows or without a version before, it is not broken.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -92,12 +91,9 @@ def _stability(work: Work, rule: Rule, against: Against) -> float | None:
     (name,) = rule.columns
     if not against.previous or name not in work.columns_of("before"):
         return None
-    with warnings.catch_warnings():
-        # Ibis 12 still calls the name that DuckDB 2.0 deprecates.
-        warnings.filterwarnings("ignore", "fetch_arrow_table", DeprecationWarning)
-        before, now = _tables(work, "before", "kept")
-        bins = bins_of(before, name)
-        return psi(bins.counts(before), bins.counts(now))
+    before, now = _tables(work, "before", "kept")
+    bins = bins_of(before, name)
+    return psi(bins.counts(before), bins.counts(now))
 
 
 def _tables(work: Work, *names: str) -> list[ir.Table]:
