@@ -107,9 +107,9 @@ def test_longer_is_never_in_an_earlier_bin(pair: list[float]) -> None:
 def test_what_is_kept_says_how_each_arm_answered(state: Shaky, clock: SimulatedClock) -> None:
     tally = RequestTally(clock)
     for seconds in (0.001, 0.001, 0.1):
-        tally.answered(STABLE, 2, seconds)
+        tally.answered(STABLE, 2, [seconds])
         tally.requested(200)
-    tally.answered(CANARY, 1, 0.002)
+    tally.answered(CANARY, 1, [0.002])
     tally.requested(200)
     tally.failed(CANARY)
     tally.requested(502)
@@ -147,7 +147,7 @@ def test_answers_that_were_no_number_are_told_from_other_failures(clock: Simulat
 def test_rows_of_a_batch_are_counted_without_a_time_and_add_up(state: Shaky, clock: SimulatedClock) -> None:
     tally = RequestTally(clock)
     tally.scored(CANARY, 500)
-    tally.answered(CANARY, 1, 0.002)
+    tally.answered(CANARY, 1, [0.002])
     tally.dropped(CANARY, 3)
     keeper_of(state, tally, clock).keep()
     tally.scored(CANARY, 20)
@@ -213,7 +213,7 @@ def kept_at(
     found, before = [], 0
     for turn in range(1, turns + 1):
         for version in versions:
-            tally.answered(version, 1, 0.001)
+            tally.answered(version, 1, [0.001])
         keeper.turn()
         with state.snapshot() as tx:
             count = tx.count(RequestFigures, parent="prod/churn")
@@ -245,10 +245,10 @@ def test_another_deployment_begins_a_span_and_what_was_before_is_kept_with_the_n
 ) -> None:
     tally = RequestTally(clock)
     keeper = keeper_of(state, tally, clock)
-    tally.answered(STABLE, 1, 0.001)
+    tally.answered(STABLE, 1, [0.001])
     clock.advance(MINUTE)
     keeper.switched(LoadedDeployment(deployment_of(churn_1=90, churn_2=10), {}))
-    tally.answered(CANARY, 1, 0.001)
+    tally.answered(CANARY, 1, [0.001])
     clock.advance(MINUTE)
     keeper.turn()
     with state.snapshot() as tx:
@@ -259,8 +259,8 @@ def test_another_deployment_begins_a_span_and_what_was_before_is_kept_with_the_n
 
 def test_an_arm_of_two_deployments_is_counted_for_each(clock: SimulatedClock) -> None:
     tally, before, after = RequestTally(clock), digest_bytes(b"before"), digest_bytes(b"after")
-    tally.answered(replace(STABLE, deployment=before), 2, 0.001)
-    tally.answered(replace(STABLE, deployment=after), 3, 0.001)
+    tally.answered(replace(STABLE, deployment=before), 2, [0.001])
+    tally.answered(replace(STABLE, deployment=after), 3, [0.001])
     tally.failed(replace(STABLE, deployment=before))
     figures = tally.take("churn", PROD)
     assert figures is not None
@@ -273,8 +273,8 @@ def test_an_arm_of_two_deployments_is_counted_for_each(clock: SimulatedClock) ->
 def test_spans_and_processes_add_up(state: Shaky, clock: SimulatedClock) -> None:
     for seconds in (0.001, 0.5):
         tally = RequestTally(clock)
-        tally.answered(STABLE, 1, seconds)
-        tally.answered(STABLE, 1, 0.001)
+        tally.answered(STABLE, 1, [seconds])
+        tally.answered(STABLE, 1, [0.001])
         tally.failed(STABLE)
         tally.requested(200)
         keeper_of(state, tally, clock).keep()
@@ -291,7 +291,7 @@ def test_threads_lose_no_request(clock: SimulatedClock) -> None:
 
     def ask() -> None:
         for _ in range(2_000):
-            tally.answered(STABLE, 1, 0.001)
+            tally.answered(STABLE, 1, [0.001])
             tally.requested(200)
 
     threads = [threading.Thread(target=ask) for _ in range(4)]

@@ -23,7 +23,7 @@ from keelway.testing.serving import NOW, ONE, PROD, FixedScorer, deployment_of
 COUNT_IN_A_PROCESS = """
 from keelway.surfaces.scoring.metrics import MetricFamilies, ScoringMetrics
 metrics = ScoringMetrics("churn", "prod")
-metrics.requested(200, 0.001)
+metrics.requested(200, [0.001])
 metrics.breaker("online store", "open")
 """
 
@@ -42,8 +42,8 @@ def answers(version: LoadedVersion, count: int) -> list[Answer]:
 def test_a_request_is_counted_by_each_version_that_answered_it(version: LoadedVersion) -> None:
     metrics = ScoringMetrics("churn", "prod")
     spare = replace(version, arm="fallback:constant:0.5", fallback="constant:0.5")
-    metrics.scored([*answers(version, 3), *answers(spare, 2)], 0.002)
-    metrics.scored(answers(version, 1), 0.002)
+    metrics.scored([([*answers(version, 3), *answers(spare, 2)], 0.002)])
+    metrics.scored([(answers(version, 1), 0.002)])
     text = metrics.text().decode()
     named = 'environment="prod",model="churn",version="churn:1"'
     assert f'keelway_predictions_total{{arm="stable",{named}}} 4.0' in text
@@ -57,7 +57,7 @@ def test_a_request_is_counted_by_each_version_that_answered_it(version: LoadedVe
 def test_a_time_goes_into_the_bucket_that_a_histogram_puts_it_in(times: list[float]) -> None:
     metrics, plain = ScoringMetrics("churn", "prod"), MetricFamilies()
     for seconds in times:
-        metrics.requested(200, seconds)
+        metrics.requested(200, [seconds])
         plain.seconds.labels("churn", "prod").observe(seconds)
     assert _of_requests(metrics.text()) == _of_requests(plain.text()) != []
 
@@ -131,11 +131,11 @@ def test_no_more_than_some_versions_have_series(version: LoadedVersion) -> None:
     """However often a model is trained anew, a process that runs for months does not grow by it."""
     metrics = ScoringMetrics("churn", "prod")
     for number in range(MOST_VERSIONS + 3):
-        metrics.scored(answers(replace(version, version=VersionName(f"churn:{number}")), 1), 0.001)
+        metrics.scored([(answers(replace(version, version=VersionName(f"churn:{number}")), 1), 0.001)])
     text = metrics.text().decode()
     told = [line for line in text.splitlines() if line.startswith("keelway_predictions_total{")]
     assert len(told) == MOST_VERSIONS
     assert 'version="churn:2"' not in "".join(told)
     assert f'version="churn:{MOST_VERSIONS + 2}"' in "".join(told)
-    metrics.scored(answers(replace(version, version=VersionName("churn:0")), 1), 0.001)
+    metrics.scored([(answers(replace(version, version=VersionName("churn:0")), 1), 0.001)])
     assert 'version="churn:0"} 1.0' in metrics.text().decode()

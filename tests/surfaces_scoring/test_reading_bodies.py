@@ -36,7 +36,7 @@ def read(
     line: Callable[[], Line], then: Callable[[Line], Coroutine[Any, Any, None]] | None = None, **limits: int
 ) -> bytes:
     async def main() -> bytes:
-        call, given = HttpCall(SCOPE, WireLimits(**limits)), line()
+        call, given = HttpCall.of_scope(SCOPE, WireLimits(**limits)), line()
         async with asyncio.TaskGroup() as group:
             if then is not None:
                 group.create_task(then(given))
@@ -75,7 +75,7 @@ def test_a_body_that_does_not_come_in_time_is_408(there: tuple[Message, ...]) ->
 def test_a_request_that_is_given_up_while_it_waits_is_cancelled_and_not_late() -> None:
     async def main() -> None:
         line = Line(piece(b"{", more=True))
-        reading = asyncio.create_task(HttpCall(SCOPE, WireLimits()).read_body(line.receive))
+        reading = asyncio.create_task(HttpCall.of_scope(SCOPE, WireLimits()).read_body(line.receive))
         await asyncio.sleep(0)
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):

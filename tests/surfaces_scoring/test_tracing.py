@@ -185,7 +185,7 @@ def test_a_share_of_requests_is_sampled(collector: str) -> None:
         from keelway.serve.wire import WireLimits
         from keelway.surfaces.scoring.exchange import HttpCall
 
-        call = HttpCall({"method": "POST", "path": "/predict"}, WireLimits())
+        call = HttpCall("POST", "/predict", (), WireLimits())
         return sum(tracing.begin(call) is not None for _ in range(20))
 
     assert (begun(none), begun(all_)) == (0, 20)

@@ -1,8 +1,8 @@
 """How requests went, counted by arm and kept as observations: what error budgets and canary guardrails are judged by.
 
     tally = RequestTally(clock)
-    tally.answered(version, 0.0021)
-    tally.requested(502, 0.0008)
+    tally.answered(version, 1, [0.0021])
+    tally.requested(502)
     keeper = TallyKeeper("churn", environment, tally=tally, state=state, clock=clock)
 
 Counting costs a microsecond and no memory that grows. The prediction log holds answers; this holds the requests that had
@@ -16,7 +16,7 @@ import logging
 import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -138,12 +138,12 @@ class RequestTally:
         """How many arms answered since the last taking."""
         return len(self._arms)
 
-    def answered(self, version: LoadedVersion, count: int, seconds: float) -> None:
-        """Count rows that a version answered, and how long the request took."""
+    def answered(self, version: LoadedVersion, count: int, times: Sequence[float]) -> None:
+        """Count rows that a version answered, and how long each of their requests took, in seconds."""
         with self._guard:
             arm = self._arm(version)
             arm.answers += count
-            arm.latencies[latency_bin(seconds)] += 1
+            arm.latencies.update(map(latency_bin, times))
 
     def scored(self, version: LoadedVersion, count: int) -> None:
         """Count rows of a batch that a version answered, each as a request of its own that took no known time."""
@@ -168,11 +168,11 @@ class RequestTally:
         with self._guard:
             self._arm(version).dropped += count
 
-    def requested(self, status: int) -> None:
-        """Count a request by the status of its reply."""
+    def requested(self, status: int, count: int = 1) -> None:
+        """Count requests by the status of their replies."""
         with self._guard:
-            self._requests += 1
-            self._failed += status >= SERVER_FAULT
+            self._requests += count
+            self._failed += count * (status >= SERVER_FAULT)
 
     def shed(self) -> None:
         """Count a request that was refused because of too much work; it is counted as requested too."""

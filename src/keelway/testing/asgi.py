@@ -13,7 +13,7 @@ from typing import Any
 from keelway.serve import Router
 from keelway.surfaces.scoring import ModelRoute, ScoringApp
 from keelway.surfaces.scoring.metrics import ScoringMetrics
-from keelway.surfaces.scoring.server import bind, configured
+from keelway.surfaces.scoring.server import KEEP_ALIVE_S, bind, configured
 from keelway.testing.serving import PROD, MemoryLog, ScorerShelf, ServedTraffic
 
 
@@ -137,12 +137,12 @@ def _no_constant(name: str) -> None:
 
 
 @contextlib.contextmanager
-def live(app: ScoringApp) -> Iterator[str]:
-    """Answer on a free port of loopback, and return the address."""
+def live(app: ScoringApp, *, keep_alive_s: int = KEEP_ALIVE_S) -> Iterator[str]:
+    """Answer on a free port of loopback, and return the address; in the end, what was begun is answered."""
     import uvicorn
 
     bound = bind("127.0.0.1", 0)
-    server = uvicorn.Server(configured(app))
+    server = uvicorn.Server(configured(app, keep_alive_s))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
     try:

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -44,6 +44,7 @@ _PROCESS = sortable_id()[:20].encode()
 _NUMBERS = itertools.count()
 """A request id is made of both: unlike an id of its own it costs nothing."""
 _ID = re.compile(rb"[\x21-\x7e]{1,128}")
+_USUAL_TYPES = {kind.encode(): kind for kind in ("application/json", "application/octet-stream", "text/csv")}
 _COUNT = re.compile(rb"[1-9][0-9]{0,11}")
 _MACHINE_MADE = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 """A UUID or a trace id; no other id of a caller goes into a log as it is."""
@@ -77,12 +78,12 @@ class HttpCall:
         "answers", "began", "body", "headers", "limits", "method", "path", "query", "request_id", "span", "timeout_ms"
     )  # fmt: skip
 
-    def __init__(self, scope: Scope, limits: WireLimits) -> None:
+    def __init__(
+        self, method: str, path: str, headers: Iterable[Header], limits: WireLimits, *, query: bytes = b""
+    ) -> None:
         self.began = time.perf_counter()
-        self.method: str = scope["method"]
-        self.path: str = scope["path"]
-        self.query: bytes = scope.get("query_string", b"")
-        self.headers: dict[bytes, bytes] = {name: value for name, value in scope.get("headers", ()) if name in _WANTED}
+        self.method, self.path, self.query = method, path, query
+        self.headers = {name: value for name, value in headers if name in _WANTED}
         self.limits = limits
         self.body = b""
         self.answers: Sequence[Answer] = ()
@@ -90,6 +91,12 @@ class HttpCall:
         given = self.headers.get(b"x-request-id", b"")
         self.request_id: bytes = given if given and _ID.fullmatch(given) else b"%b%012x" % (_PROCESS, next(_NUMBERS))
         self.timeout_ms: float = limits.timeout_ms
+
+    @classmethod
+    def of_scope(cls, scope: Scope, limits: WireLimits) -> HttpCall:
+        """Return the request of an ASGI scope."""
+        query = scope.get("query_string", b"")
+        return cls(scope["method"], scope["path"], scope.get("headers", ()), limits, query=query)
 
     @property
     def mark(self) -> RequestMark:
@@ -139,6 +146,8 @@ class HttpCall:
         given = self.headers.get(b"content-type")
         if given is None:
             return known[0]
+        if (usual := _USUAL_TYPES.get(given)) in known:
+            return usual
         kind, _, rest = given.decode("latin-1").partition(";")
         name, _, charset = rest.partition("=")
         kind = kind.strip().lower()
@@ -158,13 +167,24 @@ class HttpCall:
             BadRequestError: It is too large, damaged, or does not come in time.
             CallerGoneError: The caller left.
         """
-        body = await self._in_time(receive)
-        if body is None:
+        self.take_body(await self._in_time(receive))
+
+    def take_body(self, body: bytes | None) -> None:
+        """Take the whole body, and unpack it.
+
+        Args:
+            body: None where it was too large to be held.
+
+        Raises:
+            BadRequestError: It is too large, or damaged.
+        """
+        if body is None or len(body) > self.limits.body_bytes:
             raise BadRequestError(
                 "The body is too large", expected=f"at most {self.limits.body_bytes} bytes", found="more",
                 status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             )  # fmt: skip
-        coding = self.headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
+        given = self.headers.get(b"content-encoding")
+        coding = "identity" if given is None else given.decode("latin-1").strip().lower()
         self.body = body if coding == "identity" else unpacked(body, coding, most=self.limits.body_bytes)
 
     async def _in_time(self, receive: Receive) -> bytes | None:
@@ -185,18 +205,22 @@ class HttpCall:
                 status=HTTPStatus.REQUEST_TIMEOUT,
             ) from error  # fmt: skip
 
-    async def send(self, reply: Reply, send: Send) -> None:
-        """Send a reply; a large one packed, where the caller takes that."""
+    def packaged(self, reply: Reply) -> tuple[list[Header], bytes]:
+        """Return the headers and the body of a reply as they go out; a large one packed, where the caller takes that."""
         body, headers = reply.body, [*reply.headers, (b"x-request-id", self.request_id)]
-        took_ms = (time.perf_counter() - self.began) * 1000
-        headers.append((b"server-timing", f"app;dur={took_ms:.3f}".encode()))
+        headers.append((b"server-timing", b"app;dur=%.3f" % ((time.perf_counter() - self.began) * 1000)))
         if len(body) >= PACK_FROM:
             headers.append((b"vary", b"accept-encoding"))
             accepted = self.headers.get(b"accept-encoding", b"").decode("latin-1").lower()
             if "gzip" in accepted and not _NO_GZIP.search(accepted):
                 body = packed(body)
                 headers.append((b"content-encoding", b"gzip"))
-        headers.append((b"content-length", str(len(body)).encode()))
+        headers.append((b"content-length", b"%d" % len(body)))
+        return headers, body
+
+    async def send(self, reply: Reply, send: Send) -> None:
+        """Send a reply."""
+        headers, body = self.packaged(reply)
         await send({"type": "http.response.start", "status": int(reply.status), "headers": headers})
         await send({"type": "http.response.body", "body": b"" if self.method == "HEAD" else body})
 

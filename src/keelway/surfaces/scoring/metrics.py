@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import os
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -27,7 +27,8 @@ SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 BREAKER_STATES = {"closed": 0, "half-open": 1, "open": 2}
 _PLACE = ("model", "environment")
 _ARM = (*_PLACE, "version", "arm")
-_NAME = attrgetter("version.version", "version.arm")
+_Name = tuple[str, str]
+_NAME: Callable[[Answer], _Name] = attrgetter("version.version", "version.arm")
 
 
 class MetricFamilies:
@@ -104,24 +105,28 @@ class ScoringMetrics:
         """The registry that holds everything."""
         return self.families.registry
 
-    def scored(self, answers: Sequence[Answer], seconds: float) -> None:
-        """Count the answers of one request by who gave them, and how long they took together."""
-        if len(answers) == 1:
-            self._scored(answers[0].version, 1, seconds)
-            return
-        counts = collections.Counter(map(_NAME, answers))
-        for answer in answers:
-            if count := counts.pop(_NAME(answer), 0):
-                self._scored(answer.version, count, seconds)
+    def scored(self, requests: Sequence[tuple[Sequence[Answer], float]]) -> None:
+        """Count the answers of some requests by who gave them, and how long each request took, in seconds."""
+        rows, times = dict[_Name, int](), dict[_Name, list[float]]()
+        versions = dict[_Name, LoadedVersion]()
+        for answers, seconds in requests:
+            counts = {_NAME(answers[0]): 1} if len(answers) == 1 else collections.Counter(map(_NAME, answers))
+            for name, count in counts.items():
+                rows[name] = rows.get(name, 0) + count
+                times.setdefault(name, []).append(seconds)
+                if name not in versions:
+                    versions[name] = next(answer.version for answer in answers if _NAME(answer) == name)
+        for name, version in versions.items():
+            self._scored(version, rows[name], times[name])
 
-    def _scored(self, version: LoadedVersion, count: int, seconds: float) -> None:
-        self._bound(version).scored(count, seconds)
+    def _scored(self, version: LoadedVersion, count: int, times: Sequence[float]) -> None:
+        self._bound(version).scored(count, times)
         if self._tally is not None:
-            self._tally.answered(version, count, seconds)
+            self._tally.answered(version, count, times)
 
     def mirrored(self, version: LoadedVersion, count: int, seconds: float) -> None:
         """Count rows of one request that a shadow answered."""
-        self._scored(version, count, seconds)
+        self._scored(version, count, [seconds])
 
     def failed(self, version: LoadedVersion, undefined: bool) -> None:
         """Count a request that a version could not answer, whether or not another one did in its place."""
@@ -145,15 +150,15 @@ class ScoringMetrics:
             for family in (self.families.answers, self.families.answer_seconds):
                 family.remove(*self._named, *name)
 
-    def requested(self, status: int, seconds: float) -> None:
-        """Count a request and how long it took."""
+    def requested(self, status: int, times: Sequence[float]) -> None:
+        """Count requests of one status and how long each took, in seconds."""
         bound = self._statuses.get(status)
         if bound is None:
             bound = self._statuses[status] = self.families.requests.labels(*self._named, str(status))
-        bound.inc()
-        self._seconds.observe(seconds)
+        bound.inc(len(times))
+        self._seconds.observe(times)
         if self._tally is not None:
-            self._tally.requested(status)
+            self._tally.requested(status, len(times))
 
     def unlogged(self, count: int) -> None:
         """Count predictions that the log did not take."""
@@ -189,7 +194,10 @@ class ScoringMetrics:
 
 
 class _Times:
-    """A histogram that finds the bucket of a time by bisection, where `Histogram.observe` tries one after the other."""
+    """A histogram that takes several times at once, and finds the bucket of each by bisection.
+
+    `Histogram.observe` takes one, tries one bucket after the other, and locks for each.
+    """
 
     __slots__ = ("_add", "_buckets", "_ends")
 
@@ -198,10 +206,11 @@ class _Times:
         self._add = child._sum.inc
         self._buckets = [bucket.inc for bucket in child._buckets]
 
-    def observe(self, seconds: float) -> None:
-        """Count a time."""
-        self._add(seconds)
-        self._buckets[bisect_left(self._ends, seconds)](1)
+    def observe(self, times: Sequence[float]) -> None:
+        """Count times, in seconds."""
+        self._add(sum(times))
+        for place, count in collections.Counter([bisect_left(self._ends, each) for each in times]).items():
+            self._buckets[place](count)
 
 
 class _BoundVersion:
@@ -214,8 +223,8 @@ class _BoundVersion:
         self._seconds = _Times(families.answer_seconds.labels(*name))
         self._fallback = families.fallbacks.labels(*name[:2], fallback) if fallback else None
 
-    def scored(self, count: int, seconds: float) -> None:
+    def scored(self, count: int, times: Sequence[float]) -> None:
         self._answers.inc(count)
-        self._seconds.observe(seconds)
+        self._seconds.observe(times)
         if self._fallback is not None:
             self._fallback.inc(count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ from keelway.serve import (
 )
 from keelway.serve.wire import AnswerShape, CsvReader, InferenceReader, InvocationReader, WireLimits
 from keelway.surfaces.scoring.metrics import ScoringMetrics
-from keelway.surfaces.scoring.turn import TurnAnswers
+from keelway.surfaces.scoring.turn import Told, TurnAnswers
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -171,7 +172,7 @@ class ModelRoute:
         at = moment_text(now)
         marks = [mark] * len(named)
         answered = answer_rows(named, loaded, log=log or self.log, at=at, marks=marks, on_failure=self.metrics.failed)
-        self.metrics.scored(answered, time.perf_counter() - begun)
+        self.metrics.scored([(answered, time.perf_counter() - begun)])
         if loaded.shadows:
             self._mirror.offer(named, loaded.shadows, at=at, request_id=mark.request_id)
         return self._as_asked(answered, rows)
@@ -189,6 +190,21 @@ class ModelRoute:
             ServingError: They cannot be answered; nothing was logged.
         """
         return self._as_asked(await self._turn.answers(self._named(rows), loaded, now=now, mark=mark), rows)
+
+    def ask_in_turn(
+        self, rows: list[Row], loaded: LoadedDeployment, *, now: datetime, told: Told, mark: RequestMark = UNMARKED
+    ) -> None:
+        """Do the same for somebody who does not await the answers, but is told.
+
+        Raises:
+            ServingError: People cannot be named; nobody is told anything then.
+        """
+        if self._names is not None:
+            told = partial(self._tell_as_asked, rows, told)
+        self._turn.ask(self._named(rows), loaded, now=now, told=told, mark=mark)
+
+    def _tell_as_asked(self, rows: Sequence[Row], told: Told, found: list[Answer] | Exception) -> None:
+        told(found if isinstance(found, Exception) else self._as_asked(found, rows))
 
     def _as_asked(self, answered: list[Answer], rows: Sequence[Row]) -> list[Answer]:
         """Return answers under the entities that were asked for."""

@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import uvicorn
 
@@ -19,7 +20,7 @@ from keelway.errors import ServingError
 from keelway.privacy import scrub_logs
 from keelway.serve import Shedder
 from keelway.surfaces.scoring.app import ScoringApp
-from keelway.surfaces.scoring.one_write import OneWriteProtocol
+from keelway.surfaces.scoring.whole import WholeRequestProtocol
 from keelway.surfaces.scoring.workers import Inherited
 
 BACKLOG = 4096
@@ -81,7 +82,7 @@ def configured(app: ScoringApp, keep_alive_s: int = KEEP_ALIVE_S) -> uvicorn.Con
     """Return how uvicorn runs the app."""
     return uvicorn.Config(
         app,
-        http=OneWriteProtocol,
+        http=partial(WholeRequestProtocol, whole=app),  # type: ignore[arg-type]  # it is only called
         proxy_headers=False,  # nothing here asks where a caller comes from
         lifespan="off",
         ws="none",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -30,7 +30,11 @@ MOST_ROWS = 256
 """So many rows are answered in one call; a request that has more is answered alone."""
 
 
-@dataclass(frozen=True, slots=True)
+Told = Callable[[list[Answer] | Exception], None]
+"""Takes the answers to a request's rows, in their order, or what went wrong; raises nothing."""
+
+
+@dataclass(slots=True)
 class _TurnRequest:
     """One request that waits for its answers; `begun` is in seconds of `time.perf_counter`."""
 
@@ -39,7 +43,7 @@ class _TurnRequest:
     now: datetime
     mark: RequestMark
     begun: float
-    answers: asyncio.Future[list[Answer]]
+    told: Told
 
 
 class _ApartError(Exception):
@@ -58,32 +62,49 @@ class TurnAnswers:
         """Say whether a request may be answered together with others."""
         return len(rows) < MOST_ROWS and len(loaded.arms) < 2 and not loaded.shadows
 
-    async def answers(
-        self, rows: Sequence[Row], loaded: LoadedDeployment, *, now: datetime, mark: RequestMark = UNMARKED
-    ) -> list[Answer]:
-        """Return the answers to the rows of one request, in their order.
+    def ask(
+        self, rows: Sequence[Row], loaded: LoadedDeployment, *, now: datetime, told: Told, mark: RequestMark = UNMARKED
+    ) -> None:
+        """Let the rows of one request be answered at the end of this turn of the running loop.
 
         Args:
             rows: Whole, under the entities that the log knows.
+            told: Told the answers; or a ServingError where there are none, and nothing was logged; or an UnavailableError
+                where the log takes nothing now, and refuses what it cannot take.
             mark: What the log tells of the request.
-
-        Raises:
-            ServingError: They cannot be answered; nothing was logged.
-            UnavailableError: The log takes nothing now, and refuses what it cannot take.
         """
         loop = asyncio.get_running_loop()
         turn = self._asked.get(loop)
         if turn is None:
             turn = self._asked[loop] = []
             loop.call_soon(self._answer, loop)
-        mine: asyncio.Future[list[Answer]] = loop.create_future()
-        turn.append(_TurnRequest(rows, loaded, now, mark, time.perf_counter(), mine))
+        turn.append(_TurnRequest(rows, loaded, now, mark, time.perf_counter(), told))
+
+    async def answers(
+        self, rows: Sequence[Row], loaded: LoadedDeployment, *, now: datetime, mark: RequestMark = UNMARKED
+    ) -> list[Answer]:
+        """Return the answers to the rows of one request, in their order; see `ask`.
+
+        Raises:
+            ServingError: They cannot be answered; nothing was logged.
+            UnavailableError: The log takes nothing now, and refuses what it cannot take.
+        """
+        mine: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
+
+        def told(found: list[Answer] | Exception) -> None:
+            if mine.done():  # the caller is gone
+                return
+            if isinstance(found, Exception):
+                mine.set_exception(found)
+            else:
+                mine.set_result(found)
+
+        self.ask(rows, loaded, now=now, told=told, mark=mark)
         return await mine
 
     def _answer(self, loop: asyncio.AbstractEventLoop) -> None:
         """Answer everything that was asked in this turn."""
-        asked = [each for each in self._asked.pop(loop) if not each.answers.done()]
-        for _, same in itertools.groupby(asked, key=lambda each: id(each.loaded)):
+        for _, same in itertools.groupby(self._asked.pop(loop), key=lambda each: id(each.loaded)):
             for some in _parts(list(same)):
                 if len(some) == 1:
                     self._answer_alone(some[0])
@@ -101,13 +122,13 @@ class TurnAnswers:
                 self._answer_alone(each)
         except Exception as error:  # noqa: BLE001  (whatever it is, it is the callers' to tell)
             for each in asked:
-                each.answers.set_exception(error)
+                each.told(error)
         else:
-            ended, place = time.perf_counter(), 0
-            for each in asked:
-                mine, place = answers[place : place + len(each.rows)], place + len(each.rows)
-                self._metrics.scored(mine, ended - each.begun)
-                each.answers.set_result(mine)
+            ended, shares = time.perf_counter(), iter(answers)
+            found = [(list(itertools.islice(shares, len(each.rows))), ended - each.begun) for each in asked]
+            self._metrics.scored(found)
+            for each, (mine, _) in zip(asked, found, strict=True):
+                each.told(mine)
 
     def _answer_alone(self, asked: _TurnRequest) -> None:
         marks, at = [asked.mark] * len(asked.rows), moment_text(asked.now)
@@ -115,10 +136,10 @@ class TurnAnswers:
         try:
             answers = answer_rows(asked.rows, asked.loaded, log=self._log, at=at, marks=marks, on_failure=failed)
         except Exception as error:  # noqa: BLE001  (whatever it is, it is the caller's to tell)
-            asked.answers.set_exception(error)
+            asked.told(error)
         else:
-            self._metrics.scored(answers, time.perf_counter() - asked.begun)
-            asked.answers.set_result(answers)
+            self._metrics.scored([(answers, time.perf_counter() - asked.begun)])
+            asked.told(answers)
 
 
 def _parts(asked: Sequence[_TurnRequest]) -> Iterator[list[_TurnRequest]]:

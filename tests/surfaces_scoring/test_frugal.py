@@ -11,7 +11,7 @@ import pytest
 
 from keelway.core import SimulatedClock
 from keelway.surfaces.scoring import ScoringApp
-from keelway.surfaces.scoring.one_write import HeadKeepingTransport
+from keelway.surfaces.scoring.frugal import HeadKeepingTransport
 from keelway.testing.asgi import live, route_of
 from keelway.testing.serving import NOW, FixedScorer, ScorerShelf, ServedTraffic
 
