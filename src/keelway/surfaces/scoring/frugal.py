@@ -90,6 +90,10 @@ class HeadKeepingTransport:
         if self._head:
             self.write(b"")
 
+    def is_closing(self) -> bool:
+        """Say whether the connection ends; asked after every answer, so it does not go by `__getattr__`."""
+        return self._transport.is_closing()
+
     def close(self) -> None:
         """Send what is kept, and close."""
         self.flush()
