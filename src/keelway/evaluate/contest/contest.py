@@ -72,7 +72,8 @@ def contest(
         raise TrainingError(
             "There is nothing to compare", expected="two models and a metric", found=f"{len(predictions)} models"
         )
-    rows = ContestRows(task, tuple(classes), truth, dict(predictions), groups, seed, resamples)
+    numbered = None if groups is None else _numbered(groups)
+    rows = ContestRows(task, tuple(classes), truth, dict(predictions), numbered, seed, resamples)
     found = [(name, rows.duel(metric, name)) for metric in metrics for name in rows.others]
     duels = _duels(rows, found, correction=correction, margins=margins or {})
     positives = int(rows.truth_numbers.sum()) if task == "binary" else 0
@@ -80,7 +81,7 @@ def contest(
         task=task,
         rows=len(rows.truth_numbers),
         positives=positives,
-        groups=0 if groups is None else len(set(groups)),
+        groups=0 if numbered is None else int(numbered.max(initial=-1)) + 1,
         metrics=tuple(metrics),
         margins={metric: float((margins or {}).get(metric, 0.0)) for metric in metrics},
         correction=correction if len(found) > 1 else "none",
@@ -90,6 +91,13 @@ def contest(
         slices=_slices(rows, metrics[0], columns or {}, min_support, correction=correction, margins=margins or {}),
         leader=_leader(rows.baseline, duels, metrics[0]),
     )
+
+
+def _numbered(groups: Sequence[Any]) -> NDArray[np.intp]:
+    """Return a number for each row's group: it is asked for in every draw and slice, where texts would be sorted anew."""
+    import numpy as np
+
+    return np.unique(np.asarray(groups), return_inverse=True)[1]
 
 
 def _duels(

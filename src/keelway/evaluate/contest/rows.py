@@ -32,7 +32,7 @@ class ContestRows:
     Attributes:
         truth: What came true, a value a row, as the feature table says it.
         predictions: Each model's, by name, the baseline's first.
-        groups: The entity of each row where several rows are of one, else None.
+        groups: A number for the entity of each row where several rows are of one, else None.
         truth_numbers: The truth as numbers; a class as its place.
         given: The predictions as arrays.
     """
@@ -41,7 +41,7 @@ class ContestRows:
     classes: tuple[str, ...]
     truth: Sequence[Any]
     predictions: Mapping[str, ArrayLike]
-    groups: Sequence[Any] | None
+    groups: NDArray[np.intp] | None
     seed: int
     resamples: int
     truth_numbers: Numbers = field(init=False)
@@ -116,7 +116,7 @@ class ContestRows:
             self.classes,
             [self.truth[place] for place in places],
             {name: values[own] for name, values in self.given.items()},
-            None if self.groups is None else [self.groups[place] for place in places],
+            None if self.groups is None else self.groups[own],
             self.seed,
             self.resamples,
         )
