@@ -89,7 +89,21 @@ def test_the_command_tells_what_was_moved_for_people_and_machines(root: Path) ->
     assert (again["hours"], again["segments"], again["until"]) == (0, 0, None)
 
 
-@pytest.mark.parametrize("words", [("nobody",), (MODEL, "--env", "nowhere"), (MODEL, "--before", "soon")])
+def test_a_timetable_leaves_it_to_whoever_began_just_now(root: Path) -> None:
+    with people.opened(root) as app:
+        seal(app.workspace, "j0", 0)
+    first = run(root, MODEL, "--before", "2026-02-20T09:30:00Z", "--every", "6h", "--json")
+    assert (json.loads(first.output)["hours"], json.loads(first.output)["is_left"]) == (1, False)
+    with people.opened(root) as app:
+        seal(app.workspace, "j1", 5)
+    assert run(root, MODEL, "--every", "6h").output == "gone in prod: left to whoever began less than 6h ago\n"
+    assert json.loads(run(root, MODEL, "--every", "6h", "--json").output)["is_left"]
+    assert json.loads(run(root, MODEL, "--json").output)["hours"] == 1, "by hand at any time"
+
+
+@pytest.mark.parametrize(
+    "words", [("nobody",), (MODEL, "--env", "nowhere"), (MODEL, "--before", "soon"), (MODEL, "--every", "hour")]
+)
 def test_what_there_is_not_is_told(root: Path, words: tuple[str, ...]) -> None:
     result = run(root, *words)
     assert result.exit_code != 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from keelway.app import App, Workspace
 from keelway.core import PolicySet, SimulatedClock, VersionName, digest_of, time_text
@@ -93,11 +93,20 @@ class Shop:
         assert view is not None
         return view.problem
 
-    def printed(self, *words: str) -> str:
+    def call(self, *words: str) -> Result:
         given = ["--project", str(self.folder), "--now", time_text(self.clock.now())]
-        result = CliRunner().invoke(main, [*words, *given])
+        return CliRunner().invoke(main, [*words, *given])
+
+    def printed(self, *words: str) -> str:
+        result = self.call(*words)
         assert result.exit_code == 0, result.output
         return result.output
+
+    def answered(self, *words: str, code: int) -> Any:
+        """Return the answer of a command in JSON that ends with an exit code."""
+        result = self.call(*words, "--json")
+        assert (result.exit_code, result.stderr) == (code, "")
+        return json.loads(result.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -155,8 +164,10 @@ class TestTelling:
 
     def test_a_target_that_is_away_loses_no_decision_and_the_person_is_told(self, shop: Shop) -> None:
         shop.target.is_away = True
-        deployment = shop.app.traffic.deploy("churn:2", "prod")
-        assert deployment.number == 2
+        answer = shop.app.traffic.deploy("churn:2", "prod")
+        assert answer.deployment.number == 2
+        assert answer.target is not None
+        assert "control plane is away" in answer.target.problem
         assert any("does not know of the newest decision yet" in line for line in shop.told)
         view = shop.app.rollouts.plan("churn", "prod").target
         assert view is not None
@@ -262,6 +273,85 @@ class TestWayBack:
         assert "away" in answer.target.problem
 
 
+MOVES = {
+    "rollback": ("rollback", "churn"),
+    "abort": ("rollout", "churn", "--abort"),
+    "deploy": ("deploy", "churn:1"),
+    "canary": ("deploy", "churn:2", "--canary", "20"),
+}
+
+
+@pytest.mark.parametrize("words", MOVES.values(), ids=MOVES.keys())
+class TestExitCode:
+    """A command that moves traffic ends with 0 where it is effective, and else with 4, decided and recorded."""
+
+    @pytest.fixture(autouse=True)
+    def begun(self, shop: Shop) -> None:
+        shop.app.rollouts.canary("churn:2", "prod", 10)
+        shop.target.turn()
+
+    def test_replicas_that_follow_are_waited_for(self, shop: Shop, words: tuple[str, ...]) -> None:
+        target = shop.answered(*words, code=0)["target"]
+        assert (target["wanted"], target["lagging"], target["problem"]) == (3, [], "")
+        assert [replica["deployment"] for replica in target["replicas"]] == [3, 3]
+
+    def test_one_that_lags_is_named_and_the_decision_stands(self, shop: Shop, words: tuple[str, ...]) -> None:
+        shop.target.stalled.add("b")
+        assert shop.answered(*words, code=4)["target"]["lagging"] == ["b"]
+        assert shop.wanted() == 3
+
+    def test_a_person_is_warned(self, shop: Shop, words: tuple[str, ...]) -> None:
+        shop.target.stalled.add("b")
+        result = shop.call(*words)
+        assert result.exit_code == 4
+        assert "target pushed: deployment 3 is wanted; 1 of 2 replicas lags" in result.stdout
+        assert "Decided and recorded, but not effective everywhere yet" in result.stderr
+        assert "expected: every server of target pushed to answer by deployment 3" in result.stderr
+        assert "found:    b answers by deployment 2" in result.stderr
+        assert "fix:      Look again: keelway deploy plan churn --env prod" in result.stderr
+
+    def test_who_does_not_wait_is_told_who_lags_and_ends_well(self, shop: Shop, words: tuple[str, ...]) -> None:
+        assert shop.answered(*words, "--wait", "0s", code=0)["target"]["lagging"] == ["a", "b"]
+        assert shop.time.seconds == 0.0
+
+    def test_who_has_time_waits_longer(self, shop: Shop, words: tuple[str, ...]) -> None:
+        shop.target.turns_to_load = 200
+        assert shop.answered(*words, "--wait", "60s", code=0)["target"]["lagging"] == []
+        assert 30 < shop.time.seconds < 60
+
+    def test_a_target_that_cannot_be_told_is_in_the_answer(self, shop: Shop, words: tuple[str, ...]) -> None:
+        shop.target.is_away = True
+        assert "control plane is away" in shop.answered(*words, "--wait", "1s", code=4)["target"]["problem"]
+        shop.target.is_away = False
+        assert (shop.held(), shop.wanted()) == (2, 3)
+
+    def test_a_target_that_cannot_be_told_fails_also_who_does_not_wait(
+        self, shop: Shop, words: tuple[str, ...]
+    ) -> None:
+        shop.target.is_away = True
+        result = shop.call(*words, "--wait", "0s")
+        assert result.exit_code == 4
+        assert "control plane is away" in result.stderr
+
+    def test_a_silent_replica_is_named_and_not_waited_for(self, shop: Shop, words: tuple[str, ...]) -> None:
+        shop.target.stalled.add("b")
+        shop.target.silent["b"] = shop.clock.now()
+        target = shop.answered(*words, code=0)["target"]
+        assert (target["silent"], target["lagging"]) == (["b"], [])
+        assert [replica["deployment"] for replica in target["replicas"]] == [3, 2]
+        assert shop.time.seconds < 1
+        assert "effective on 1 replica; 1 is silent" in shop.printed("deploy", "plan", "churn")
+
+
+def test_what_is_told_and_not_waited_for_ends_with_4_only_where_it_was_not_told(shop: Shop) -> None:
+    shop.target.stalled |= {"a", "b"}
+    assert shop.answered("deploy", "apply", "churn", code=0)["target"]["lagging"] == ["a", "b"]
+    shop.target.lose(1, heard=True)
+    assert "lost" in shop.answered("deploy", "apply", "churn", code=4)["target"]["problem"]
+    assert shop.answered("rollout", "churn", code=0)["move"] == "hold"
+    assert shop.answered("rollout", "churn", "--pause", code=0)["state"] == "paused"
+
+
 class TestCapabilities:
     def test_what_the_target_cannot_do_is_refused_by_the_plan(self, shop: Shop) -> None:
         shop.target.capabilities = TargetCapabilities(sticky=False, shadows=True)
@@ -274,7 +364,7 @@ class TestCapabilities:
                 refused()
             assert error.value.fix
         assert shop.held() == 1
-        assert shop.app.traffic.deploy("churn:2", "prod").number == 2, "all traffic at once it can"
+        assert shop.app.traffic.deploy("churn:2", "prod").deployment.number == 2, "all traffic at once it can"
 
 
 class TestShown:

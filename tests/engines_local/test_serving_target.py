@@ -88,15 +88,22 @@ def test_a_server_that_ends_is_gone(scene: FollowingScene) -> None:
     assert [replica.name for replica in seen(scene).replicas] == ["host/1"]
 
 
-def test_a_server_that_was_killed_is_told_as_silent_and_at_last_forgotten(scene: FollowingScene) -> None:
+def test_a_server_that_was_killed_is_told_as_silent_keeps_nobody_waiting_and_is_at_last_forgotten(
+    scene: FollowingScene,
+) -> None:
     scene.decide("churn_1")
     scene.turn()
     scene.stall(0)  # as if killed
-    scene.clock.advance(timedelta(minutes=12))
+    second = scene.decide("churn_2")
+    scene.turn()
+    assert [replica.name for replica in seen(scene).lagging(second.number)] == ["host/0"], "it may only be slow"
+    scene.clock.advance(timedelta(minutes=4))
     scene.turn()
     silent, alive = seen(scene).replicas
-    assert silent.problem == "not heard of since 2026-03-01T00:00:00Z"
-    assert not alive.problem
+    assert (silent.silent_since, silent.deployment) == (NOW, 1)
+    assert silent.problem.startswith("silent since 2026-03-01T00:00:00Z")
+    assert (alive.problem, alive.silent_since) == ("", None)
+    assert (seen(scene).lagging(second.number), seen(scene).silent()) == ((), (silent,))
     scene.clock.advance(timedelta(hours=7))
     scene.turn()
     assert [replica.name for replica in seen(scene).replicas] == ["host/1"]

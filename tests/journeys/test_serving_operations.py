@@ -15,12 +15,14 @@ import pytest
 RELEASE = ("--as", "sp:release", "--token", "file:.keelway/secrets/sp-release.token")
 
 
-def eventually(holds: Callable[[], bool], within_s: float = 60.0) -> bool:
-    deadline = time.monotonic() + within_s
+def eventually(holds: Callable[[], bool], within_s: float = 120.0) -> bool:
+    """Ask at once and then ever less often: whoever asks takes the processor from what is waited for."""
+    deadline, pause_s = time.monotonic() + within_s, 0.1
     while time.monotonic() < deadline:
         if holds():
             return True
-        time.sleep(0.1)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, 1.5)
     return False
 
 
@@ -48,15 +50,8 @@ def take_away(desk: Any) -> Callable[[], None]:
     return bring_back
 
 
-@pytest.fixture
-def two_versions(served_twice: Any) -> Any:
-    """Version 2 in charge, version 1 before it; a server was here before."""
-    assert served_twice.serve(*RELEASE).stop() == 0
-    return served_twice
-
-
-def test_serving_starts_and_rolls_back_without_state_and_store_and_the_ledger_learns_of_it(two_versions: Any) -> None:
-    desk = two_versions
+def test_serving_starts_and_rolls_back_without_state_and_store_and_the_ledger_learns_of_it(served_before: Any) -> None:
+    desk = served_before
     body = json.dumps(desk.rows(1)[0])
     entries = desk.ledger_size()
     bring_back = take_away(desk)
@@ -78,8 +73,8 @@ def test_serving_starts_and_rolls_back_without_state_and_store_and_the_ledger_le
     assert "asked for without the state by sp:release" in str(told)
 
 
-def test_a_damaged_last_known_good_is_refused(two_versions: Any) -> None:
-    desk = two_versions
+def test_a_damaged_last_known_good_is_refused(served_before: Any) -> None:
+    desk = served_before
     for path in (desk.root / ".keelway" / "last-good" / "artifacts").rglob("*"):
         if path.is_file():
             path.chmod(0o644)
@@ -112,14 +107,49 @@ def test_a_rollback_says_who_lags_and_once_nobody_does_every_worker_answers_so(s
     server = desk.serve("--workers", "2", *RELEASE)
     body = json.dumps(desk.rows(1)[0])
     assert answer(server, body)["version"] == "churn:2"
-    target = desk("rollback", "churn", *RELEASE)["target"]
+    back = desk.call("rollback", "churn", *RELEASE)
+    target = json.loads(back.stdout)["target"]
     assert (target["target"], target["held"], len(target["replicas"])) == ("local", target["wanted"], 2)
     late = [each["name"] for each in target["replicas"] if each["deployment"] != target["wanted"]]
-    assert target["lagging"] == late, "none, on a machine that has time"
+    assert (target["lagging"], back.exit_code) == (late, 4 if late else 0), "none, on a machine that has time"
     assert eventually(lambda: desk("deploy", "plan", "churn")["target"]["lagging"] == [])
     assert {answer(server, body)["version"] for _ in range(20)} == {"churn:1"}, "over connections of their own"
+    forward = desk("deploy", "churn:2", "--wait", "2m", *RELEASE)
+    assert (forward["traffic"], forward["target"]["lagging"]) == ({"churn:2": 100}, [])
+    assert {answer(server, body)["version"] for _ in range(20)} == {"churn:2"}
     assert server.stop() == 0
     assert desk("deploy", "plan", "churn")["target"]["replicas"] == []
+
+
+def test_a_worker_that_hangs_is_named_by_a_rollback_which_ends_with_4(served_twice: Any) -> None:
+    desk = served_twice
+    server = desk.serve("--workers", "2", *RELEASE)
+    assert eventually(lambda: len(desk("deploy", "plan", "churn")["target"]["replicas"]) == 2)
+    hanging = min(children_of(server.process.pid))
+    os.kill(hanging, signal.SIGSTOP)
+    back = desk.call("rollback", "churn", *RELEASE)
+    os.kill(hanging, signal.SIGCONT)
+    told = json.loads(back.stdout)
+    assert (back.exit_code, told["traffic"]) == (4, {"churn:1": 100})
+    assert told["target"]["lagging"]
+    assert told["target"]["silent"] == [], "it was heard of just now"
+    assert eventually(lambda: desk("deploy", "plan", "churn")["target"]["lagging"] == [])
+    assert server.stop() == 0
+
+
+def test_nobody_waits_for_a_server_that_was_killed_long_enough_ago(served_twice: Any) -> None:
+    desk = served_twice
+    server = desk.serve(*RELEASE)
+    server.process.kill()
+    server.process.communicate()
+    later = desk.at("1998-01-02T00:05:00Z")
+    target = later("rollback", "churn", *RELEASE)["target"]
+    (gone,) = target["replicas"]
+    assert (target["silent"], target["lagging"]) == ([gone["name"]], [])
+    assert (gone["silent_since"], gone["deployment"]) == (desk.now, target["wanted"] - 1)
+    told = later.call("deploy", "plan", "churn", json_wanted=False).stdout
+    assert "1 is silent" in told
+    assert f"silent since {desk.now}: killed, or cut off from the state and still answering so" in told
 
 
 def is_sealed(desk: Any, prediction: str) -> bool:

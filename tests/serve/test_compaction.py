@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +21,8 @@ from keelway.ledger import SigningKey, audit, decisions, root_of
 from keelway.monitor.rollout.log import SegmentCache, sealed_columns
 from keelway.register import RetentionRules, collect
 from keelway.serve import (
+    CompactionTurn,
+    LogCompaction,
     PredictionSegment,
     all_live_segments,
     columns_in,
@@ -34,7 +36,7 @@ from keelway.serve import (
 from keelway.serve.segment import FORM
 from keelway.serve.segment_lines import LINES_FORM
 from keelway.serve.segment_records import SegmentCompaction, segment_key
-from keelway.testing.crash import EXIT_CODE, CrashPoint, stride
+from keelway.testing.crash import EXIT_CODE, CrashPoint, stride, swept
 from keelway.testing.prediction_log import (
     ANA,
     ENVIRONMENT,
@@ -44,7 +46,7 @@ from keelway.testing.prediction_log import (
     compact_and_die,
     prediction_of,
 )
-from keelway.testing.processes import exit_code_of
+from keelway.testing.processes import exit_code_of, exit_codes_of
 
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
 KEY = SigningKey.generate("compaction.keelway")
@@ -287,6 +289,144 @@ def test_two_at_once_move_every_prediction_once(log: SealedLog) -> None:
     assert is_sound(log)
 
 
+class Interrupted(LocalArtifacts):
+    """Lets something happen once, when so many files of a compaction are stored."""
+
+    def __init__(self, log: SealedLog, files: int, meanwhile: Callable[[], object]) -> None:
+        super().__init__(log.folder / "artifacts")
+        self._left, self._meanwhile = files, meanwhile
+
+    def put(self, data: bytes, **named: Any) -> Artifact:
+        made = super().put(data, **named)
+        self._left -= 1
+        if not self._left:
+            self._meanwhile()
+        return made
+
+
+@pytest.mark.parametrize("files", [1, 2, 3, 4])
+@pytest.mark.parametrize("hours", [1, 2], ids=["one hour", "everything"])
+def test_another_compaction_in_the_midst_of_one_neither_loses_nor_doubles_anything(
+    log: SealedLog, monkeypatch: pytest.MonkeyPatch, files: int, hours: int
+) -> None:
+    segments = two_hours(log)
+    before = log.readings(segments, until=200)
+    monkeypatch.setattr("keelway.serve.compaction.FILE_ROWS", 50)
+    others: list[LogCompaction] = []
+    store = Interrupted(log, files, lambda: others.append(log.compact(before=NOW + hours * HOUR)))
+    done = log.compact(before=NOW + 2 * HOUR, artifacts=store)
+    assert done.predictions + sum(each.predictions for each in others) == 200
+    assert [each.count for each in live(log)] == [50] * 4
+    assert log.readings(segments, until=200) == before
+    assert is_sound(log)
+
+
+def test_losing_every_hour_to_another_is_no_failure(log: SealedLog) -> None:
+    for number in range(14):
+        log.seal(f"j{number:02}", range(number * 70, number * 70 + 70), at=NOW + number * HOUR)
+
+    class Quicker(LocalArtifacts):
+        """Another compaction is always an hour ahead."""
+
+        hours = 0
+
+        def put(self, data: bytes, **named: Any) -> Artifact:
+            self.hours += 1
+            log.compact(before=NOW + self.hours * HOUR)
+            return super().put(data, **named)
+
+    store = Quicker(log.folder / "artifacts")
+    assert log.compact(before=NOW + 14 * HOUR, artifacts=store).hours == 0
+    assert (store.hours, len(entries(log)), len(live(log))) == (14, 14, 14)
+    assert is_sound(log)
+
+
+class TestTurns:
+    def turn(self, log: SealedLog, at: datetime, *, every: timedelta = HOUR) -> LogCompaction:
+        """Compact as a server does that looks after its log every so often."""
+        return log.compact(before=at.replace(minute=0, second=0, microsecond=0), now=at, every=every)
+
+    def turns(self, log: SealedLog) -> list[datetime]:
+        with log.state.snapshot() as tx:
+            return [each.at for each in tx.between(CompactionTurn, parent="prod/churn")]
+
+    def test_of_several_servers_one_has_the_turn(self, log: SealedLog) -> None:
+        two_hours(log)
+        first = self.turn(log, NOW + HOUR + 2 * SECOND)
+        assert (first.segments, first.is_left) == (10, False)
+        second = self.turn(log, NOW + HOUR + 40 * 60 * SECOND)
+        assert (second.segments, second.is_left) == (0, False), "nothing waits: no turn is needed"
+        third = self.turn(log, NOW + 2 * HOUR + 1 * SECOND)
+        assert (third.segments, third.is_left) == (10, False), "a little early"
+        log.seal("late", [500], at=NOW + 2 * HOUR)
+        fourth = self.turn(log, NOW + 3 * HOUR - 10 * 60 * SECOND)
+        assert (fourth.segments, fourth.is_left) == (0, False), "an hour that goes on is not moved"
+        assert self.turns(log) == [NOW + HOUR + 2 * SECOND, NOW + 2 * HOUR + SECOND]
+
+    def test_who_comes_too_soon_leaves_it(self, log: SealedLog) -> None:
+        two_hours(log)
+        self.turn(log, NOW + HOUR, every=3 * HOUR)
+        left = self.turn(log, NOW + 2 * HOUR, every=3 * HOUR)
+        assert (left.is_left, left.hours) == (True, 0)
+        assert [each.form for each in live(log)] == [FORM] + [LINES_FORM] * 10
+        assert log.compact(before=NOW + 2 * HOUR).segments == 10, "by hand at any time"
+
+    def test_the_turn_of_one_that_died_waits_for_the_next(self, log: SealedLog) -> None:
+        segments = two_hours(log)
+        before = log.readings(segments, until=200)
+        died = Interrupted(log, 1, lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            log.compact(before=NOW + 2 * HOUR, every=HOUR, artifacts=died)
+        assert self.turn(log, NOW + 2 * HOUR + 60 * SECOND).is_left
+        assert self.turn(log, NOW + 3 * HOUR).segments == 20
+        assert log.readings(segments, until=200) == before
+
+    @pytest.mark.parametrize(("ahead", "is_left"), [(30 * 60 * SECOND, True), (61 * 60 * SECOND, False)])
+    def test_a_turn_that_a_clock_put_far_ahead_counts_for_nothing(
+        self, log: SealedLog, ahead: timedelta, *, is_left: bool
+    ) -> None:
+        two_hours(log)
+        now = NOW + 2 * HOUR
+        with log.state.transaction() as tx:
+            taken = CompactionTurn(MODEL, ENVIRONMENT, ANA, now + ahead)
+            tx.insert("prod/churn/ahead", taken, parent="prod/churn", at=taken.at)
+        assert self.turn(log, now).is_left == is_left
+
+    def test_of_many_at_once_one_takes_it(self, log: SealedLog) -> None:
+        segments = two_hours(log)
+        before, barrier = log.readings(segments, until=200), Barrier(4)
+
+        def take(_: int) -> bool:
+            barrier.wait()
+            return self.turn(log, NOW + 2 * HOUR).is_left
+
+        with ThreadPoolExecutor(4) as threads:
+            left = list(threads.map(take, range(4)))
+        assert len(self.turns(log)) == 1
+        assert left.count(False) >= 1
+        assert log.readings(segments, until=200) == before
+        assert is_sound(log)
+
+
+@pytest.mark.crash
+def test_killed_at_any_write_beside_another_that_goes_on_it_ends_the_same(tmp_path: Path) -> None:
+    sealed = SealedLog(tmp_path / "sealed")
+    segments = two_hours(sealed)
+    before = sealed.readings(segments, until=200)
+    sealed.close()
+    for at in swept(10):
+        folder = tmp_path / str(at)
+        shutil.copytree(tmp_path / "sealed", folder)
+        calls = [(compact_and_die, folder, NOW + 2 * HOUR, CrashPoint(each)) for each in (at, 0)]
+        assert exit_codes_of(calls)[1] == 0
+        log = SealedLog(folder)
+        assert [each.count for each in live(log)] == [100, 100], f"one killed at {at}"
+        assert len(entries(log)) == 2
+        assert log.readings(segments, until=200) == before
+        assert is_sound(log)
+        log.close()
+
+
 def test_what_was_replaced_is_collected_after_its_grace_and_the_audit_holds(log: SealedLog) -> None:
     segments = two_hours(log)
     before, real = log.readings(segments, until=200), datetime.now(NOW.tzinfo)
@@ -317,23 +457,24 @@ def test_logs_of_others_are_left_alone(log: SealedLog) -> None:
 
 
 @pytest.mark.crash
-def test_killed_at_any_write_it_ends_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("every", "writes"), [(None, 0), (HOUR, 3)], ids=["by hand", "in turn"])
+def test_killed_at_any_write_it_ends_the_same(tmp_path: Path, every: timedelta | None, writes: int) -> None:
     sealed = SealedLog(tmp_path / "sealed")
     segments = two_hours(sealed)
     before = sealed.readings(segments, until=200)
     sealed.close()
     shutil.copytree(tmp_path / "sealed", tmp_path / "whole")
     whole = SealedLog(tmp_path / "whole")
-    compact_and_die(tmp_path / "whole", NOW + 2 * HOUR, crash := CrashPoint())
+    compact_and_die(tmp_path / "whole", NOW + 2 * HOUR, crash := CrashPoint(), every)
     expected = live(whole)
     whole.close()
-    assert crash.count == 2 * (2 + 3), "a file and a transaction for each hour"
+    assert crash.count == writes + 2 * (2 + 3), "a file and a transaction for each hour, after one for the turn"
     for at in range(1, crash.count, stride()):
         shutil.copytree(tmp_path / "sealed", tmp_path / str(at))
         log = SealedLog(tmp_path / str(at))
-        assert exit_code_of(compact_and_die, tmp_path / str(at), NOW + 2 * HOUR, CrashPoint(at)) == EXIT_CODE
+        assert exit_code_of(compact_and_die, tmp_path / str(at), NOW + 2 * HOUR, CrashPoint(at), every) == EXIT_CODE
         assert log.readings(segments, until=200) == before, f"killed at {at}"
-        log.compact(before=NOW + 2 * HOUR)
+        log.compact(before=NOW + 2 * HOUR, now=NOW + 3 * HOUR, every=every)
         assert live(log) == expected
         assert log.readings(segments, until=200) == before
         assert is_sound(log)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from keelway.core import SimulatedClock
 from keelway.deploy import Deployment, ObservedReplica
 from keelway.engines.sql import SqlState
 from keelway.errors import StorageError
 from keelway.ledger import Transaction
-from keelway.serve import Presence, ReplicaReport, present_replicas
+from keelway.serve import Heartbeat, Presence, ReplicaReport, present_replicas
 from keelway.testing.serving import NOW, PROD, deployment_of
 
 
@@ -47,9 +51,16 @@ class Place:
         with self.state.snapshot() as tx:
             return tx.between(ReplicaReport, parent="prod/churn")
 
+    def beats(self) -> list[Heartbeat]:
+        with self.state.snapshot() as tx:
+            return tx.between(Heartbeat, parent="prod/churn")
+
     def seen(self) -> tuple[ObservedReplica, ...]:
         with self.state.snapshot() as tx:
             return present_replicas("churn", PROD, now=self.clock.now(), tx=tx)
+
+    def close(self) -> None:
+        self.state.close()
 
     def say(self, number: int = 1, problem: str = "", *, seconds: float = 1) -> None:
         self.process.say(numbered(number), problem)
@@ -64,13 +75,74 @@ def numbered(number: int) -> Deployment:
 def place(tmp_path: Path) -> Iterator[Place]:
     made = Place(tmp_path)
     yield made
-    made.state.close()
+    made.close()
 
 
-def test_what_stays_the_same_is_kept_every_five_minutes(place: Place) -> None:
-    for _ in range(601):
+def test_what_stays_the_same_is_kept_every_half_hour_and_a_heartbeat_every_minute_between(place: Place) -> None:
+    for _ in range(241):
+        place.say(seconds=15)
+    assert [report.at - NOW for report in place.reports()] == [timedelta(minutes=30 * each) for each in (0, 1, 2)]
+    assert [beat.at - NOW for beat in place.beats()] == [timedelta(minutes=each) for each in range(1, 60) if each != 30]
+    assert {beat.process for beat in place.beats()} == {place.reports()[0].process}
+
+
+@pytest.mark.parametrize(("seconds", "is_silent"), [(59, False), (210, False), (211, True)])
+def test_one_that_missed_three_heartbeats_is_silent_since_the_last(
+    place: Place, seconds: int, *, is_silent: bool
+) -> None:
+    for _ in range(121):
         place.say()
-    assert [report.at - NOW for report in place.reports()] == [timedelta(minutes=5 * each) for each in (0, 1, 2)]
+    last = place.beats()[-1].at
+    place.clock.advance(timedelta(seconds=seconds - 1))
+    [seen] = place.seen()
+    assert (seen.silent_since, seen.deployment) == (last if is_silent else None, 1)
+    assert bool(seen.problem) == is_silent
+
+
+@given(lasted=st.integers(0, 4_000), silent_for=st.integers(211, 17_000))
+def test_the_moment_of_the_last_word_is_told_exactly_however_long_ago(lasted: int, silent_for: int) -> None:
+    with TemporaryDirectory() as folder, contextlib.closing(Place(Path(folder))) as place:
+        for _ in range(lasted // 40 + 1):
+            place.say(seconds=40)
+        last = max(each.at for each in (*place.beats(), *place.reports()))
+        place.clock.advance(timedelta(seconds=silent_for))
+        assert place.seen()[0].silent_since == last
+
+
+def test_one_that_speaks_again_is_silent_no_more(place: Place) -> None:
+    place.say(1, "the state is away")
+    place.state.is_away = True
+    for _ in range(240):
+        place.say(1, "the state is away")
+    [seen] = place.seen()
+    assert seen.silent_since == NOW
+    assert seen.problem.startswith("silent since 2026-03-01T00:00:00Z: killed, or cut off from the state")
+    assert seen.problem.endswith("; the state is away")
+    place.state.is_away = False
+    place.say(1)
+    assert place.seen() == (ObservedReplica("web-1:8080", 1, NOW),)
+
+
+def test_one_of_an_earlier_release_is_judged_by_its_own_period(place: Place) -> None:
+    def said(minutes: int) -> None:
+        report = ReplicaReport("churn", PROD, "old:1", "p", 1, NOW, "", NOW + timedelta(minutes=minutes))
+        with place.state.transaction() as tx:
+            tx.insert(f"prod/churn/{minutes}", report, parent="prod/churn", at=report.at)
+
+    said(0)
+    said(5)
+    for minutes, expected in ((20, None), (21, NOW + timedelta(minutes=5))):
+        place.clock.set(NOW + timedelta(minutes=minutes))
+        assert [each.silent_since for each in place.seen()] == [expected]
+
+
+def test_a_clock_that_is_ahead_is_told_and_one_a_little_apart_is_not(place: Place) -> None:
+    place.clock.advance(timedelta(seconds=90))
+    place.say()
+    for behind, problem in ((30, ""), (31, "its clock is 31 s ahead of this one")):
+        with place.state.snapshot() as tx:
+            [seen] = present_replicas("churn", PROD, now=place.clock.now() - timedelta(seconds=1 + behind), tx=tx)
+        assert (seen.problem, seen.silent_since) == (problem, None)
 
 
 def test_another_deployment_is_kept_at_once_with_the_moment_it_began(place: Place) -> None:

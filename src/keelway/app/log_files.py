@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from keelway.app.persons import log_store
@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from keelway.serve import LogCompaction
 
 
-def compact_log(model: str, environment: str, *, before: datetime | None, at: Workspace) -> LogCompaction:
+def compact_log(
+    model: str, environment: str, *, before: datetime | None, every: timedelta | None, at: Workspace
+) -> LogCompaction:
     """Move what was sealed before a moment into columnar files, an hour at a time.
 
     Args:
         before: None for the beginning of this hour.
+        every: Leave it to whoever began to do so less than this ago; None does it in any case.
 
     Raises:
         ConflictError: Others change the log all the time.
@@ -30,7 +33,7 @@ def compact_log(model: str, environment: str, *, before: datetime | None, at: Wo
     end = before or at.now().replace(minute=0, second=0, microsecond=0)
     store = _store(model, environment, end, at)
     ports = SealingPorts(at.state, store, at.principal.id)
-    return compact_segments(model, environment, before=end, ports=ports, now=at.now())
+    return compact_segments(model, environment, before=end, ports=ports, now=at.now(), every=every)
 
 
 def _store(model: str, environment: str, end: datetime, at: Workspace) -> ArtifactStore:

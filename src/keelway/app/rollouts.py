@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Literal
 from keelway.app.candidate import chosen_version, smoke_test
 from keelway.app.rollout_looks import rollout_view
 from keelway.app.rollout_plan import DeployPlan, deploy_plan
-from keelway.app.targets import TargetView, target_view, tell_target, until_effective
+from keelway.app.targets import (
+    EFFECTIVE_WITHIN_S,
+    DeployAnswer,
+    TargetView,
+    deployed,
+    target_view,
+    tell_target,
+    until_effective,
+)
 from keelway.app.way_back import must_be_mover, pointer_follows, show_moved
 from keelway.app.wire import Workspace
 from keelway.core import Environment, VersionName, time_text
@@ -119,8 +127,13 @@ class RolloutRoom:
         after = self.plan(model, environment, versions=versions)
         return replace(after, target=target_view(model, environment, at=at, problem=told)) if told else after
 
-    def canary(self, version: str, environment: str, percent: int, *, comment: str = "") -> Deployment:
+    def canary(
+        self, version: str, environment: str, percent: int, *, wait_s: float = 0.0, comment: str = ""
+    ) -> DeployAnswer:
         """Begin a rollout of one step with the standard analysis, whatever is declared.
+
+        Args:
+            wait_s: So long it is waited for until everything answers so; servers load and warm a version first.
 
         Raises:
             RefusedError: The version is not admitted, fails its smoke test, or the principal may not deploy; recorded.
@@ -132,15 +145,22 @@ class RolloutRoom:
         must_be_mover(environment, at=at, subject=version)
         chosen = chosen_version(version, environment, at=at)
         rollout = Rollout.canary(environment, steps=(percent,))
-        deployment = self._begin(rollout, chosen.model, [chosen.name], comment)
-        tell_target(chosen.model, environment, at=at)
-        return deployment
+        return deployed(self._begin(rollout, chosen.model, [chosen.name], comment), at=at, wait_s=wait_s)
 
-    def look(self, model: str, environment: str, *, dry: bool = False, comment: str = "") -> RolloutAnswer:
+    def look(
+        self,
+        model: str,
+        environment: str,
+        *,
+        dry: bool = False,
+        wait_s: float = EFFECTIVE_WITHIN_S,
+        comment: str = "",
+    ) -> RolloutAnswer:
         """Judge the rollout that goes on by everything that was kept of it, and make the move that follows.
 
         Args:
             dry: Only judge: nothing moves, and the look is not kept.
+            wait_s: So long it is waited for until a way back is effective.
 
         Raises:
             UsageError: No rollout goes on.
@@ -153,25 +173,42 @@ class RolloutRoom:
             must_be_mover(environment, at=self._at, subject=model)
         for again in range(SECOND_LOOK):
             try:
-                return self._looked(model, environment, dry=dry, comment=comment)
+                return self._looked(model, environment, dry=dry, wait_s=wait_s, comment=comment)
             except PointerMovedError:
                 if again == SECOND_LOOK - 1:
                     raise
         raise AssertionError("every pass returns or raises")
 
-    def watch(self, model: str, environment: str, *, every_s: float, comment: str = "") -> Iterator[RolloutAnswer]:
+    def watch(
+        self,
+        model: str,
+        environment: str,
+        *,
+        every_s: float,
+        wait_s: float = EFFECTIVE_WITHIN_S,
+        comment: str = "",
+    ) -> Iterator[RolloutAnswer]:
         """Yield look after look until the rollout is decided; whoever stops listening stops the watch."""
         while True:
-            answer = self.look(model, environment, comment=comment)
+            answer = self.look(model, environment, wait_s=wait_s, comment=comment)
             yield answer
             if answer.is_decided:
                 return
             time.sleep(every_s)
 
     def turn(
-        self, model: str, environment: str, to: Literal["pause", "resume", "stop"], *, comment: str = ""
+        self,
+        model: str,
+        environment: str,
+        to: Literal["pause", "resume", "stop"],
+        *,
+        wait_s: float = EFFECTIVE_WITHIN_S,
+        comment: str = "",
     ) -> RolloutStatus:
         """Pause the rollout that goes on, let it go on, or give all traffic back to the version in use.
+
+        Args:
+            wait_s: So long it is waited for until a way back is effective.
 
         Raises:
             UsageError: None goes on, or it is paused or running already.
@@ -184,9 +221,8 @@ class RolloutRoom:
             model, environment, to, follow=pointer_follows(environment, comment, at=at), state=at.state,
             principal=at.principal.id, now=at.now(), comment=comment,
         )  # fmt: skip
-        if to == "stop":
-            self._follow_through(model, environment, "back")
-        return self.status(model, environment)
+        seen = self._follow_through(model, environment, "back" if to == "stop" else "hold", wait_s)
+        return replace(self.status(model, environment), target=seen)
 
     def status(self, model: str, environment: str) -> RolloutStatus:
         """Return where the newest rollout stands, without looking at its figures.
@@ -216,7 +252,7 @@ class RolloutRoom:
             target_view(model, environment, at=self._at),
         )  # fmt: skip
 
-    def _looked(self, model: str, environment: str, *, dry: bool, comment: str) -> RolloutAnswer:
+    def _looked(self, model: str, environment: str, *, dry: bool, wait_s: float, comment: str) -> RolloutAnswer:
         from keelway.deploy import carry_out, rollout_scene, rollout_state
 
         at, now = self._at, self._at.now()
@@ -235,7 +271,7 @@ class RolloutRoom:
                 scene, verdicts, move, follow=follow, state=at.state, principal=at.principal.id, now=now,
                 comment=comment, shares=shares,
             )  # fmt: skip
-            seen = self._follow_through(model, environment, move.move)
+            seen = self._follow_through(model, environment, move.move, wait_s)
             with at.state.snapshot() as tx:
                 state = rollout_state(scene.start, tx)
         plan, stage = scene.start.plan, scene.standing.deployment.stage
@@ -244,14 +280,14 @@ class RolloutRoom:
             move.reasons, deployment, dry, seen,
         )  # fmt: skip
 
-    def _follow_through(self, model: str, environment: str, move: Move) -> TargetView | None:
+    def _follow_through(self, model: str, environment: str, move: Move, wait_s: float) -> TargetView | None:
         """Tell the target what was decided, before anything else; show what moved; and wait for a way back to be effective."""
         at = self._at
         untold = tell_target(model, environment, at=at)
         if move in ("finish", "back"):
             show_moved(model, environment, at=at)
         if move == "back":
-            return until_effective(model, environment, at=at)
+            return until_effective(model, environment, at=at, wait_s=wait_s)
         return target_view(model, environment, at=at, problem=untold)
 
     @cached_property

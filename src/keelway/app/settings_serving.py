@@ -41,6 +41,7 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         python_wait_ms: How long such a process that is free waits for more rows, at most.
         python_memory_mb: The most memory such a process may take; 0 for no limit.
         python_timeout_s: How long it may take for one answer before it is ended.
+        compact_every_h: How often, in hours, the logs of predictions are compacted beside answering; 0 for never.
         log: How a serving process writes what it says of itself: as `text`, or as `json`.
         log_requests: Whether each request has a line of its own.
         tracing: Where traces of requests are sent.
@@ -61,6 +62,7 @@ class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     python_wait_ms: float = 2.0
     python_memory_mb: int = 0
     python_timeout_s: float = 10.0
+    compact_every_h: float = 1.0
     log: Literal["text", "json"] = "text"
     log_requests: bool = False
     tracing: TracingSettings = TracingSettings()
@@ -80,7 +82,9 @@ _LEAST = {
     "python_wait_ms": 0,
     "python_memory_mb": 0,
     "python_timeout_s": 0.001,
+    "compact_every_h": 0,
 }
+_MOST_COMPACT_EVERY_H = 24 * 365
 
 
 def check_serving(serving: ServingSettings) -> None:
@@ -92,6 +96,12 @@ def check_serving(serving: ServingSettings) -> None:
     for name, least in _LEAST.items():
         if not (found := getattr(serving, name)) >= least:
             raise SettingsError(f"serving.{name} is too small", expected=f"{least} or more", found=str(found))
+    if serving.compact_every_h > _MOST_COMPACT_EVERY_H:
+        raise SettingsError(
+            "serving.compact_every_h is too large",
+            expected=f"{_MOST_COMPACT_EVERY_H} or less, or 0 for never",
+            found=str(serving.compact_every_h),
+        )
     if serving.unlogged not in UNLOGGED:
         raise SettingsError("serving.unlogged is unknown", expected=" or ".join(UNLOGGED), found=repr(serving.unlogged))
     if not 0 <= serving.tracing.ratio <= 1:

@@ -14,10 +14,11 @@ from keelway.app.wire import Workspace
 from keelway.errors import EngineError
 
 if TYPE_CHECKING:
+    from keelway.core import VersionName
     from keelway.deploy import Deployment, ObservedReplica
 
 EFFECTIVE_WITHIN_S = 5.0
-"""So long a rollback waits for the replicas; then it says which of them lag."""
+"""So long a way back waits for the replicas, where nobody says otherwise; then it says which of them lag."""
 ASKED_EVERY_S = 0.2
 
 
@@ -32,6 +33,7 @@ class TargetView:
         replicas: What answers, as the target says.
         lagging: The names of those that answer by another deployment than the wanted one.
         problem: Why the target could not be told or asked; empty where nothing is wrong.
+        silent: The names of those that are not heard of any more; nobody waits for them.
     """
 
     target: str
@@ -40,11 +42,44 @@ class TargetView:
     replicas: tuple[ObservedReplica, ...]
     lagging: tuple[str, ...]
     problem: str = ""
+    silent: tuple[str, ...] = ()
 
     @property
     def is_effective(self) -> bool:
-        """Whether everything that is known to answer does so as it is wanted."""
+        """Whether everything that is heard of answers as it is wanted."""
         return not self.problem and not self.lagging
+
+
+@dataclass(frozen=True, slots=True)
+class DeployAnswer:
+    """Where traffic went.
+
+    Attributes:
+        traffic: Percent of the entities by version.
+        deployment: What was decided.
+        target: What is wanted of the environment's target, beside what it says.
+    """
+
+    model: str
+    environment: str
+    traffic: dict[VersionName, int]
+    deployment: Deployment
+    target: TargetView | None
+
+
+def deployed(deployment: Deployment, *, at: Workspace, wait_s: float) -> DeployAnswer:
+    """Tell the target of a deployment that was just decided, and return what came of it.
+
+    Args:
+        wait_s: So long it is waited for until everything answers so; 0 only looks.
+    """
+    model, environment = deployment.model, deployment.environment
+    untold = tell_target(model, environment, at=at)
+    if wait_s:
+        view = until_effective(model, environment, at=at, wait_s=wait_s)
+    else:
+        view = target_view(model, environment, at=at, problem=untold)
+    return DeployAnswer(model, environment, deployment.traffic, deployment, view)
 
 
 def tell_target(model: str, environment: str, *, at: Workspace) -> str:
@@ -77,15 +112,21 @@ def target_view(model: str, environment: str, *, at: Workspace, problem: str = "
             f"it was not told of deployment {wanted} yet; keelway deploy apply {model} --env {environment} tells it"
         )
     lagging = tuple(replica.name for replica in seen.lagging(wanted))
-    return TargetView(target.name, wanted, seen.held, seen.replicas, lagging, problem)
+    silent = tuple(replica.name for replica in seen.silent())
+    return TargetView(target.name, wanted, seen.held, seen.replicas, lagging, problem, silent)
 
 
-def until_effective(model: str, environment: str, *, at: Workspace) -> TargetView | None:
-    """Wait until everything answers as the ledger wants; return what is there then, or after `EFFECTIVE_WITHIN_S`.
+def until_effective(
+    model: str, environment: str, *, at: Workspace, wait_s: float = EFFECTIVE_WITHIN_S
+) -> TargetView | None:
+    """Wait until everything that is heard of answers as the ledger wants; return what is there then, or after the wait.
 
     A target that was not told is told again. Whoever moves the traffic meanwhile is waited for instead.
+
+    Args:
+        wait_s: At most so many seconds; 0 only looks.
     """
-    deadline = time.monotonic() + EFFECTIVE_WITHIN_S
+    deadline = time.monotonic() + wait_s
     while True:
         view = target_view(model, environment, at=at)
         if view is not None and view.problem:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from keelway.app.candidate import chosen_version, smoke_test
@@ -14,14 +14,13 @@ from keelway.app.persons import Names, entity_names
 from keelway.app.score_rows import stream_rows
 from keelway.app.scoring_table import scoring_table
 from keelway.app.serving import batch_log_for, breaker_of, keeper_for, log_for, pin_rollback, router_for, shed_rule
-from keelway.app.targets import tell_target, until_effective
+from keelway.app.targets import EFFECTIVE_WITHIN_S, DeployAnswer, deployed, until_effective
 from keelway.app.way_back import RollbackAnswer, gone_back, must_be_mover
 from keelway.app.wire import Workspace
 from keelway.core import Action, Environment, split_version, time_text
 from keelway.errors import MissingRecordError
 
 if TYPE_CHECKING:
-    from keelway.deploy import Deployment
     from keelway.serve import (
         Breaker,
         BreakerState,
@@ -52,8 +51,11 @@ class Traffic:
     def __init__(self, workspace: Workspace) -> None:
         self._at = workspace
 
-    def deploy(self, version: str, environment: str, *, comment: str = "") -> Deployment:
+    def deploy(self, version: str, environment: str, *, wait_s: float = 0.0, comment: str = "") -> DeployAnswer:
         """Send all traffic to an admitted version, after a smoke test; a rollout that goes on there ends.
+
+        Args:
+            wait_s: So long it is waited for until everything answers so; servers load and warm a version first.
 
         Raises:
             RefusedError: The version is not admitted, fails its smoke test, or the principal may not deploy.
@@ -74,13 +76,15 @@ class Traffic:
             now=at.now(),
             comment=comment,
         )
-        tell_target(chosen.model, environment, at=at)
-        return deployment
+        return deployed(deployment, at=at, wait_s=wait_s)
 
-    def rollback(self, model: str, environment: str, *, to: str = "", comment: str = "") -> RollbackAnswer:
+    def rollback(
+        self, model: str, environment: str, *, to: str = "", wait_s: float = EFFECTIVE_WITHIN_S, comment: str = ""
+    ) -> RollbackAnswer:
         """Return to the version that served before, or to one that is named: the traffic, and the environment's pointer.
 
-        Waits until it is effective everywhere, for 5 s at most; the answer says what lags then.
+        Args:
+            wait_s: So long it is waited for until that is effective everywhere; the answer says what lags then.
 
         Raises:
             UsageError: There is nothing to go back to.
@@ -88,7 +92,7 @@ class Traffic:
         """
         must_be_mover(environment, at=self._at, action=Action.ROLLBACK, subject=model)
         answer = gone_back(model, environment, to=to, comment=comment, at=self._at)
-        return replace(answer, target=until_effective(model, environment, at=self._at))
+        return replace(answer, target=until_effective(model, environment, at=self._at, wait_s=wait_s))
 
     def pin_rollback(self, model: str, environment: str, *, to: str = "", comment: str = "") -> Pin:
         """Ask the servers of this machine to go back, while the state is down; recorded when it is back.
@@ -195,9 +199,15 @@ class Traffic:
         finally:
             keeper.close()
 
-    def compact_log(self, model: str, environment: str, *, before: datetime | None = None) -> LogCompaction:
-        """Move what servers sealed before a moment (None: this hour's beginning) into columnar files."""
-        return compact_log(model, environment, before=before, at=self._at)
+    def compact_log(
+        self, model: str, environment: str, *, before: datetime | None = None, every: timedelta | None = None
+    ) -> LogCompaction:
+        """Move what servers sealed before a moment (None: this hour's beginning) into columnar files.
+
+        Args:
+            every: Leave it to whoever began to do so less than this ago, on any machine; None does it in any case.
+        """
+        return compact_log(model, environment, before=before, every=every, at=self._at)
 
     def was_deployed(self, version: str, environment: str) -> bool:
         """Say whether a version ever got traffic in an environment."""

@@ -40,12 +40,14 @@ class ObservedReplica:
         deployment: The number of the deployment that it answers by; None before any.
         since: Since when it does; None before.
         problem: Why it is not ready, or not as it should be; empty where nothing is wrong.
+        silent_since: When it was last heard of, where that is too long ago; it may be gone, or only not be heard.
     """
 
     name: str
     deployment: int | None
     since: datetime | None = None
     problem: str = ""
+    silent_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,12 @@ class ObservedTraffic:
     replicas: tuple[ObservedReplica, ...] = ()
 
     def lagging(self, wanted: int) -> tuple[ObservedReplica, ...]:
-        """Return the replicas that answer by another deployment than the wanted one, or by none."""
-        return tuple(replica for replica in self.replicas if replica.deployment != wanted)
+        """Return the replicas that are heard of and answer by another deployment than the wanted one, or by none."""
+        return tuple(each for each in self.replicas if each.deployment != wanted and each.silent_since is None)
+
+    def silent(self) -> tuple[ObservedReplica, ...]:
+        """Return the replicas that are not heard of any more: nobody can wait for them, or say that they are gone."""
+        return tuple(each for each in self.replicas if each.silent_since is not None)
 
 
 class ServingTarget(Protocol):
@@ -114,7 +120,7 @@ class ServingTarget(Protocol):
     def observed(self, model: str, environment: str) -> ObservedTraffic:
         """Return what is there now, as it is, not as it was asked for.
 
-        A replica that is not heard of any more is told with its problem until it is known to be gone.
+        A replica that is not heard of any more is told as silent, with its last words, until it is known to be gone.
 
         Raises:
             EngineError: It cannot be told.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from keelway.serve.batch_log import SegmentLog, batch_name
     from keelway.serve.breaker import Breaker, BreakerRule, BreakerState
     from keelway.serve.budget import MemoryBudget
-    from keelway.serve.compaction import LogCompaction, compact_segments
+    from keelway.serve.compaction import CompactionTurn, LogCompaction, compact_segments
     from keelway.serve.explain import (
         AnswerExplanation,
         Explainers,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from keelway.serve.log_columns import columns_of
     from keelway.serve.lookup import OnlineLookup
     from keelway.serve.ports import BatchLog, Journal, Journals, LoadScorer, PredictionLog, Scorer
-    from keelway.serve.presence import Presence, ReplicaReport, present_replicas
+    from keelway.serve.presence import Heartbeat, Presence, ReplicaReport, present_replicas
     from keelway.serve.router import Router, ServingCare
     from keelway.serve.schema import RequestSchema
     from keelway.serve.sealed import (
@@ -75,10 +75,12 @@ __all__ = [
     "Breaker",
     "BreakerRule",
     "BreakerState",
+    "CompactionTurn",
     "ControlledDelay",
     "Explainers",
     "Fallback",
     "FindExplainer",
+    "Heartbeat",
     "Journal",
     "JournalLog",
     "Journals",

@@ -3,9 +3,12 @@
 An hour is read segment by segment, checked against what was sealed, and written to files of at most 25,000 predictions;
 each of them is read back before it counts. One transaction then records the files, moves the pointer of the log and writes
 the decision, so a reader sees every prediction once, before and after. Killed before that, files lie there that nothing
-names; the next compaction makes the same ones again.
+names; the next compaction makes the same ones again. Two at once do no harm: whoever comes second to the transaction finds
+the pointer moved, and goes on with what is left.
 
     done = compact_segments("churn", "prod", before=hour, ports=ports, now=now)
+
+So that the servers of a log need not all do the same work, those who do it `every` so often take turns in the state.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from keelway.core import Action, Decision, Digest, PointerMove, PrincipalId, digest_of
+from keelway.core import Action, Decision, Digest, PointerMove, PrincipalId, digest_of, sortable_id
 from keelway.errors import ConflictError, ErasedError, IntegrityError
 from keelway.ledger import Transaction, record_decision, root_of
 from keelway.serve.log_columns import LogColumns, columns_at_once, columns_of
@@ -37,7 +40,8 @@ FILE_ROWS = 25_000
 FILE_BYTES = 64_000_000
 """And at most so many bytes of lines."""
 _HOUR = timedelta(hours=1)
-_TRIES = 5  # at an hour that others change meanwhile
+_TRIES = 5  # at an hour in which something is sealed meanwhile
+_EARLY = 0.1  # of the time between turns: who comes every hour comes a little early now and then
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class LogCompaction:
         files: How many files took the place of those.
         predictions: How many predictions were moved.
         until: When the last segment that was looked at was sealed; None where there was nothing to do.
+        is_left: Whether nothing was done because somebody else has the turn.
     """
 
     model: str
@@ -61,6 +66,17 @@ class LogCompaction:
     files: int
     predictions: int
     until: datetime | None
+    is_left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionTurn:
+    """That somebody set out to compact a log; others who do so every so often leave it to them."""
+
+    model: str
+    environment: str
+    principal: PrincipalId
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,30 +118,40 @@ class _Sheaf:
 
 
 def compact_segments(
-    model: str, environment: str, *, before: datetime, ports: SealingPorts, now: datetime
+    model: str,
+    environment: str,
+    *,
+    before: datetime,
+    ports: SealingPorts,
+    now: datetime,
+    every: timedelta | None = None,
 ) -> LogCompaction:
     """Move what was sealed before a moment into columnar files; what was moved already stays as it is.
 
     Args:
         before: Best the beginning of an hour: files never reach beyond one, and the rest of an hour gets files of its own.
+        every: Leave it to whoever set out to do so less than this ago, on whatever machine; None does it in any case.
 
     Raises:
         ConflictError: Others change the log all the time; hours before were compacted.
         IntegrityError: A segment is not what was sealed, or cannot be read; hours before were compacted.
     """
+    if every is not None and not _is_mine(model, environment, before, every, ports, now):
+        return LogCompaction(model, environment, 0, 0, 0, 0, 0, until=None, is_left=True)
     done: list[SegmentCompaction] = []
-    tries = 0
-    while sources := _next_hour(model, environment, before, ports):
-        made = _compact_hour(sources, ports=ports, now=now)
-        tries = 0 if made else tries + 1
-        done += [made] if made else []
-        if tries == _TRIES:
+    tries, stood = 0, None
+    while hour := _next_hour(model, environment, before, ports):
+        tries = tries + 1 if hour.pointer == stood else 1  # where it moved, an hour was compacted: here, or by another
+        stood = hour.pointer
+        if tries > _TRIES:
             raise ConflictError(
                 "The log changes while it is compacted",
-                expected=f"{model} in {environment} unchanged up to {sources[-1].sealed_at}",
+                expected=f"{model} in {environment} unchanged up to {hour.sources[-1].sealed_at}",
                 found=f"a change during each of {_TRIES} tries",
                 fix="Compact what is older: --before.",
             )
+        made = _compact_hour(hour, ports=ports, now=now)
+        done += [made] if made else []
     return LogCompaction(
         model=model,
         environment=environment,
@@ -138,23 +164,49 @@ def compact_segments(
     )
 
 
-def _next_hour(model: str, environment: str, before: datetime, ports: SealingPorts) -> list[PredictionSegment]:
-    """Return the segments of the first hour that are not compacted yet, oldest first."""
+def _is_mine(
+    model: str, environment: str, before: datetime, every: timedelta, ports: SealingPorts, now: datetime
+) -> bool:
+    """Take the turn to compact a log, and say whether it was free; where nothing waits, no turn is taken.
+
+    Turns save work and guard nothing, because compactions at once do no harm. Whoever takes one and dies has had it: what they
+    left waits for the next. A turn that a clock put further ahead than the next one counts for nothing.
+    """
+    place = place_of(model, environment)
+    with ports.state.snapshot() as tx:
+        if not waiting_segments(model, environment, tx, until=before - INSTANT, limit=1):
+            return True
+    with ports.state.transaction() as tx:
+        if tx.between(CompactionTurn, parent=place, since=now - every * (1 - _EARLY), until=now + every, limit=1):
+            return False
+        turn = CompactionTurn(model, environment, ports.principal, now)
+        tx.insert(f"{place}/{sortable_id()}", turn, parent=place, at=now)
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Hour:
+    """The segments of an hour, oldest first, and where the log's pointer stood beside them."""
+
+    sources: list[PredictionSegment]
+    pointer: Digest | None
+
+
+def _next_hour(model: str, environment: str, before: datetime, ports: SealingPorts) -> _Hour | None:
+    """Return the first hour that is not compacted yet; None where there is none."""
     with ports.state.snapshot() as tx:
         first = waiting_segments(model, environment, tx, until=before - INSTANT, limit=1)
         if not first:
-            return []
+            return None
         end = first[0].sealed_at.replace(minute=0, second=0, microsecond=0) + _HOUR
-        return waiting_segments(model, environment, tx, until=min(end, before) - INSTANT)
+        pointer = tx.pointer(log_pointer(model, environment))
+        sources = waiting_segments(model, environment, tx, until=min(end, before) - INSTANT)
+        return _Hour(sources, pointer.target if pointer else None)
 
 
-def _compact_hour(
-    sources: Sequence[PredictionSegment], *, ports: SealingPorts, now: datetime
-) -> SegmentCompaction | None:
+def _compact_hour(hour: _Hour, *, ports: SealingPorts, now: datetime) -> SegmentCompaction | None:
     """Compact one hour; None where somebody else did, or something was sealed in it meanwhile."""
-    with ports.state.snapshot() as tx:
-        pointer = tx.pointer(log_pointer(sources[0].model, sources[0].environment))
-    files: list[PredictionSegment] = []
+    sources, files = hour.sources, list[PredictionSegment]()
     moved: list[PredictionSegment] = []
     for sheaf in _sheaves([each for each in sources if _is_moved(each, sources)], ports):
         for part, columns in _by_kind(sheaf):
@@ -164,7 +216,7 @@ def _compact_hour(
         first, last = sources[0], sources[-1]
         if waiting_segments(first.model, first.environment, tx, until=last.sealed_at) != list(sources):
             return None
-        return _record(files, moved, sources, before=pointer.target if pointer else None, ports=ports, now=now, tx=tx)
+        return _record(files, moved, sources, before=hour.pointer, ports=ports, now=now, tx=tx)
 
 
 def _is_moved(segment: PredictionSegment, sources: Sequence[PredictionSegment]) -> bool:

@@ -96,9 +96,12 @@ class SealedLog:
             columns, lines, journal=journal, model=MODEL, environment=ENVIRONMENT, ports=self.ports(), now=at
         )
 
-    def compact(self, *, before: datetime, now: datetime | None = None, **ports: Any) -> LogCompaction:
+    def compact(
+        self, *, before: datetime, now: datetime | None = None, every: timedelta | None = None, **ports: Any
+    ) -> LogCompaction:
         """Compact what was sealed before a moment."""
-        return compact_segments(MODEL, ENVIRONMENT, before=before, ports=self.ports(**ports), now=now or before)
+        given = self.ports(**ports)
+        return compact_segments(MODEL, ENVIRONMENT, before=before, ports=given, now=now or before, every=every)
 
     def readings(self, segments: Sequence[PredictionSegment], *, until: int = 0) -> dict[str, Any]:
         """Return everything that can be read: tables, predictions, each by its id, the lines of the segments.
@@ -140,10 +143,11 @@ class SealedLog:
             return None
 
 
-def compact_and_die(folder: Path, before: datetime, crash: CrashPoint) -> None:
+def compact_and_die(folder: Path, before: datetime, crash: CrashPoint, every: timedelta | None = None) -> None:
     """Compact a log, and die at the chosen instant; to be run in a process of its own where there is one."""
     log = SealedLog(folder)
-    log.compact(before=before, state=CrashingState(log.state, crash), artifacts=CrashingArtifacts(log.artifacts, crash))
+    state, artifacts = CrashingState(log.state, crash), CrashingArtifacts(log.artifacts, crash)
+    log.compact(before=before, every=every, state=state, artifacts=artifacts)
     log.close()
 
 

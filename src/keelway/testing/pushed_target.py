@@ -61,6 +61,7 @@ class PushedTarget:
         turns_to_load: So many turns a replica takes to get ready for a deployment.
         refused: The versions that no replica can load.
         is_away: Whether it can be neither told nor asked.
+        silent: Since when replicas are not heard of any more.
     """
 
     name = "pushed"
@@ -75,6 +76,7 @@ class PushedTarget:
         self.turns_to_load = 0
         self.refused: set[VersionName] = set()
         self.is_away = False
+        self.silent: dict[str, datetime] = {}
         self._lost: list[bool] = []
         self._held: dict[str, Deployment] = {}
         self._replicas: dict[str, dict[str, PushedReplica]] = {}
@@ -132,7 +134,7 @@ class PushedTarget:
     def _seen(self, place: str) -> Iterator[ObservedReplica]:
         for name, replica in sorted(self._replicas.get(place, {}).items()):
             number = replica.answers_by[-1] if replica.answers_by else None
-            yield ObservedReplica(name, number, replica.since, replica.problem)
+            yield ObservedReplica(name, number, replica.since, replica.problem, self.silent.get(name))
 
     def _must_be_there(self) -> None:
         if self.is_away:

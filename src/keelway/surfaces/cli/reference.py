@@ -18,7 +18,8 @@ Generated from the commands; do not edit. Every command also takes `--project DI
 (who acts), `--token REF` (a secret reference to the actor's token), `--now TIME` (the moment to take for the present),
 `--json` (answer in JSON) and `--help`.
 
-Exit codes: 0 done; 1 failed; 2 wrong use; 3 refused by a policy, a role or a missing approval. Every error says what was
+Exit codes: 0 done; 1 failed; 2 wrong use; 3 refused by a policy, a role or a missing approval; 4 decided and recorded, but not
+effective: the place where versions answer could not be told, or a server does not answer so within `--wait`. Every error says what was
 expected, what was found, and how to mend it.
 """
 

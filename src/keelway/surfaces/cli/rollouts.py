@@ -10,7 +10,7 @@ import click
 from keelway.core import parse_duration, short, time_text
 from keelway.errors import UsageError
 from keelway.surfaces.cli.groups import DefaultGroup
-from keelway.surfaces.cli.observed import tell_target_view
+from keelway.surfaces.cli.observed import end_unless_effective, seconds_of, tell_target_view, wait_option
 from keelway.surfaces.cli.session import Session, command
 
 if TYPE_CHECKING:
@@ -60,15 +60,22 @@ def rollout() -> None:
     type=click.IntRange(1, 99),
     help="Begin a rollout of one step: this percentage to VERSION, the rest stays where it is.",
 )
+@wait_option("30s")
 @_comment
-def deploy_to(session: Session, version: str, environment: str, canary: int | None, comment: str) -> None:
+def deploy_to(session: Session, version: str, environment: str, canary: int | None, wait: str, comment: str) -> None:
     """Send traffic to VERSION (MODEL:NUMBER, or MODEL for what the door let in last), after a smoke test."""
-    app = session.app
+    app, wait_s = session.app, seconds_of(wait)
     if canary is None:
-        deployment = app.traffic.deploy(version, environment, comment=comment)
+        answer = app.traffic.deploy(version, environment, wait_s=wait_s, comment=comment)
     else:
-        deployment = app.rollouts.canary(version, environment, canary, comment=comment)
-    session.show(deployment, lambda: tell_traffic(deployment))
+        answer = app.rollouts.canary(version, environment, canary, wait_s=wait_s, comment=comment)
+
+    def human() -> None:
+        tell_traffic(answer.deployment)
+        tell_target_view(answer.target)
+
+    session.show(answer, human)
+    end_unless_effective(session, answer.target, model=answer.model, environment=environment, waited=wait_s > 0)
 
 
 @command(name="plan")
@@ -101,6 +108,7 @@ def deploy_apply(session: Session, model: str, environment: str, versions: tuple
             fix=f"keelway rollout {model} --env {environment} --abort",
         )
     session.show(plan, lambda: _tell_plan(plan))
+    end_unless_effective(session, plan.target, model=model, environment=environment, waited=False)
 
 
 @command(name="look")
@@ -112,6 +120,7 @@ def deploy_apply(session: Session, model: str, environment: str, versions: tuple
 @click.option("--pause", "told", flag_value="pause", help="Keep it where it is; harm still takes it back.")
 @click.option("--resume", "told", flag_value="resume", help="Let it go on, with patience anew.")
 @click.option("--abort", "told", flag_value="stop", help="End it: all traffic to the version in use.")
+@wait_option("5s")
 @_comment
 def rollout_look(
     session: Session,
@@ -119,6 +128,7 @@ def rollout_look(
     environment: str,
     every: str,
     told: str | None,
+    wait: str,
     comment: str,
     *,
     dry: bool,
@@ -129,23 +139,25 @@ def rollout_look(
         raise UsageError(
             "These go one at a time", expected="one of --dry, --watch, --pause, --resume, --abort", found="several"
         )
+    wait_s = seconds_of(wait)
     if told is not None:
-        status = session.app.rollouts.turn(model, environment, told, comment=comment)  # type: ignore[arg-type]
+        status = session.app.rollouts.turn(model, environment, told, wait_s=wait_s, comment=comment)  # type: ignore[arg-type]
         session.show(status, lambda: _tell_status(model, status))
+        waited = told == "stop" and wait_s > 0
+        end_unless_effective(session, status.target, model=model, environment=environment, waited=waited)
         return
     if not watch:
-        answer = session.app.rollouts.look(model, environment, dry=dry, comment=comment)
-        session.show(answer, lambda: _tell_answer(model, environment, answer))
+        answer = session.app.rollouts.look(model, environment, dry=dry, wait_s=wait_s, comment=comment)
+        _show_look(session, model, environment, answer, wait_s)
         return
     last = None
     waits = parse_duration(every).total_seconds()
-    for last in session.app.rollouts.watch(model, environment, every_s=waits, comment=comment):
+    for last in session.app.rollouts.watch(model, environment, every_s=waits, wait_s=wait_s, comment=comment):
         session.progress(
             f"{time_text(session.clock.now())} stage {last.stage} of {last.stages}: {last.move}; {last.reasons[0]}"
         )
     assert last is not None  # a watch yields at least once
-    found = last
-    session.show(found, lambda: _tell_answer(model, environment, found))
+    _show_look(session, model, environment, last, wait_s)
 
 
 @command(name="status")
@@ -184,6 +196,13 @@ def _tell_plan(plan: DeployPlan) -> None:
         for need in stage.needs:
             click.echo(f"     - {need}")
     tell_target_view(plan.target)
+
+
+def _show_look(session: Session, model: str, environment: str, answer: RolloutAnswer, wait_s: float) -> None:
+    """Show what a look led to; a way back that is not effective ends the command so."""
+    session.show(answer, lambda: _tell_answer(model, environment, answer))
+    waited = answer.move == "back" and wait_s > 0
+    end_unless_effective(session, answer.target, model=model, environment=environment, waited=waited)
 
 
 def _tell_answer(model: str, environment: str, answer: RolloutAnswer) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 USAGE_EXIT = 2
 REFUSED_EXIT = 3
 FAILURE_EXIT = 1
+NOT_EFFECTIVE_EXIT = 4
+"""What was asked for is decided and recorded, but the place where versions answer does not follow, or not yet."""
 
 
 class AnswerStage(Protocol):
@@ -68,6 +70,7 @@ class Session:
         self.folder = folder
         self.actor = actor
         self.token = token
+        self._now = now
         self.clock = SimulatedClock(parse_time(now)) if now else SystemClock()
         self.as_json = as_json
         self._on = _stage.get()
@@ -78,6 +81,11 @@ class Session:
         from keelway.app import App
 
         return App.open(self.folder, clock=self.clock, actor=self.actor, token=self.token, progress=self.progress)
+
+    def options(self) -> list[str]:
+        """Return the words by which another command is called for the same project, actor and moment."""
+        given = {"--as": self.actor, "--token": self.token, "--now": self._now}
+        return ["--project", str(self.folder), *(word for each in given.items() if each[1] for word in each)]
 
     def close(self) -> None:
         """Release what the command opened."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from keelway.core import parse_time, time_text
-from keelway.surfaces.cli.observed import tell_target_view
+from keelway.surfaces.cli.observed import end_unless_effective, seconds_of, tell_target_view, wait_option
 from keelway.surfaces.cli.rollouts import tell_traffic
 from keelway.surfaces.cli.session import Session, command, table
 
@@ -22,14 +22,18 @@ _comment = click.option("--comment", default="", help="Why; kept in the ledger."
     is_flag=True,
     help="While the state is down: ask the servers of this machine, which record it when the state is back.",
 )
+@wait_option("5s")
 @_comment
-def rollback(session: Session, model: str, environment: str, to: str, offline: bool, comment: str) -> None:
+def rollback(
+    session: Session, model: str, environment: str, to: str, wait: str, comment: str, *, offline: bool
+) -> None:
     """Return MODEL to the version that stood before: its traffic at once, and the environment's pointer with it."""
     if offline:
         pin = session.app.traffic.pin_rollback(model, environment, to=to, comment=comment)
         session.show(pin, lambda: click.echo(f"This machine serves {pin.version} in {environment}; not recorded yet"))
         return
-    answer = session.app.traffic.rollback(model, environment, to=to, comment=comment)
+    wait_s = seconds_of(wait)
+    answer = session.app.traffic.rollback(model, environment, to=to, wait_s=wait_s, comment=comment)
 
     def human() -> None:
         click.echo(f"{answer.version} stands in {environment} again")
@@ -38,6 +42,7 @@ def rollback(session: Session, model: str, environment: str, to: str, offline: b
         tell_target_view(answer.target)
 
     session.show(answer, human)
+    end_unless_effective(session, answer.target, model=model, environment=environment, waited=wait_s > 0)
 
 
 @command(name="serve")
@@ -51,15 +56,23 @@ def rollback(session: Session, model: str, environment: str, to: str, offline: b
 def serve_command(
     session: Session, models: tuple[str, ...], environment: str, host: str, port: int, workers: int
 ) -> None:
-    """Answer predictions of MODELs over HTTP: POST /predict, GET /healthz, /readyz, /metrics. Ends with Ctrl-C."""
+    """Answer predictions of MODELs over HTTP: POST /predict, GET /healthz, /readyz, /metrics. Ends with Ctrl-C.
+
+    Their logs are compacted beside that, by a process of its own, as serving.compact_every_h says.
+    """
 
     def ready(address: str, pids: tuple[int, ...]) -> None:
         told = {"ready": address} | ({"workers": pids} if pids else {})
         session.show(told, lambda: click.echo(f"ready: {address}/predict (Ctrl-C ends it)"))
 
+    from keelway.surfaces.cli.housework import Housework
     from keelway.surfaces.scoring.house import run_house
+    from keelway.surfaces.scoring.workers import inherited
 
-    run_house(session.app, models, environment, host=host, port=port, workers=workers, clock=session.clock, ready=ready)
+    app = session.app
+    every_s = 0.0 if inherited() else app.workspace.settings.serving.compact_every_h * 3600  # one for all workers
+    with Housework(models, environment=environment, every_s=every_s, options=session.options()):
+        run_house(app, models, environment, host=host, port=port, workers=workers, clock=session.clock, ready=ready)
 
 
 @command(name="score")

@@ -16,12 +16,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from keelway.errors import ServingError
+from keelway.surfaces.lifeline import end_with
 from keelway.surfaces.scoring.metrics import SHARED_FOLDER
 
 WORKER = "KEELWAY_WORKER"
@@ -61,13 +61,7 @@ class Inherited:
 
     def end_with_supervisor(self) -> None:
         """End this process as SIGTERM does when its supervisor is gone, however that went."""
-
-        def wait() -> None:
-            while os.read(self.lifeline, 1):
-                pass
-            os.kill(os.getpid(), signal.SIGTERM)
-
-        threading.Thread(target=wait, name="keelway-lifeline", daemon=True).start()
+        end_with(self.lifeline)
 
 
 def inherited(environment: Mapping[str, str] = os.environ) -> Inherited | None:
