@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -136,12 +137,29 @@ def test_trees_whose_tables_would_be_too_large_are_walked(monkeypatch: pytest.Mo
     assert kinds == [MaskTables, WalkedTrees]
 
 
-def test_rows_beyond_a_chunk_are_answered_in_their_order() -> None:
-    forest = Forest(5, trees=5, leaves=40)
-    draw = np.random.default_rng(1)
-    numbers = draw.normal(size=masks.CHUNK_ROWS * 2 + 7).tolist()
+@pytest.mark.parametrize("count", [masks.CHUNK_ROWS + 1, masks.BLOCK_ROWS + 1, masks.BLOCK_ROWS + masks.CHUNK_ROWS + 9])
+@pytest.mark.parametrize(("outputs", "vectors"), [(1, False), (3, False), (3, True)])
+def test_rows_beyond_a_chunk_are_answered_in_their_order(count: int, outputs: int, vectors: bool) -> None:
+    forest = Forest(5, trees=5 * outputs, leaves=40, outputs=outputs, vectors=vectors)
+    numbers = np.random.default_rng(1).normal(size=count).tolist()
     rows = [[number, None, "ab"[place % 2]] for place, number in enumerate(numbers)]
     assert PlanScorer(forest.plan()).predictions(rows) == [forest.expected(row) for row in rows]
+
+
+@pytest.mark.parametrize("shared", [0, masks.SHARED_BYTES], ids=["apart", "together"])
+def test_categories_that_share_a_table_give_what_they_give_apart(monkeypatch: pytest.MonkeyPatch, shared: int) -> None:
+    monkeypatch.setattr(masks, "SHARED_BYTES", shared)
+    forest = Forest(7, trees=9, leaves=30)
+    plan = forest.plan()
+    (member,) = plan.head.members
+    arrays = {**plan.arrays, "first": plan.arrays["levels"][:, :1], "second": plan.arrays["levels"][:, 1:]}
+    levels = (PlanLevels(2, (3,), LEVELS, "first"), PlanLevels(2, (4,), LEVELS, "second"))
+    head = replace(plan.head, members=(replace(member, levels=levels),))
+    rows = [[number, number, level] for number in (None, *VALUES) for level in (None, "", "a", "b", "new")]
+    expected = [forest.expected(row) for row in rows]
+    scorer = PlanScorer(ScoringPlan(head, arrays))
+    assert scorer.predictions(rows) == expected
+    assert [scorer.predictions([row])[0] for row in rows] == expected
 
 
 @pytest.mark.parametrize("count", [1, 9])

@@ -25,7 +25,15 @@ from keelway.core import (
 )
 from keelway.errors import UsageError
 from keelway.serve import LineWriter, RequestMark, moment_text
-from keelway.serve.line import COLUMNS_FROM, LARGEST_PLAIN, SMALLEST_PLAIN, lines_of, number_text, number_texts
+from keelway.serve.line import (
+    BLOCK_ROWS,
+    COLUMNS_FROM,
+    LARGEST_PLAIN,
+    SMALLEST_PLAIN,
+    lines_of,
+    number_text,
+    number_texts,
+)
 
 NOW = datetime(1998, 1, 1, tzinfo=UTC)
 DIGEST = Digest("sha256:" + "0" * 64)
@@ -89,9 +97,9 @@ def test_an_array_is_written_number_by_number(numbers):
     assert written(tuple(numbers)) == expected({"feature_0": tuple(numbers)})
 
 
-@given(st.lists(PLACES, min_size=1, max_size=2 * COLUMNS_FROM), st.integers(1, 2))
-def test_many_rows_are_written_as_their_canonical_json_whoever_writes_each(rows, arms):
-    names = ("b", "é", "a")
+@given(st.lists(PLACES, min_size=1, max_size=8), st.sampled_from([1, COLUMNS_FROM]), st.integers(1, 2))
+def test_many_rows_are_written_as_their_canonical_json_whoever_writes_each(few, times, arms):
+    names, rows = ("b", "é", "a"), few * times
     values = [place / len(rows) for place in range(len(rows))]
     writers = [writer_of(*names, arm=f"arm {place}") for place in range(arms)]
     found = lines_of(
@@ -107,8 +115,13 @@ def test_many_rows_are_written_as_their_canonical_json_whoever_writes_each(rows,
     )  # fmt: skip
 
 
-@given(st.lists(st.sampled_from(["one", "two", 'é"', ""]), min_size=1, max_size=2 * COLUMNS_FROM), st.integers(1, 2))
-def test_each_line_tells_of_the_request_that_asked_for_it_and_how_long_it_took(requests, arms):
+@given(
+    st.lists(st.sampled_from(["one", "two", 'é"', ""]), min_size=1, max_size=8),
+    st.sampled_from([1, COLUMNS_FROM]),
+    st.integers(1, 2),
+)
+def test_each_line_tells_of_the_request_that_asked_for_it_and_how_long_it_took(few, times, arms):
+    requests = few * times
     began = time.perf_counter() - 1.5
     marks = {request: RequestMark(request, began if request else None) for request in set(requests)}
     writers = [writer_of("a", arm=f"arm {place}", policy=str(DIGEST)) for place in range(arms)]
@@ -132,6 +145,36 @@ def test_each_line_tells_of_the_request_that_asked_for_it_and_how_long_it_took(r
         )
         for place, request in enumerate(requests)
     )
+
+
+COLUMNS = {
+    "numbers": EDGES,
+    "numbers without an exponent": [0.5, -0.0, 3.0, -2.0, 10.0, None],
+    "texts": TEXTS,
+    "texts without an escape": ["gold", "é", ",", "null", "-0,", "1.0,"],
+    "texts and null": [None, "gold", 'a "quoted" text'],
+    "nothing": [None],
+    "arrays": [[1.0, 2.5], [1e-7, -0.0], []],
+    "whole numbers": [1, 2, True],
+    "both kinds": ["gold", 1.0, 1e-7, None, [1.0]],
+}
+
+
+@pytest.mark.parametrize("values", COLUMNS.values(), ids=COLUMNS.keys())
+def test_a_column_of_many_rows_is_written_value_by_value(values):
+    count = 2 * BLOCK_ROWS + 1
+    given = [values[place % len(values)] for place in range(count)]
+    rows = [(f"c{place}", NOW, [value, place / 7]) for place, value in enumerate(given)]
+    ids = [f"{place:032x}" for place in range(count)]
+    writer = writer_of("b", "a")
+    alone = [writer.lines([number], [row], ["0.25"], at=time_text(NOW)) for number, row in zip(ids, rows, strict=True)]
+    assert writer.lines(ids, rows, ["0.25"] * count, at=time_text(NOW)).splitlines(keepends=True) == alone
+
+
+def test_rows_without_features_are_written():
+    rows = [("7", NOW, [])] * COLUMNS_FROM
+    found = writer_of().lines([f"{1:032x}"] * COLUMNS_FROM, rows, ["0.25"] * COLUMNS_FROM, at=time_text(NOW))
+    assert found == expected({}) * COLUMNS_FROM
 
 
 @given(st.lists(NUMBERS.filter(lambda each: each is not None), min_size=1, max_size=9))

@@ -148,8 +148,10 @@ def test_a_file_that_is_none_is_told(data: bytes) -> None:
 
 def test_others_may_run_every_so_many_lines() -> None:
     runs: list[int] = []
-    line_contents(lines(*map(prediction, range(2 * BLOCK_LINES + 1))), between=lambda: runs.append(1))
+    many = lines(*map(prediction, range(2 * BLOCK_LINES + 1)))
+    contents = line_contents(many, between=lambda: runs.append(1))
     assert len(runs) == 3
+    assert SegmentLines(contents.data).lines() == many
 
 
 class World:

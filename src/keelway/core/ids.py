@@ -17,8 +17,9 @@ Environment = NewType("Environment", str)
 VersionName = NewType("VersionName", str)
 """A model and a number: `churn:3`."""
 
-_VARIANTS = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
-"""Four random bits to the digit that holds the variant of a UUID (binary 10) and two of them."""
+_VERSION_7 = bytes(0x70 | byte & 0x0F for byte in range(256))
+_VARIANT = bytes(0x80 | byte & 0x3F for byte in range(256))
+"""A random byte to the one that begins with the version of a UUID, and to the one that begins with the variant (binary 10)."""
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _VERSION = re.compile(r"(?P<model>[a-z][a-z0-9_-]{0,62}):(?P<number>[1-9][0-9]{0,8})")
 
@@ -30,12 +31,12 @@ def sortable_id() -> str:
 
 def sortable_ids(count: int) -> list[str]:
     """Return as many ids as wanted, as `sortable_id` makes one; those of one call have one time, and no order."""
-    head = f"{time.time_ns() // 1_000_000:012x}7"  # 48 bits of Unix time in milliseconds, then the version
-    noise = os.urandom(10 * count).hex()
-    return [
-        f"{head}{noise[at : at + 3]}{_VARIANTS[noise[at + 3]]}{noise[at + 4 : at + 19]}"
-        for at in range(0, 20 * count, 20)
-    ]
+    head = f"{time.time_ns() // 1_000_000:012x}"  # 48 bits of Unix time in milliseconds
+    noise = bytearray(os.urandom(10 * count))
+    noise[::10] = noise[::10].translate(_VERSION_7)
+    noise[2::10] = noise[2::10].translate(_VARIANT)
+    digits = noise.hex()
+    return [head + digits[at : at + 20] for at in range(0, 20 * count, 20)]
 
 
 def checked_name(name: str, *, what: str) -> str:

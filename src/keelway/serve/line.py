@@ -3,16 +3,20 @@
     lines = writer.lines(ids, rows, ["0.25"], at="1998-01-02T00:00:00Z")
 
 msgspec writes texts as RFC 8785 does, and numbers too where they are no whole ones and lie between 0.00001 and 1e15; the others
-are handed to it as integers, or as bytes that are written already.
+are handed to it as integers, or as bytes that are written already. Many lines are written column by column: what msgspec made
+of the numbers of a column is looked at as a whole, and mended where that is not what RFC 8785 wants.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
-from itertools import repeat
+from json.encoder import encode_basestring
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,8 +27,15 @@ if TYPE_CHECKING:
     from keelway.serve.wire.columns import Row
 
 _LEAST, _MOST = SMALLEST_PLAIN, LARGEST_PLAIN
-COLUMNS_FROM = 8
-"""From so many rows on, their values are looked at column by column, which is faster."""
+COLUMNS_FROM = 32
+"""From so many rows on, their lines are written column by column, which is faster."""
+BLOCK_ROWS = 256
+"""So many are written at once: their texts are there only that long."""
+_NO_EXPONENT = b"0123456789.,-nul"
+"""What numbers without an exponent, and nulls, are written with."""
+
+_Part = str | Sequence[str]
+"""A text that is the same in every row, or one for each."""
 
 _ENCODER = msgspec.json.Encoder(enc_hook=float)
 _encode = _ENCODER.encode
@@ -84,9 +95,17 @@ def number_text(value: float) -> str:
     return text.removesuffix(".0")
 
 
-def number_texts(values: Sequence[float]) -> list[str]:
-    """Return finite numbers, at least one, as RFC 8785 writes them."""
-    return _encode(_plain_column(values))[1:-1].decode().split(",")
+def number_texts(values: Sequence[float | None]) -> list[str]:
+    """Return finite numbers and nulls, at least one, as RFC 8785 writes them."""
+    written = _encode(values)[1:-1] + b","
+    # msgspec writes numbers without an exponent as RFC 8785 does, but whole ones with a zero behind the point.
+    if written.translate(None, _NO_EXPONENT):
+        written = _encode(_plain_values(values))[1:-1] + b","
+    elif b".0," in written:
+        written = written.replace(b".0,", b",")
+        if b"-0," in written:
+            written = written.replace(b"-0,", b"0,")
+    return written[:-1].decode().split(",")
 
 
 def plain_value(value: Any) -> Any:
@@ -137,11 +156,13 @@ class LineWriter:
     ) -> None:  # fmt: skip
         names = canonical_order(features)
         places = [features.index(name) for name in names]
-        self._sorted: Callable[[Sequence[Any]], Iterable[Any]] = lambda values: [values[place] for place in places]
+        self._sorted: Callable[[Sequence[Any]], Sequence[Any]] = lambda values: [values[place] for place in places]
+        if len(places) > 1:
+            self._sorted = itemgetter(*places)
         self._features = _record(names)
-        self._arm, self._deployment, self._environment = repeat(arm), repeat(deployment), repeat(environment)
-        self._model, self._version, self._digest = repeat(model), repeat(version), repeat(version_digest)
-        self._policy = repeat(policy)
+        self._keys = ["," * bool(place) + encode_basestring(name) + ":" for place, name in enumerate(names)]
+        self._arm, self._deployment, self._environment = arm, deployment, environment
+        self._model, self._policy, self._version, self._digest = model, policy, version, version_digest
 
     def lines(
         self,
@@ -159,29 +180,93 @@ class LineWriter:
             at: When that was, as `moment_text` writes it.
             marks: The request of each row; none where no request asked.
         """
+        now = time.perf_counter()
+        if len(rows) >= COLUMNS_FROM:
+            marks = marks or [UNMARKED] * len(rows)
+            written = io.BytesIO()
+            for begin in range(0, len(rows), BLOCK_ROWS):
+                some = slice(begin, begin + BLOCK_ROWS)
+                written.write(self._block(ids[some], rows[some], texts[some], at, marks[some], now))
+            return written.getvalue()
+        told = [
+            _Line(
+                self._arm, moment_text(moment), self._deployment, entity, self._environment, at,
+                self._features(*_plain_values(self._sorted(values))), mark.latency_us(now), self._model, self._policy,
+                prediction_id, mark.request_id, msgspec.Raw(text), self._version, self._digest,
+            )
+            for prediction_id, (entity, moment, values), text, mark in zip(
+                ids, rows, texts, marks or [UNMARKED] * len(rows), strict=True
+            )
+        ]  # fmt: skip
+        return _ENCODER.encode_lines(told)
+
+    def _block(
+        self, ids: Sequence[str], rows: Sequence[Row], texts: Sequence[str], at: str, marks: Sequence[RequestMark],
+        now: float,
+    ) -> bytes:  # fmt: skip
+        """Return the lines of some rows: their parts column by column, in the order of canonical JSON, then joined."""
         entities, moments, values = zip(*rows, strict=True)
-        requests, latencies = _told_of(marks)
-        told = map(
-            _Line, self._arm, map(moment_text, moments), self._deployment, entities, self._environment, repeat(at),
-            self._told(values), latencies, self._model, self._policy, ids, requests, map(msgspec.Raw, texts),
-            self._version, self._digest,
-        )  # fmt: skip
-        return _ENCODER.encode_lines(list(told))
-
-    def _told(self, rows: Sequence[Sequence[Any]]) -> Iterable[Any]:
-        """Return the features of rows, in canonical order."""
-        if len(rows) < COLUMNS_FROM or not rows[0]:
-            return [self._features(*_plain_values(self._sorted(values))) for values in rows]
-        return map(self._features, *map(_plain_column, self._sorted(list(zip(*rows, strict=True)))))
+        parts: list[_Part] = [f'{{"arm":{encode_basestring(self._arm)},"as_of":"', _alike(moments, _moments)]
+        parts += [f'","deployment":"{self._deployment}","entity":', *_written_column(entities)]
+        parts.append(f',"environment":{encode_basestring(self._environment)},"event_time":"{at}","features":{{')
+        for key, column in zip(self._keys, self._sorted(list(zip(*values, strict=True))), strict=True):
+            parts += [key, *_written_column(column)]
+        parts += ['},"latency_us":', _alike(marks, lambda some: _latencies(some, now))]
+        parts.append(f',"model":{encode_basestring(self._model)},"policy":{encode_basestring(self._policy)}')
+        parts += [',"prediction_id":"', ids, '","request_id":', _alike(marks, _requests)]
+        parts += [',"value":', texts, f',"version":"{self._version}","version_digest":"{self._digest}"}}\n']
+        return _joined(parts, len(rows))
 
 
-def _told_of(marks: Sequence[RequestMark]) -> tuple[Iterable[str], Iterable[int | None]]:
-    """Return the request id of each row and how long its request has taken until now."""
-    now = time.perf_counter()
-    if not marks or marks.count(marks[0]) == len(marks):
-        mark = marks[0] if marks else UNMARKED
-        return repeat(mark.request_id), repeat(mark.latency_us(now))
-    return [mark.request_id for mark in marks], [mark.latency_us(now) for mark in marks]
+def _alike(values: Sequence[Any], write: Callable[[Sequence[Any]], Sequence[str]]) -> _Part:
+    """Return one text where all rows have the same, else one for each."""
+    return write(values[:1])[0] if values.count(values[0]) == len(values) else write(values)
+
+
+def _moments(moments: Sequence[datetime]) -> Sequence[str]:
+    return list(map(moment_text, moments))
+
+
+def _latencies(marks: Sequence[RequestMark], now: float) -> Sequence[str]:
+    return _encode([mark.latency_us(now) for mark in marks])[1:-1].decode().split(",")
+
+
+def _requests(marks: Sequence[RequestMark]) -> Sequence[str]:
+    return [encode_basestring(mark.request_id) for mark in marks]
+
+
+def _written_column(values: Sequence[Any]) -> list[_Part]:
+    """Return what values of one feature are joined from, as RFC 8785 writes them."""
+    first = next((value for value in values if value is not None), None)
+    if first is None:
+        return ["null"]
+    if first.__class__ is float:
+        return [number_texts(values)]
+    with contextlib.suppress(TypeError):  # something that is no text
+        together = "".join(values)
+        if len(encode_basestring(together)) == len(together) + len('""'):  # nothing in them must be escaped
+            return ['"', values, '"']
+    return [[encode_basestring(value) if value.__class__ is str else _written(value) for value in values]]
+
+
+def _written(value: Any) -> str:
+    """Return a value as RFC 8785 writes it."""
+    return _encode(plain_value(value)).decode()
+
+
+def _joined(parts: Sequence[_Part], count: int) -> bytes:
+    """Return the parts of all rows, those of each row together."""
+    merged: list[_Part] = []
+    for part in parts:
+        if isinstance(part, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += part
+        else:
+            merged.append(part)
+    whole = [part if isinstance(part, str) else "" for part in merged] * count
+    for place, part in enumerate(merged):
+        if not isinstance(part, str):
+            whole[place :: len(merged)] = part
+    return "".join(whole).encode()
 
 
 def _record(names: Sequence[str]) -> Callable[..., Any]:
@@ -200,18 +285,6 @@ def _plain_values(values: Iterable[Any]) -> list[Any]:
         if value.__class__ is str
         or value is None
         or (value.__class__ is float and (_LEAST < value < _MOST or -_MOST < value < -_LEAST) and value % 1)
-        else plain_value(value)
-        for value in values
-    ]
-
-
-def _plain_column(values: Sequence[Any]) -> list[Any]:
-    """Do the same for values of one feature."""
-    if values[0].__class__ is not float:
-        return _plain_values(values)
-    return [
-        value
-        if value is None or ((_LEAST < value < _MOST or -_MOST < value < -_LEAST) and value % 1)
         else plain_value(value)
         for value in values
     ]

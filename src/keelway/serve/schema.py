@@ -10,8 +10,9 @@ Nothing is guessed: an unknown, missing, repeated or wrongly typed field is refu
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Annotated, Any
 
 import msgspec
@@ -71,8 +72,11 @@ class RequestSchema:
         self._many: msgspec.json.Decoder[Any] = msgspec.json.Decoder(many)
         self.names = tuple(feature.name for feature in features)
         self._astuple = msgspec.structs.astuple
-        self._text_places = [at for at, each in enumerate(features) if each.kind in TEXT_KINDS]
-        self._most_texts = 3 + len(self.names) + len(self._text_places)
+        texts = [at for at, each in enumerate(features) if each.kind in TEXT_KINDS]
+        self._texts: Callable[[list[Any]], tuple[Any, ...]] = lambda values: tuple([values[at] for at in texts])
+        if len(texts) > 1:
+            self._texts = itemgetter(*texts)
+        self._most_texts = 3 + len(self.names) + len(texts)
 
     def read(self, body: bytes, *, now: datetime) -> tuple[list[Row], bool]:
         """Return the rows of a request, and whether it asked for many; a row to be looked up has no values.
@@ -82,16 +86,19 @@ class RequestSchema:
         """
         many = body.startswith(_MANY_BRIEFLY) or (not body.startswith(b'{"') and _MANY.match(body) is not None)
         found = decoded(self._many, body).instances if many else (decoded(self._one, body),)
+        if not "".join([instance.entity for instance in found]).isprintable():
+            for instance in found:
+                checked_entity(instance.entity)
         rows: list[Row] = []
         texts = int(many)  # its keys and texts
         for instance in found:
             given, as_of = instance.features, instance.as_of
             values = [] if given is msgspec.UNSET else list(self._astuple(given))
             texts += self._most_texts if values else 2
-            if None in values:
-                texts -= [values[place] for place in self._text_places].count(None)
+            if values and not all(self._texts(values)):  # some are null or empty
+                texts -= self._texts(values).count(None)
             if as_of is not msgspec.UNSET:
                 texts += 1 if as_of is None else 2
-            rows.append((checked_entity(instance.entity), in_utc_or(as_of, now) if as_of else now, values))
+            rows.append((instance.entity, in_utc_or(as_of, now) if as_of else now, values))
         refuse_repeats(body, texts)
         return rows, many

@@ -16,6 +16,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle, repeat
 from typing import TYPE_CHECKING, Any
 
 from keelway.register.plan.records import NOWHERE, PlanLevels, PlanMember, PlanModel, PlanNumber, ScoringPlan
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LARGEST_TABLE = 64 << 20  # bytes
-CHUNK_ROWS = 256  # what stays in the processor's cache
+SHARED_BYTES = 128 << 10  # so large is the part of the table that several categories share at most
+BLOCK_ROWS = 1024  # are summed up together, tree by tree
+CHUNK_ROWS = 256  # what stays in the processor's cache; so few are summed up row by row
 AT_ONCE_ROWS = 64  # so few are looked up in one call
 SMALL_WORD, WORD = 32, 64  # bits
 
@@ -65,10 +68,11 @@ class MaskTables:
         self._kind: Any = np.uint32 if pieces.bits == SMALL_WORD else np.uint64
         self._one = self._kind(1)
         self._values, self._starts, self._vectors = pieces.values, pieces.starts, pieces.vectors
+        self._leaves = np.split(pieces.values, pieces.starts[1:])
         self._outputs = model.outputs
         self._numbers: list[tuple[int, list[float], int, int]] = []
         self._cuts: list[NDArray[np.float64]] = []
-        self._levels: list[tuple[int, dict[str | None, int], int]] = []
+        self._levels: list[list[tuple[int, dict[str | None, int], int]]] = []
         columns = _Columns(pieces, self._kind)
         if columns.bytes_for(member) > LARGEST_TABLE:
             raise MemoryError
@@ -76,8 +80,7 @@ class MaskTables:
         self._size = 1
         for number in member.numbers:
             blocks += self._number(number, columns)
-        for each in member.levels:
-            blocks += self._category(each, columns, plan)
+        blocks += self._categories(member, columns, plan)
         self._table = np.concatenate(blocks)
 
     def one(self, row: Sequence[Any]) -> list[float]:
@@ -89,7 +92,7 @@ class MaskTables:
         """
         import numpy as np
 
-        found = [0]
+        found = []
         for place, cuts, first, missing in self._numbers:
             value = row[place]
             if value is None:
@@ -100,9 +103,12 @@ class MaskTables:
                 found.append(missing)
             else:
                 raise beyond(place)
-        for place, levels, other in self._levels:
-            found.append(levels.get(row[place], other))
-        left = np.bitwise_and.reduce(self._table.take(found, 0), 0)
+        for group in self._levels:
+            at = 0
+            for place, levels, other in group:
+                at += levels.get(row[place], other)
+            found.append(at)
+        left = np.bitwise_and.reduce(self._table.take(found or [0], 0), 0)
         ends = np.bitwise_count(~left & (left - self._one))
         leaves = self._values.take(self._starts + ends, 0)
         if self._vectors or self._outputs > 1:
@@ -115,38 +121,68 @@ class MaskTables:
         import numpy as np
 
         numbers = len(self._numbers)
-        found = np.zeros((1 + numbers + len(self._levels), rows.count), dtype=np.intp)
+        found = np.zeros((max(1, numbers + len(self._levels)), rows.count), dtype=np.intp)
         if numbers:
             places, _, first, missing = zip(*self._numbers, strict=True)
-            values, between = rows.matrix(places), found[1 : 1 + numbers]
+            values, between = rows.matrix(places), found[:numbers]
             for at, cuts in enumerate(self._cuts):
                 between[at] = cuts.searchsorted(values[at])
             between += np.array(first)[:, None]
             np.copyto(between, np.array(missing)[:, None], where=np.isnan(values))
-        if self._levels:
-            told = [
-                levels.get(value, other) for place, levels, other in self._levels for value in rows.categories(place)
-            ]
-            found[1 + numbers :] = np.array(told).reshape(len(self._levels), rows.count)
-        parts = range(0, rows.count, CHUNK_ROWS)
-        return np.concatenate([self._chunk(found[:, begin : begin + CHUNK_ROWS]) for begin in parts])
+        for told, group in zip(found[numbers:], self._levels, strict=False):
+            told[:] = sum(
+                np.fromiter(map(levels.get, rows.categories(place), repeat(other)), np.intp, rows.count)
+                for place, levels, other in group
+            )
+        parts = range(0, rows.count, BLOCK_ROWS)
+        return np.concatenate([self._block(found[:, begin : begin + BLOCK_ROWS]) for begin in parts])
 
-    def _chunk(self, found: NDArray[np.intp]) -> NDArray[np.float64]:
+    def _block(self, found: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return the sums of some rows by what is looked up for each."""
+        import numpy as np
+
+        count = found.shape[1]
+        if count > CHUNK_ROWS:
+            ends = np.empty((len(self._starts), count), dtype=np.uint8)
+            for begin in range(0, count, CHUNK_ROWS):
+                chunk = slice(begin, begin + CHUNK_ROWS)
+                ends[:, chunk] = self._ends(found[:, chunk]).T
+            return self._tree_by_tree(ends)
+        leaves = self._values.take(self._starts + self._ends(found), 0).reshape(count, -1)
+        sums = [leaves[:, at :: self._outputs].cumsum(1)[:, -1] for at in range(self._outputs)]
+        totals: NDArray[np.float64] = np.stack(sums, 1)
+        return totals
+
+    def _ends(self, found: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Return for each row the leaf of each piece where it ends: the first of those that are left."""
         import numpy as np
 
         if found.shape[1] <= AT_ONCE_ROWS:
             left = np.bitwise_and.reduce(self._table.take(found, 0), 0)
+            more = left - self._one
         else:
             left = self._table.take(found[0], 0)
             more = np.empty_like(left)
             for places in found[1:]:
-                np.take(self._table, places, 0, out=more, mode="clip")
+                self._table.take(places, 0, out=more, mode="clip")
                 np.bitwise_and(left, more, out=left)
-        ends = np.bitwise_count(~left & (left - self._one))
-        leaves = self._values.take(self._starts + ends, 0).reshape(len(left), -1)
-        sums = [leaves[:, at :: self._outputs].cumsum(1)[:, -1] for at in range(self._outputs)]
-        totals: NDArray[np.float64] = np.stack(sums, 1)
-        return totals
+            np.subtract(left, self._one, out=more)
+        np.invert(left, out=left)
+        ends: NDArray[np.uint8] = np.bitwise_count(np.bitwise_and(left, more, out=left))
+        return ends
+
+    def _tree_by_tree(self, ends: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return the sums of many rows by the leaves where they end, one row a piece; added in the same order as of one row."""
+        import numpy as np
+
+        rounds = 1 if self._vectors else self._outputs
+        begun = self._leaves[:rounds]  # what the sums start from
+        sums = [leaves.repeat(ends.shape[1], 0) for leaves in begun]
+        added = np.empty_like(sums[0])
+        for total, leaves, reached in zip(cycle(sums), self._leaves[rounds:], ends[rounds:], strict=False):
+            leaves.take(reached, 0, out=added, mode="clip")
+            np.add(total, added, out=total)
+        return sums[0] if self._vectors else np.stack(sums, 1)
 
     def _number(self, number: PlanNumber, columns: _Columns) -> Iterator[Any]:
         """Add what a number rules out between any two of its cuts, and what a missing one does."""
@@ -163,28 +199,51 @@ class MaskTables:
         yield table & present
         yield table[[bisect_left(cuts, number.missing)]] & gone
 
-    def _category(self, each: PlanLevels, columns: _Columns, plan: ScoringPlan) -> Iterator[Any]:
-        """Add what each level rules out; levels that rule out the same share a row."""
+    def _categories(self, member: PlanMember, columns: _Columns, plan: ScoringPlan) -> Iterator[Any]:
+        """Add what each level rules out; categories of few levels share a table, with a row for each combination."""
+        group: list[tuple[PlanLevels, list[int]]] = []
+        shared = columns.nothing()
+        for each in member.levels:
+            if not any(len(columns.table(column)[0]) for column in each.columns):
+                continue
+            rows, places = self._ruled_out(each, columns, plan)
+            if group and shared.nbytes * len(rows) > SHARED_BYTES:
+                yield self._table_of(group, shared)
+                group, shared = [], columns.nothing()
+            shared = (shared[:, None] & rows).reshape(-1, shared.shape[1])
+            group = [(other, [place * len(rows) for place in told]) for other, told in group]
+            group.append((each, places))
+        if group:
+            yield self._table_of(group, shared)
+
+    def _ruled_out(self, each: PlanLevels, columns: _Columns, plan: ScoringPlan) -> tuple[Any, list[int]]:
+        """Return rows of what a category rules out, and which of them is that of each level."""
         import numpy as np
 
-        if not any(len(columns.table(column)[0]) for column in each.columns):
-            return
         known: dict[bytes, int] = {}
         places = []
         for values in plan.arrays[each.table].tolist():
             row = columns.nothing()[0]
             for column, value in zip(each.columns, values, strict=True):
                 row = row & columns.row(column, value)
-            key = row.tobytes()
-            if key not in known:
-                known[key] = self._size
-                self._size += 1
-            places.append(known[key])
-        levels: dict[str | None, int] = dict(zip(each.levels, places, strict=False))
-        if "" in levels:
-            levels[None] = levels[""]
-        self._levels.append((each.feature, levels, places[-1]))
-        yield np.frombuffer(b"".join(known), dtype=self._kind).reshape(len(known), -1)
+            places.append(known.setdefault(row.tobytes(), len(known)))
+        return np.frombuffer(b"".join(known), dtype=self._kind).reshape(len(known), -1), places
+
+    def _table_of(self, group: Sequence[tuple[PlanLevels, list[int]]], shared: Any) -> Any:
+        """Keep where the rows of some categories stand: the places of their levels add up to that of the row."""
+        told = []
+        first = self._size
+        for each, places in group:
+            levels: dict[str | None, int] = {
+                level: first + place for level, place in zip(each.levels, places, strict=False)
+            }
+            if "" in levels:
+                levels[None] = levels[""]
+            told.append((each.feature, levels, first + places[-1]))
+            first = 0
+        self._levels.append(told)
+        self._size += len(shared)
+        return shared
 
 
 def cut_of(threshold: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from array import array
+import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,7 @@ class RowColumns:
         """Return columns of numbers, each a row of what is returned, with NaN for those that are missing.
 
         Raises:
-            TypeError: Something is no number.
+            struct.error: Something is no number.
             ServingError: A number does not fit 32 bits.
         """
         import numpy as np
@@ -56,8 +56,9 @@ class RowColumns:
             if isinstance(given[0], np.ndarray):
                 found = np.stack(given)
             else:
-                flat = array("d", [NAN if value is None else value for column in given for value in column])
-                found = np.frombuffer(flat, dtype=np.float64).reshape(len(places), self.count)
+                flat = [NAN if value is None else value for column in given for value in column]
+                packed = struct.pack(f"{len(flat)}d", *flat)  # refuses texts, which an array of numpy reads as numbers
+                found = np.frombuffer(packed, dtype=np.float64).reshape(len(places), self.count)
             too_large = np.abs(found) > LARGEST
             if too_large.any():
                 raise beyond(places[int(too_large.any(axis=1).argmax())])

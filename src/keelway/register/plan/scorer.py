@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from keelway.errors import ServingError
-from keelway.register.plan.answers import Vector, answer_of, mean_of, mixed
+from keelway.register.plan.answers import Vector, answer_of, answers_of, mean_of, mixed
 from keelway.register.plan.masks import MaskTables, trees_in
 from keelway.register.plan.records import PlanMember, PlanModel, ScoringPlan
 from keelway.register.plan.rows import RowColumns
@@ -45,7 +45,8 @@ class RowSums(Protocol):
         ...
 
 
-_Step = tuple[RowSums, Callable[[Vector], Vector]]
+_Step = tuple[RowSums, Callable[[Vector], Vector], Callable[[list[Vector]], list[Vector]]]
+"""The sums of an estimator, what makes the answer of those of one row, and what makes the answers of those of many."""
 
 
 class PlanScorer:
@@ -59,9 +60,10 @@ class PlanScorer:
         self._width = len(head.features)
         self._mixture = head.mixture
         self._members: list[list[_Step]] = [
-            [(_sums(model, member, plan), answer_of(model)) for model in member.models] for member in head.members
+            [(_sums(model, member, plan), answer_of(model), answers_of(model)) for model in member.models]
+            for member in head.members
         ]
-        self._few = min(sums.few for member in self._members for sums, _ in member)
+        self._few = min(sums.few for member in self._members for sums, *_ in member)
 
     def predictions(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
         """Return the answer to each row: a probability, a number, or a probability for each class.
@@ -95,15 +97,15 @@ class PlanScorer:
         return self._many(RowColumns.of_columns(columns))
 
     def _one(self, row: Sequence[Any]) -> Vector:
-        return self._mixed([mean_of([answer(sums.one(row)) for sums, answer in member]) for member in self._members])
+        return self._mixed([mean_of([answer(sums.one(row)) for sums, answer, _ in member]) for member in self._members])
 
     def _many(self, rows: RowColumns) -> list[Any]:
         told = []
         for member in self._members:
-            each = [list(map(answer, sums.many(rows).tolist())) for sums, answer in member]
+            each = [answers(sums.many(rows).tolist()) for sums, _, answers in member]
             told.append(each[0] if len(each) == 1 else list(map(mean_of, zip(*each, strict=True))))
         if len(told) == 1:
-            return list(map(self._shown, told[0]))
+            return told[0] if self.task == "multiclass" else [answer for [answer] in told[0]]
         return [self._shown(self._mixed(answers)) for answers in zip(*told, strict=True)]
 
     def _mixed(self, answers: Sequence[Vector]) -> Vector:

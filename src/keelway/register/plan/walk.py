@@ -50,7 +50,7 @@ class WalkedTrees:
 
         Raises:
             ServingError: A number does not fit 32 bits.
-            TypeError: Something is no number.
+            struct.error: Something is no number.
         """
         import numpy as np
 

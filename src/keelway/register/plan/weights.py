@@ -11,6 +11,7 @@ import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,7 @@ class FoldedWeights:
             for addend in np.where(gone, missing, weights * given):  # one after the other, as `one` adds them
                 total += addend
             for place, addends, other in each.levels:
-                total += [addends.get(value, other) for value in rows.categories(place)]
+                total += np.fromiter(map(addends.get, rows.categories(place), repeat(other)), np.float64, rows.count)
             made[:, output] = total
         return made
 

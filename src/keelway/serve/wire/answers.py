@@ -52,12 +52,13 @@ def named_answers(answers: Sequence[Answer], model: str, shape: AnswerShape, *, 
     """Return the body of an answer of `/predict`."""
     output, several = shape.output, shape.task == "multiclass"
     rests: dict[tuple[int, bool], str] = {}
+    version, logged, rest = None, False, ""
     told = []
     for answer in answers:
-        version = answer.version
-        rest = rests.get(key := (id(version), answer.logged))
-        if rest is None:
-            rest = rests[key] = _rest(answer, model)
+        if answer.version is not version or answer.logged is not logged:
+            version, logged = answer.version, answer.logged
+            rest = rests.get((id(version), logged)) or _rest(answer, model)
+            rests[id(version), logged] = rest
         value = _by_class(answer, shape) if several else answer.value
         told.append(
             f'{{"entity":{encode_basestring(answer.entity)},"prediction_id":"{answer.prediction_id}","{output}":{value}{rest}'
