@@ -1,15 +1,27 @@
 """Profiles count every value into one bin or level."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hypothesis import example, given, settings
+import pytest
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from keelway.core import canonical_json, parse_json, revive
-from keelway.features import FeatureColumn, Profile, coded_texts, counted_levels, profile_of
+from keelway.features import (
+    OTHER_LEVELS,
+    FeatureColumn,
+    Profile,
+    ascending,
+    coded_texts,
+    counted_levels,
+    profile_of,
+    table_file,
+)
+from keelway.features import profile as profiling
 from keelway.features.incremental import read_rows
 from keelway.features.profile import DECILES, sorted_deciles
 
@@ -99,6 +111,37 @@ def test_a_file_of_several_parts_gives_the_same_rows_coded_or_not() -> None:
 @example([float(number) for number in range(11)])
 def test_deciles_are_those_of_numpy_to_the_last_bit(values: list[float]) -> None:
     assert np.array_equal(sorted_deciles(np.array(values)), np.quantile(values, DECILES))
+
+
+TEXT, PAIR = FeatureColumn("t", "text"), FeatureColumn("p", "array", 2)
+
+
+@pytest.mark.parametrize("held", [2, 1_000], ids=["texts in files", "texts in memory"])
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(
+            st.none() | st.sampled_from([0.0, 2.5]) | st.floats(-1e300, 1e300),
+            st.sampled_from(["", "a", "b", "ü", OTHER_LEVELS]) | st.text("xyz", min_size=3, max_size=3),
+        ),
+        min_size=1,
+        max_size=60,
+    ).map(lambda drawn: drawn * 8)
+)
+def test_the_profile_of_a_file_is_that_of_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int, drawn: list[tuple[float | None, str]]
+) -> None:
+    for where, name, count in (
+        (ascending, "HELD", 150), (ascending, "RUN", 130), (ascending, "STEP", 4), (table_file, "PART_ROWS", 40),
+        (profiling, "MOST_HELD", held),
+    ):  # fmt: skip
+        monkeypatch.setattr(where, name, count)
+    values, texts = (list(each) for each in zip(*drawn, strict=True))
+    pairs = pa.array([[value or 0.0, 1.0] for value in values], pa.list_(pa.float64()))
+    rows = table(values, texts).append_column("t", pa.array(texts)).append_column("p", pairs)
+    pq.write_table(rows, tmp_path / "rows.parquet", row_group_size=70)
+    columns = [X, K, TEXT, PAIR]
+    assert profiling.profile_of_file(tmp_path / "rows.parquet", columns, folder=tmp_path) == profile_of(rows, columns)
 
 
 @settings(deadline=None, max_examples=50)

@@ -19,7 +19,7 @@ few = st.lists(st.integers(-5, 5).map(float), max_size=200)
 
 
 def sketched(values: list[float]) -> QuantileSketch:
-    return sketch_of(np.sort(np.array(values, np.float64)))
+    return sketch_of([np.sort(np.array(values, np.float64))], len(values))
 
 
 @given(numbers)
@@ -34,6 +34,12 @@ def test_no_number_is_forgotten(values: list[float]) -> None:
     else:
         assert quantile_of(sketch, 0.5) is None
         assert ranks(sketch, [0.0]) == [0.0]
+
+
+@given(numbers | few, st.lists(st.integers(0, 300), max_size=6))
+def test_numbers_that_come_in_parts_have_the_same_sketch(values: list[float], cuts: list[int]) -> None:
+    parts = np.split(np.sort(np.array(values, np.float64)), sorted(min(cut, len(values)) for cut in cuts))
+    assert sketch_of(parts, len(values)) == sketched(values)
 
 
 @given(few)
@@ -93,7 +99,7 @@ def test_ranks_of_merged_sketches_are_right_to_one_and_a_half_percent(shape: str
 @pytest.mark.parametrize("shape", SHAPES)
 def test_quantiles_rise_and_lie_where_the_ranks_say(shape: str) -> None:
     values = np.sort(SHAPES[shape](np.random.default_rng(3), 20_000))
-    sketch = sketch_of(values)
+    sketch = sketch_of([values], len(values))
     found = [quantile_of(sketch, share) for share in SHARES]
     assert found == sorted(found)
     for share, value in zip(SHARES, found, strict=True):

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from keelway.core import canonical_json, parse_json, parse_time, revive
 from keelway.errors import FeatureError
@@ -23,7 +21,6 @@ from keelway.features import (
     profile_of,
     rows_of,
 )
-from keelway.features.finish import side_by_side
 from keelway.project import Dataset, Estimator, FeatureSet, Label, Model, RandomSplit, feature_set
 from keelway.testing.features import StaticTable
 
@@ -174,29 +171,3 @@ def test_longer_texts_fall_into_later_bins() -> None:
     before = profile_of(pa.table({"body": ["a" * length for length in range(1, 101)]}), [BODY])
     after = profile_of(pa.table({"body": ["b" * 500] * 10}), [BODY], reference=before)
     assert after.columns["body"].counts == (0,) * 9 + (10,)
-
-
-keys = st.lists(st.integers(0, 20), unique=True, max_size=12)
-
-
-@settings(deadline=None, max_examples=50)
-@given(keys, keys, st.sampled_from(["full outer", "left outer", "inner"]))
-def test_a_join_carries_each_list_to_its_entity(left: list[int], right: list[int], how: str) -> None:
-    def table(numbers: list[int], name: str) -> pa.Table:
-        return pa.table(
-            {
-                "entity": pa.array([str(number) for number in numbers], pa.string()),
-                "as_of": pa.array([PRESENT] * len(numbers), pa.timestamp("us", "UTC")),
-                name: pa.array([[float(number)] * 2 for number in numbers], pa.list_(pa.float32())),
-            }
-        )
-
-    joined = side_by_side(table(left, "a"), table(right, "b"), how=how).to_pylist()
-
-    wanted = {"full outer": {*left, *right}, "left outer": {*left}, "inner": {*left} & {*right}}[how]
-    assert {int(row["entity"]) for row in joined} == wanted
-    assert len(joined) == len(wanted)
-    for row in joined:
-        number = int(row["entity"])
-        assert row["a"] == ([float(number)] * 2 if number in left else None)
-        assert row["b"] == ([float(number)] * 2 if number in right else None)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from keelway.errors import FeatureError
-from keelway.features.finish import finished
+from keelway.features.finish import Finisher
 from keelway.features.label_values import checked_labels
 from keelway.features.records import FeatureColumn
 from keelway.features.told import counted, without_values
@@ -64,12 +64,18 @@ def test_the_column_and_the_type_of_a_cast_are_told() -> None:
 
 def numbers(values: list[float | None]) -> Callable[[], object]:
     column = FeatureColumn("spent", "numeric")
-    return lambda: finished(rows(spent=pa.array(values, pa.float64())), [column], splitting=(), model="churn")
+    return lambda: checked(rows(spent=pa.array(values, pa.float64())), column)
 
 
 def arrays(values: list[list[float | None]]) -> Callable[[], object]:
     column = FeatureColumn("ink", "array", 2)
-    return lambda: finished(rows(ink=pa.array(values)), [column], splitting=(), model="churn")
+    return lambda: checked(rows(ink=pa.array(values)), column)
+
+
+def checked(rows: pa.Table, column: FeatureColumn) -> None:
+    finisher = Finisher([column], splitting=(), model="churn")
+    finisher.finished(rows)
+    finisher.check()
 
 
 def labels(values: list[float | None]) -> Callable[[], object]:

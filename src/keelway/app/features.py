@@ -47,6 +47,7 @@ class FeatureRoom:
             FeatureError: A function broke its promise, or there are no rows.
         """
         from keelway.features import build_features
+        from keelway.privacy import WORK
 
         at = self._at
         declared = chosen_model(model, at=at)
@@ -62,6 +63,7 @@ class FeatureRoom:
             artifacts=at.artifacts,
             state=at.state,
             now=at.now() if as_ofs else known_until,
+            work=at.root / WORK,
             progress=at.progress,
         )
 

@@ -59,6 +59,7 @@ class OnlineRoom:
             ConflictError: The store holds a newer cut.
         """
         from keelway.features import materialise
+        from keelway.privacy import WORK
 
         at, declared = self._at, self._model(model)
         return materialise(
@@ -70,6 +71,7 @@ class OnlineRoom:
             artifacts=at.artifacts,
             state=at.state,
             now=at.now(),
+            work=at.root / WORK,
             progress=at.progress,
         )
 

@@ -32,6 +32,7 @@ def newest_snapshots(model: Model, *, at: Workspace) -> dict[str, Snapshot]:
 def scoring_table(model: Model, *, as_of: datetime, at: Workspace) -> FeatureTable:
     """Compute the features of every entity of a model at one moment."""
     from keelway.features import build_features
+    from keelway.privacy import WORK
 
     return build_features(
         model,
@@ -43,5 +44,6 @@ def scoring_table(model: Model, *, as_of: datetime, at: Workspace) -> FeatureTab
         artifacts=at.artifacts,
         state=at.state,
         now=at.now(),
+        work=at.root / WORK,
         progress=at.progress,
     )

@@ -9,24 +9,23 @@ The same snapshots, definition and cut dates give the same bytes, so the table's
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keelway.core import ArtifactKind, ArtifactStore, Digest, digest_of, in_utc, time_text
 from keelway.errors import FeatureError, MissingRecordError
-from keelway.features.compute import Tables, feature_rows, label_rows, opened
-from keelway.features.finish import finished, side_by_side
-from keelway.features.incremental import CutPart, joined, keep_parts, kept_parts, parts_of_rows, read_rows, written
-from keelway.features.label_values import absent_label, label_type
-from keelway.features.names import AS_OF, ENTITY, LABEL, LABEL_KNOWN_AT
-from keelway.features.profile import profile_of
-from keelway.features.reads import hidden_columns
+from keelway.features.compute import MEMORY_LIMIT, Tables, opened
+from keelway.features.incremental import CutPart, joined, keep_parts, kept_parts, read_rows, written_parts
+from keelway.features.model_rows import model_rows
+from keelway.features.names import AS_OF, ENTITY
+from keelway.features.profile import profile_of_file
 from keelway.features.records import FeatureColumn, FeatureTable, Profile, Purpose
 from keelway.features.reuse import cut_keys
+from keelway.features.table_file import scratch_files
 from keelway.ledger.ports import StateStore
-from keelway.project import Dataset, Model, split_columns
+from keelway.privacy import working_folder
+from keelway.project import Dataset, Model
 from keelway.snapshot import SnapshotRows, must_be_kept
 
 if TYPE_CHECKING:
@@ -56,6 +55,7 @@ def build_features(
     state: StateStore,
     now: datetime,
     reuse: bool = True,
+    work: Path | None = None,
     progress: Callable[[str], None] = silent,
 ) -> FeatureTable:
     """Compute the features of a model at some cut dates, store them, and return their record.
@@ -67,17 +67,22 @@ def build_features(
     Cut dates that were computed before and cannot have changed are not computed again (`keelway.features.reuse` says when that is
     so); the bytes are those of a table that is computed as a whole. Others are kept as they come, some at a time.
 
+    Rows are computed, looked at and written in parts, so memory does not grow with them. What was not finished lies in a folder
+    of this build alone and is stored nowhere.
+
     Args:
         snapshots: Dataset name to the snapshot to read.
         as_ofs: The cut dates, in any order.
         paths_of: Returns the checked Parquet files of a snapshot.
         now: What is later than this has not happened yet.
         reuse: Whether cut dates that were computed before may stand in; False computes all of them, as a check does.
+        work: Where rows lie until they are stored, and what the engine puts aside; None for the machine's own place.
         progress: Called with one line whenever long work moves on.
 
     Raises:
         FeatureError: A function broke its promise, a snapshot is missing, or no row is left.
         MissingRecordError: A snapshot was expired meanwhile; nothing is stored.
+        StorageError: There is no room for the rows.
     """
     now = in_utc(now)
     cuts = _checked_cuts(model, as_ofs, now=now)
@@ -90,21 +95,53 @@ def build_features(
     parts = kept_parts(keys, artifacts=artifacts, state=state)
     waiting = [cut for cut in cuts if cut not in parts]
     progress(f"{model.name}: {_told(cuts, waiting)}")
-    if waiting:
-        with opened(datasets, rows) as tables:
-            for group in _groups(waiting):
-                computed = _rows_at(model, tables, cuts=group, with_label=with_label, now=now)
-                found = parts_of_rows(*computed, group, stored=keys.keys() if len(cuts) > 1 else cuts)
-                keep_parts(found, keys, model=model.name, artifacts=artifacts, state=state, now=now)
-                parts |= found if len(cuts) == 1 else {cut: replace(part, data=b"") for cut, part in found.items()}
-                if len(waiting) > CUTS_AT_ONCE:
-                    done = sum(cut in parts for cut in waiting)
-                    progress(f"{model.name}: {done} of {_many(waiting)} computed")
     named = {name: digest_of(snapshot) for name, snapshot in used.items()}
-    described = _described(
-        parts, model=model, purpose=purpose, with_label=with_label, snapshots=named, artifacts=artifacts
-    )
+    with working_folder(work, name="features") as folder:
+        if waiting:
+            with opened(datasets, rows, spill=folder / "spill") as tables:
+                for group in _groups(waiting):
+                    found = _computed(
+                        model, tables, group, with_label=with_label, now=now, folder=folder, progress=progress
+                    )
+                    parts |= keep_parts(found, keys, model=model.name, artifacts=artifacts, state=state, now=now)
+                    if len(waiting) > CUTS_AT_ONCE:
+                        done = sum(cut in parts for cut in waiting)
+                        progress(f"{model.name}: {done} of {_many(waiting)} computed")
+        described = _described(
+            parts,
+            model=model,
+            purpose=purpose,
+            with_label=with_label,
+            snapshots=named,
+            artifacts=artifacts,
+            folder=folder,
+        )
     return _recorded(*described, state=state, now=now)
+
+
+def _computed(
+    model: Model,
+    tables: Tables,
+    cuts: tuple[datetime, ...],
+    *,
+    with_label: bool,
+    now: datetime,
+    folder: Path,
+    progress: Callable[[str], None],
+) -> dict[datetime, CutPart]:
+    """Write the rows of some cut dates, in bounded memory where the engine can."""
+    assert tables.engine is not None
+    try:
+        rows = model_rows(model, tables, as_ofs=cuts, with_label=with_label, now=now)
+        with scratch_files(folder):
+            return written_parts(rows, cuts, folder=folder)
+    except FeatureError as error:
+        if not tables.engine.takes_more_memory(error.__cause__):
+            raise
+    progress(
+        f"{model.name}: the features need more than {MEMORY_LIMIT} of memory at once; computed again with all there is"
+    )
+    return _computed(model, tables, cuts, with_label=with_label, now=now, folder=folder, progress=progress)
 
 
 def _groups(cuts: Sequence[datetime]) -> Iterator[tuple[datetime, ...]]:
@@ -135,33 +172,6 @@ def _many(cuts: Sequence[datetime]) -> str:
 
 def _from_to(cuts: Sequence[datetime]) -> str:
     return time_text(cuts[0]) if len(cuts) == 1 else f"{time_text(cuts[0])} to {time_text(cuts[-1])}"
-
-
-def _rows_at(
-    model: Model, tables: Tables, *, cuts: tuple[datetime, ...], with_label: bool, now: datetime
-) -> tuple[pa.Table, list[FeatureColumn]]:
-    """Return the rows as they are stored, and their features."""
-    rows, columns = features_at(model, tables, as_ofs=cuts)
-    if with_label:
-        labels = label_rows(model.label, tables, task=model.task, as_ofs=cuts, now=now)
-        rows = with_labels(model, rows, labels)
-    splitting = split_columns(model.split) if with_label else ()
-    _check_splitting(splitting, rows, columns, model=model)
-    return finished(rows, columns, splitting=splitting, model=model.name), columns
-
-
-def _check_splitting(
-    splitting: Sequence[str], rows: pa.Table, columns: Sequence[FeatureColumn], *, model: Model
-) -> None:
-    """Refuse a split by a column that is not there."""
-    for name in splitting:
-        if name not in rows.column_names:
-            raise FeatureError(
-                f"The split of {model.name!r} names a column that no feature set returns",
-                expected=name,
-                found=", ".join(column.name for column in columns),
-                fix="Return the column from a feature function; it is not used as a feature.",
-            )
 
 
 def rows_in(snapshots: Mapping[str, Snapshot], paths_of: Callable[[Snapshot], list[Path]]) -> dict[str, SnapshotRows]:
@@ -216,45 +226,6 @@ def feature_sources(model: Model) -> tuple[Dataset, ...]:
     """Return the datasets that the features of a model read, by name."""
     found = {source.name: source for each in model.features for source in each.sources}
     return tuple(found[name] for name in sorted(found))
-
-
-def features_at(model: Model, tables: Tables, *, as_ofs: Sequence[datetime]) -> tuple[pa.Table, list[FeatureColumn]]:
-    """Return the features of every feature set side by side; an entity that one set knows has a row.
-
-    The rows also have the columns that only split them, which are not among the features.
-    """
-    hidden = hidden_columns(model.label, tables, as_of=as_ofs[0])
-    tables = replace(tables, hidden={model.label.source.name: hidden})
-    joined: Any = None
-    columns: list[FeatureColumn] = []
-    for each in model.features:
-        rows, found = feature_rows(each, tables, as_ofs=as_ofs)
-        for name in sorted({column.name for column in columns} & {column.name for column in found}):
-            raise FeatureError(
-                f"Two feature sets of {model.name!r} return {name!r}",
-                expected="each feature once",
-                found=f"{name!r} again in {each.name!r}",
-                fix="Rename it in one of the two functions, or leave it out there.",
-            )
-        columns += found
-        joined = rows if joined is None else side_by_side(joined, rows, how="full outer")
-    splitting = split_columns(model.split)
-    return joined, [column for column in columns if column.name not in splitting]
-
-
-def with_labels(model: Model, rows: pa.Table, labels: pa.Table) -> pa.Table:
-    """Return the rows with `label` and `label_known_at`, absent entities filled in or left out."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    absent = model.label.absent
-    joined = side_by_side(rows, labels, how="inner" if absent is None else "left outer")
-    if absent is not None:
-        value = pa.scalar(absent_label(absent, model.task), label_type(model.task))
-        joined = joined.set_column(joined.column_names.index(LABEL), LABEL, pc.fill_null(joined[LABEL], value))
-    horizon = model.label.horizon or timedelta(0)  # without one, a label is known at the cut
-    known_at = pc.add(joined[AS_OF], pa.scalar(horizon, pa.duration("us")))
-    return joined.append_column(LABEL_KNOWN_AT, known_at)
 
 
 def _checked_cuts(model: Model, as_ofs: Sequence[datetime], *, now: datetime) -> tuple[datetime, ...]:
@@ -313,25 +284,29 @@ def _described(
     with_label: bool,
     snapshots: dict[str, Digest],
     artifacts: ArtifactStore,
+    folder: Path,
 ) -> tuple[FeatureTable, list[Profile]]:
     """Store the bytes of all cut dates as one table, and return its record and the profiles that it names."""
-    rows, columns = joined(parts, model=model.name)
     profiles = {cut: part.profile for cut, part in sorted(parts.items())}
-    whole = profile_of(rows, columns) if len(profiles) > 1 else next(iter(profiles.values()))
+    with scratch_files(folder):
+        file, columns, count = joined(parts, model=model.name, folder=folder)
+        whole = profile_of_file(file, columns, folder=folder) if len(profiles) > 1 else next(iter(profiles.values()))
     horizon = model.label.horizon
-    stored = next(iter(parts.values())).data if len(parts) == 1 else written(rows)
-    data = artifacts.put(stored, kind=ArtifactKind.FEATURE_TABLE, name=f"{model.name}-{purpose}.parquet")
+    data = next(iter(parts.values())).data if len(parts) == 1 else None
+    if data is None:
+        name = f"{model.name}-{purpose}.parquet"
+        data = artifacts.put_file(file, kind=ArtifactKind.FEATURE_TABLE, name=name).digest
     table = FeatureTable(
         model=model.name,
         purpose=purpose,
-        data=data.digest,
+        data=data,
         profile=digest_of(whole),
         entity=model.entity,
         as_ofs=tuple(profiles),
         features=columns,
         label=model.label.name if with_label else None,
         horizon_s=int(horizon / timedelta(seconds=1)) if with_label and horizon is not None else 0,
-        rows=rows.num_rows,
+        rows=count,
         snapshots=snapshots,
         definition=model.data_definition(),
         cut_profiles=tuple(digest_of(each) for each in profiles.values()),

@@ -18,16 +18,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelway.core import DUCKDB_SESSION
 from keelway.errors import FeatureError
 from keelway.features.calls import called
-from keelway.features.execute import QueryEngine
+from keelway.features.execute import QueryEngine, computing
 from keelway.features.label_values import as_label, checked_labels
 from keelway.features.names import AS_OF, ENTITY, LABEL, RESERVED
 from keelway.features.records import FeatureColumn, columns_apart
-from keelway.features.told import counted, without_values
+from keelway.features.told import counted
 from keelway.project import Dataset, FeatureSet, Label, Task
 from keelway.snapshot import SnapshotRows
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 KNOWN_AT = "_known_at"
+MEMORY_LIMIT = "400MB"
 _UTC = "timestamp('UTC', 6)"
 
 
@@ -80,12 +82,17 @@ class Tables:
 
 @contextmanager
 def opened(
-    datasets: Sequence[Dataset], rows: Mapping[str, SnapshotRows], *, in_order: bool = False
+    datasets: Sequence[Dataset],
+    rows: Mapping[str, SnapshotRows],
+    *,
+    in_order: bool = False,
+    spill: Path | None = None,
 ) -> Iterator[Tables]:
     """Open the versions of some datasets as tables.
 
     Args:
         in_order: Copy the rows into memory in one order, for one thread; where the same rows are asked for very often.
+        spill: Where the engine puts what takes more than `MEMORY_LIMIT`; without it, it takes what the machine has.
 
     Raises:
         FeatureError: The files of a dataset cannot be read, or lack its event time.
@@ -94,7 +101,10 @@ def opened(
     import ibis
     from ibis.common.exceptions import IbisError
 
-    connection = ibis.duckdb.connect(":memory:", **({"threads": 1} if in_order else {}))
+    config: dict[str, Any] = {"threads": 1} if in_order else {}
+    if spill is not None:
+        config |= {"memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)}
+    connection = ibis.duckdb.connect(":memory:", **config)
     try:
         connection.raw_sql(DUCKDB_SESSION)
         tables = {}
@@ -106,25 +116,25 @@ def opened(
                     f"The snapshot of {dataset.name!r} cannot be read", expected="Parquet files", found=str(error)
                 ) from error
         moments = {_table_of(dataset): dataset.event_time for dataset in datasets}
-        yield Tables(tables, engine=QueryEngine(connection, moments, in_order=in_order))
+        engine = QueryEngine(connection, moments, in_order=in_order, is_unbounded=spill is None)
+        yield Tables(tables, engine=engine)
     finally:
         connection.disconnect()
 
 
-def feature_rows(
+def feature_query(
     features: FeatureSet, tables: Tables, *, as_ofs: Sequence[datetime]
-) -> tuple[pa.Table, list[FeatureColumn]]:
-    """Return `entity`, `as_of` and the features of one feature set, one row an entity and cut date.
+) -> tuple[Any, list[FeatureColumn]]:
+    """Return what gives `entity`, `as_of` and the features of one feature set, one row an entity and cut date.
 
     Raises:
-        FeatureError: The function raises, or returns anything but one row of numbers and texts an entity.
+        FeatureError: The function raises, or returns other columns than it may.
     """
     branches, columns = [], None
     hidden = frozenset().union(*(tables.hidden.get(source.name, ()) for source in features.sources))
     for as_of in as_ofs:
         given = [tables.visible(source, as_of) for source in features.sources]
-        what = f"Feature set {features.name!r}"
-        result = called(features.function, (*given, _literal(as_of)), what=what, hidden=hidden)
+        result = called(features.function, (*given, _literal(as_of)), what=told_as(features), hidden=hidden)
         found = _columns_of(features, result)
         if columns is not None and found != columns:
             raise FeatureError(
@@ -134,9 +144,26 @@ def feature_rows(
             )
         columns = found
         branches.append(_branch(result, features.entity, as_of, [_cast(result, column) for column in found]))
-    rows = _executed(branches, tables, what=f"Feature set {features.name!r}")
-    _check_one_row_each(rows, what=f"Feature set {features.name!r}")
-    return rows, columns or []
+    return _union(branches), columns or []
+
+
+def feature_rows(
+    features: FeatureSet, tables: Tables, *, as_ofs: Sequence[datetime]
+) -> tuple[pa.Table, list[FeatureColumn]]:
+    """Return `entity`, `as_of` and the features of one feature set, in an order of their own, and the features.
+
+    Raises:
+        FeatureError: The function raises, or returns anything but one row of numbers and texts an entity.
+    """
+    query, columns = feature_query(features, tables, as_ofs=as_ofs)
+    rows = executed(query, tables, what=told_as(features))
+    check_one_row_each(rows, what=told_as(features))
+    return rows, columns
+
+
+def told_as(features: FeatureSet) -> str:
+    """Return what a feature set is called in errors."""
+    return f"Feature set {features.name!r}"
 
 
 def label_rows(label: Label, tables: Tables, *, task: Task, as_ofs: Sequence[datetime], now: datetime) -> pa.Table:
@@ -153,8 +180,8 @@ def label_rows(label: Label, tables: Tables, *, task: Task, as_ofs: Sequence[dat
         _require(result, (label.entity, label.name), what=what)
         value = as_label(result[label.name], task, what=what)
         branches.append(_branch(result, label.entity, as_of, [value.name(LABEL)]))
-    rows = _executed(branches, tables, what=what)
-    _check_one_row_each(rows, what=what)
+    rows = executed(_union(branches), tables, what=what)
+    check_one_row_each(rows, what=what)
     return rows.set_column(2, LABEL, checked_labels(rows, task, what=f"{what} of {label.entity}"))
 
 
@@ -258,23 +285,23 @@ def _branch(result: Any, entity: str, as_of: datetime, columns: list[Any]) -> An
     return result.select(result[entity].cast("string").name(ENTITY), _literal(as_of).name(AS_OF), *columns)
 
 
-def _executed(branches: list[Any], tables: Tables, *, what: str) -> pa.Table:
-    import duckdb
-    import ibis
-    from ibis.common.exceptions import IbisError
+def _union(branches: list[Any]) -> Any:
+    return functools.reduce(lambda left, right: left.union(right), branches)
 
+
+def executed(query: Any, tables: Tables, *, what: str) -> pa.Table:
+    """Return the rows of a query, in an order of their own.
+
+    Raises:
+        FeatureError: It cannot be computed.
+    """
     assert tables.engine is not None
-    try:
-        return tables.engine.rows(functools.reduce(lambda left, right: left.union(right), branches))
-    except (duckdb.Error, IbisError, ibis.IbisError) as error:
-        raise FeatureError(
-            f"{what} cannot be computed",
-            found=without_values(error),
-            fix="Mend the function; `try_cast` gives null where a value does not fit.",
-        ) from error
+    with computing(what):
+        return tables.engine.rows(query)
 
 
-def _check_one_row_each(rows: pa.Table, *, what: str) -> None:
+def check_one_row_each(rows: pa.Table, *, what: str) -> None:
+    """Refuse rows of which one has no entity, or two have the same entity and cut date."""
     import pyarrow.compute as pc
 
     missing = rows.filter(pc.is_null(rows[ENTITY])).num_rows

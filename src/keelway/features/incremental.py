@@ -6,17 +6,21 @@ dates behind or nothing, and the next one takes up what is there.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keelway.core import ArtifactKind, ArtifactStore, Digest, digest_of, time_text
 from keelway.errors import FeatureError, MissingRecordError
-from keelway.features.names import AS_OF, ENTITY
-from keelway.features.profile import profile_of
+from keelway.features.model_rows import ModelRows
+from keelway.features.names import AS_OF
+from keelway.features.profile import profile_of_file
 from keelway.features.records import CutRows, FeatureColumn, Profile, columns_apart
+from keelway.features.table_file import parts_of, schema_of, table_file
 from keelway.ledger.ports import StateStore
 
 if TYPE_CHECKING:
@@ -28,15 +32,17 @@ class CutPart:
     """What a table holds of one cut date.
 
     Attributes:
-        rows: As they are stored, by entity.
+        file: The rows as they are stored, by entity.
         profile: Of the features.
-        data: The rows as the bytes of a Parquet file; empty where nothing stores them by themselves.
+        rows: How many there are.
+        data: Digest of the file where it was stored by itself just now.
     """
 
-    rows: pa.Table
+    file: Path
     features: tuple[FeatureColumn, ...]
     profile: Profile
-    data: bytes = b""
+    rows: int
+    data: Digest | None = None
 
 
 def kept_parts(
@@ -54,36 +60,55 @@ def kept_parts(
     parts = {}
     for cut, record in records.items():
         try:
-            data = artifacts.get(record.data)
+            file = artifacts.path_of(record.data)
         except MissingRecordError:
             continue
-        parts[cut] = CutPart(read_rows(data), record.features, profiles[cut], data if len(keys) == 1 else b"")
+        parts[cut] = CutPart(file, record.features, profiles[cut], record.rows)
     return parts
 
 
-def parts_of_rows(
-    rows: pa.Table, columns: Sequence[FeatureColumn], cuts: Sequence[datetime], *, stored: Collection[datetime]
-) -> dict[datetime, CutPart]:
-    """Return rows cut date by cut date; the profile of one is made while its bytes are written.
+def written_parts(rows: ModelRows, cuts: Sequence[datetime], *, folder: Path) -> dict[datetime, CutPart]:
+    """Write rows into a file for each cut date.
 
     Args:
-        stored: Cut dates whose rows are going to be stored by themselves.
+        folder: Where the files are put.
     """
-    parts = {}
-    with ThreadPoolExecutor(1) as beside:
-        for cut in cuts:
-            own = rows.combine_chunks() if len(cuts) == 1 else _rows_of_cut(rows, cut)
-            profile = beside.submit(profile_of, own, columns)
-            data = written(own) if cut in stored else b""
-            parts[cut] = CutPart(own, tuple(columns), profile.result(), data)
-    return parts
+    counts = {}
+    with closing(rows.parts):
+        (first,) = itertools.islice(rows.parts, 1)
+        pieces = itertools.groupby(_by_cut(rows.parts, cuts), key=lambda piece: piece[0])
+        cut, own = next(pieces, (None, ()))
+        for each in cuts:
+            with table_file(_place(folder, each), first.schema) as file:
+                if each == cut:
+                    for _, part in own:
+                        file.add(part)
+                    cut, own = next(pieces, (None, ()))
+            counts[each] = file.rows
+    return {
+        cut: CutPart(file, rows.features, profile_of_file(file, rows.features, folder=folder), count)
+        for cut, count in counts.items()
+        for file in [_place(folder, cut)]
+    }
 
 
-def _rows_of_cut(rows: pa.Table, cut: datetime) -> pa.Table:
+def _place(folder: Path, cut: datetime) -> Path:
+    return folder / f"{cut:%Y%m%dT%H%M%S.%f}.parquet"
+
+
+def _by_cut(parts: Iterable[pa.Table], cuts: Sequence[datetime]) -> Iterator[tuple[datetime, pa.Table]]:
+    """Yield rows that come in the order of cut dates with theirs."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    return rows.filter(pc.equal(rows[AS_OF], pa.scalar(cut, rows[AS_OF].type))).combine_chunks()
+    for part in parts:
+        if len(cuts) == 1:
+            yield cuts[0], part
+            continue
+        there = {moment.as_py() for moment in pc.unique(part[AS_OF])}
+        for cut in cuts:
+            if cut in there:
+                yield cut, part.filter(pc.equal(part[AS_OF], pa.scalar(cut, part[AS_OF].type)))
 
 
 def keep_parts(
@@ -94,32 +119,40 @@ def keep_parts(
     artifacts: ArtifactStore,
     state: StateStore,
     now: datetime,
-) -> None:
-    """Keep the bytes of cut dates that have a key; one that another process kept meanwhile stays as it is."""
-    records = {}
-    for cut, part in parts.items():
-        if cut in keys:
-            stored = artifacts.put(part.data, kind=ArtifactKind.FEATURE_TABLE, name=f"{model}-{cut.date()}.parquet")
-            digest = digest_of(part.profile)
-            records[cut] = CutRows(model, keys[cut], cut, stored.digest, digest, part.features, part.rows.num_rows)
+) -> dict[datetime, CutPart]:
+    """Keep the rows of cut dates that have a key, and return all; what another process kept meanwhile stays as it is."""
+    stored = dict(parts)
+    for cut in keys.keys() & parts.keys():
+        name = f"{model}-{cut.date()}.parquet"
+        data = artifacts.put_file(parts[cut].file, kind=ArtifactKind.FEATURE_TABLE, name=name).digest
+        stored[cut] = replace(parts[cut], data=data)
+    records = {
+        cut: CutRows(model, keys[cut], cut, part.data, digest_of(part.profile), part.features, part.rows)
+        for cut, part in stored.items()
+        if part.data is not None
+    }
     if not records:
-        return
+        return stored
     with state.transaction() as tx:
         absent = tx.missing(CutRows, [record.key for record in records.values()])
         for cut, record in records.items():
             if record.key in absent:
                 tx.insert(record.profile, parts[cut].profile, parent=model, at=now)
                 tx.insert(record.key, record, parent=model, at=now)
+    return stored
 
 
-def joined(parts: Mapping[datetime, CutPart], *, model: str) -> tuple[pa.Table, tuple[FeatureColumn, ...]]:
-    """Return all rows in the order of the cut dates, and their features.
+def joined(
+    parts: Mapping[datetime, CutPart], *, model: str, folder: Path
+) -> tuple[Path, tuple[FeatureColumn, ...], int]:
+    """Return a file of all rows in the order of the cut dates, their features, and how many rows there are.
+
+    Args:
+        folder: Where the file is put, unless there is one cut date only.
 
     Raises:
         FeatureError: Two cut dates have other features, or there is no row.
     """
-    import pyarrow as pa
-
     cuts = sorted(parts)
     features = parts[cuts[0]].features
     for cut in cuts:
@@ -129,9 +162,8 @@ def joined(parts: Mapping[datetime, CutPart], *, model: str) -> tuple[pa.Table, 
                 **columns_apart(features, parts[cut].features),
                 fix="Let the functions return the same columns for every cut; cast one whose type changes.",
             )
-    schema = _plain_schema(parts[cuts[0]].rows.schema)
-    rows = pa.concat_tables([parts[cut].rows.cast(schema) for cut in cuts]).combine_chunks()
-    if not rows.num_rows:
+    count = sum(part.rows for part in parts.values())
+    if not count:
         raise FeatureError(
             f"The features of {model!r} have no rows",
             expected="an entity that was known by then",
@@ -139,7 +171,14 @@ def joined(parts: Mapping[datetime, CutPart], *, model: str) -> tuple[pa.Table, 
             fix="Choose later cut dates; or, where an old export was put there today, give its files the times at which "
             "they were written: rows count as known from then on.",
         )
-    return rows, features
+    if len(cuts) == 1:
+        return parts[cuts[0]].file, features, count
+    path = folder / "all.parquet"
+    with table_file(path, schema_of(parts[cuts[0]].file)) as file:
+        for cut in cuts:
+            for rows in parts_of(parts[cut].file):
+                file.add(rows)
+    return path, features, count
 
 
 def read_rows(data: bytes, *, coded: Sequence[str] = (), without: Sequence[str] = ()) -> pa.Table:
@@ -155,35 +194,3 @@ def read_rows(data: bytes, *, coded: Sequence[str] = (), without: Sequence[str] 
 
     file = pq.ParquetFile(pa.BufferReader(data), read_dictionary=list(coded))
     return file.read([name for name in file.schema_arrow.names if name not in without], use_threads=False)
-
-
-def written(rows: pa.Table) -> bytes:
-    """Return rows as the bytes of a Parquet file; the same rows give the same bytes."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        rows.cast(_plain_schema(rows.schema)),
-        sink,
-        version="2.6",
-        data_page_version="1.0",
-        compression="zstd",
-        compression_level=3,
-        row_group_size=1 << 20,
-        use_dictionary=[field.name for field in rows.schema if pa.types.is_string(field.type) and field.name != ENTITY],
-        store_schema=False,
-    )
-    return bytes(sink.getvalue())
-
-
-def _plain_schema(schema: pa.Schema) -> pa.Schema:
-    """Return names and types without what a file or an engine added to them."""
-    import pyarrow as pa
-
-    return pa.schema(
-        [
-            (field.name, pa.list_(field.type.value_type) if pa.types.is_list(field.type) else field.type)
-            for field in schema
-        ]
-    )

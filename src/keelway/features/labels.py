@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from keelway.core import Outcome, in_utc
 from keelway.errors import FeatureError
-from keelway.features.build import feature_sources, features_at, rows_in
+from keelway.features.build import feature_sources, rows_in
 from keelway.features.compute import Tables, label_rows, opened
 from keelway.features.label_values import absent_label
+from keelway.features.model_rows import model_rows
 from keelway.features.names import ENTITY, LABEL
 from keelway.project import LabelValue, Model
 
@@ -54,7 +55,7 @@ def labels_for(
         return []
     with opened(list(datasets.values()), rows_in({name: snapshots[name] for name in datasets}, paths_of)) as tables:
         rows = label_rows(label, tables, task=model.task, as_ofs=(as_of,), now=now)
-        wanted = _spine(model, tables, as_of) if entities is None else set(entities)
+        wanted = _spine(model, tables, as_of, now=now) if entities is None else set(entities)
     absent = None if label.absent is None else absent_label(label.absent, model.task)
     values: dict[str, LabelValue | None] = dict.fromkeys(wanted, absent)
     found = zip(rows[ENTITY].to_pylist(), rows[LABEL].to_pylist(), strict=True)
@@ -66,6 +67,6 @@ def labels_for(
     ]
 
 
-def _spine(model: Model, tables: Tables, as_of: datetime) -> set[str]:
-    rows, _ = features_at(model, tables, as_ofs=(as_of,))
-    return set(rows[ENTITY].to_pylist())
+def _spine(model: Model, tables: Tables, as_of: datetime, *, now: datetime) -> set[str]:
+    rows = model_rows(model, tables, as_ofs=(as_of,), now=now)
+    return {entity for part in rows.parts for entity in part[ENTITY].to_pylist()}

@@ -92,11 +92,13 @@ def materialise(
     artifacts: ArtifactStore,
     state: StateStore,
     now: datetime,
+    work: Path | None = None,
     progress: Callable[[str], None] = silent,
 ) -> Materialised:
     """Let a store hold the features of every entity at a cut date; what is there already is not computed again.
 
     Args:
+        work: Where rows lie until they are stored; None for the machine's own place.
         progress: Called with one line whenever long work moves on.
 
     Raises:
@@ -122,6 +124,7 @@ def materialise(
         artifacts=artifacts,
         state=state,
         now=now,
+        work=work,
         progress=progress,
     )
     cut, rows = _cut_of(table, artifacts=artifacts, state=state, now=now)

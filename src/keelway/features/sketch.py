@@ -8,19 +8,21 @@ in the middle, ever fewer towards both ends.
 The same numbers give the same sketch, so that a record that holds one can be named by its digest. Sketches that toss coins
 (KLL, REQ) do not have that property.
 
-    sketch = sketch_of(np.sort(values))
+    sketch = sketch_of([np.sort(values)], len(values))
     quantile_of(merged_sketch([sketch, other]), 0.5)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Bins: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
 
 MOST_BINS = 100
 _COMPRESSION = 2 * MOST_BINS  # k1 runs through half of it
@@ -41,19 +43,49 @@ class QuantileSketch:
     counts: tuple[int, ...]
 
 
-def sketch_of(values: NDArray[np.float64]) -> QuantileSketch:
-    """Return the sketch of some numbers.
+def sketch_of(parts: Iterable[NDArray[np.float64]], count: int) -> QuantileSketch:
+    """Return the sketch of some numbers; in whatever parts they come, it is the same.
 
     Args:
-        values: Finite numbers in ascending order, shape (n,).
+        parts: Finite numbers, all in ascending order, each of shape (n,).
+        count: How many come in all.
     """
     import numpy as np
 
-    if not len(values):
+    few: list[Bins] = []
+    many: list[tuple[NDArray[np.intp], Bins]] = []
+    before = different = 0
+    for values, counts in _runs(parts):
+        places = _places(before + np.cumsum(counts), counts, count)
+        many.append(_by_place(places, (values, values, counts)))
+        before, different = before + int(counts.sum()), different + len(values)
+        few = [*few, (values, values, counts)] if different <= MOST_BINS else []
+    if not different:
         return QuantileSketch((), (), ())
-    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
-    counts = np.diff(np.append(starts, len(values)))
-    return _compressed(values[starts], values[starts], counts)
+    if different <= MOST_BINS:
+        return _sketch(_together(few))
+    places = np.concatenate([each for each, _ in many])
+    return _sketch(_by_place(places, _together([bins for _, bins in many]))[1])
+
+
+def _runs(parts: Iterable[NDArray[np.float64]]) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+    """Yield different numbers and how often each comes; one that ends a part waits, for it may go on in the next."""
+    import numpy as np
+
+    values, counts = np.empty(0), np.empty(0, np.int64)
+    for part in parts:
+        if not len(part):
+            continue
+        starts = _starts(part)
+        goes_on = len(values) and values[0] == part[0]
+        lengths = np.diff(np.append(starts, len(part)))
+        lengths[0] += counts[0] if goes_on else 0
+        if len(values) and not goes_on:
+            yield values, counts
+        yield from [(part[starts[:-1]], lengths[:-1])] if len(starts) > 1 else []
+        values, counts = part[starts[-1:]], lengths[-1:]
+    if len(values):
+        yield values, counts
 
 
 def merged_sketch(sketches: Sequence[QuantileSketch]) -> QuantileSketch:
@@ -69,7 +101,11 @@ def merged_sketch(sketches: Sequence[QuantileSketch]) -> QuantileSketch:
     lows, highs, counts = lows[order], highs[order], counts[order]
     another = np.concatenate([[True], (lows[1:] != lows[:-1]) | (highs[1:] != highs[:-1])])
     starts = np.flatnonzero(another)
-    return _compressed(lows[starts], highs[starts], np.add.reduceat(counts, starts))
+    bins = lows[starts], highs[starts], np.add.reduceat(counts, starts)
+    if len(starts) > MOST_BINS:
+        places = _places(np.cumsum(bins[2]), bins[2], int(counts.sum()))
+        bins = _by_place(places, bins)[1]
+    return _sketch(bins)
 
 
 def ranks(sketch: QuantileSketch, numbers: Sequence[float]) -> list[float]:
@@ -104,19 +140,47 @@ def quantile_of(sketch: QuantileSketch, share: float) -> float | None:
     return float(min(max(value, sketch.lows[place]), sketch.highs[place]))
 
 
-def _compressed(lows: NDArray[np.float64], highs: NDArray[np.float64], counts: NDArray[np.int64]) -> QuantileSketch:
-    """Return bins in order as a sketch, joined where there are too many."""
+def _places(ends: NDArray[np.int64], counts: NDArray[np.int64], count: int) -> NDArray[np.intp]:
+    """Return which bin each of some numbers in order belongs to where there are too many, by the rank of its middle.
+
+    Args:
+        ends: How many numbers end with each.
+        counts: How often each comes.
+        count: Of all.
+    """
     import numpy as np
 
-    if len(counts) > MOST_BINS:
-        ends = np.cumsum(counts)
-        middles = (ends - counts / 2) / ends[-1]
-        steps = np.arange(1, MOST_BINS)
-        edges = (np.sin(2 * np.pi * (steps - MOST_BINS / 2) / _COMPRESSION) + 1) / 2
-        starts = np.unique(np.concatenate([[0], np.searchsorted(middles, edges)]))
-        starts = starts[starts < len(counts)]
-        lows, highs = np.minimum.reduceat(lows, starts), np.maximum.reduceat(highs, starts)
-        counts = np.add.reduceat(counts, starts)
+    steps = np.arange(1, MOST_BINS)
+    edges = (np.sin(2 * np.pi * (steps - MOST_BINS / 2) / _COMPRESSION) + 1) / 2
+    return np.searchsorted(edges, (ends - counts / 2) / count, side="right")
+
+
+def _by_place(places: NDArray[np.intp], bins: Bins) -> tuple[NDArray[np.intp], Bins]:
+    """Return bins that follow each other as one where their place is the same, and these places."""
+    import numpy as np
+
+    lows, highs, counts = bins
+    starts = _starts(places)
+    joined = np.minimum.reduceat(lows, starts), np.maximum.reduceat(highs, starts), np.add.reduceat(counts, starts)
+    return places[starts], joined
+
+
+def _starts(values: NDArray[Any]) -> NDArray[np.intp]:
+    """Return where another value begins."""
+    import numpy as np
+
+    return np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+
+
+def _together(several: Sequence[Bins]) -> Bins:
+    import numpy as np
+
+    lows, highs, counts = (np.concatenate(each) for each in zip(*several, strict=True))
+    return lows, highs, counts
+
+
+def _sketch(bins: Bins) -> QuantileSketch:
+    lows, highs, counts = bins
     return QuantileSketch(
         tuple(float(each) for each in lows + 0.0),  # plus zero, so that -0.0 and 0.0 are one number
         tuple(float(each) for each in highs + 0.0),

@@ -68,6 +68,7 @@ def cuts_step(ctx: Context, *, model: str, snapshots: list[Snapshot]) -> Matured
 def features_step(ctx: Context, *, model: str, snapshots: list[Snapshot], cuts: MaturedCuts) -> FeatureTable:
     """Compute the training table of a model."""
     from keelway.features import build_features
+    from keelway.privacy import WORK
 
     return build_features(
         ctx.project.model(model),
@@ -79,6 +80,7 @@ def features_step(ctx: Context, *, model: str, snapshots: list[Snapshot], cuts: 
         artifacts=ctx.artifacts,
         state=ctx.state,
         now=cuts.known_until,
+        work=ctx.root / WORK,
         progress=ctx.progress,
     )
 
