@@ -3,15 +3,23 @@
 A run of every day is meant to end while one waits: Hypothesis tries a share of its examples, and coverage watches one
 case of each quick test, because a test that is watched takes half as long again. The figure is then less than what the
 whole suite covers, never more. KEELWAY_SWEEP_EVERY=1 tries every example; KEELWAY_COVER_ALL=1 watches everything.
+
+Most tests begin with an empty state. They get the tables that the migrations made once; the tests of the SQL engine let
+them run each time. What tests write lies in memory where it has room, and goes as soon as they pass. The folders whose
+tests take longest come first, so that the workers have short ones left to share at the end.
 """
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from coverage import Coverage
@@ -24,10 +32,24 @@ if not hasattr(sys.modules["__main__"], "__file__"):
 HERE = Path(__file__).parent
 WORLDS = ("concurrency", "engines_sql", "mutations", "real_data")
 """Folders whose tests live through whole histories, and run lines that quicker tests run too."""
+FIRST = ("mutations", "journeys", "concurrency", "real_data", "train")
+"""Folders that the run begins with."""
 LONG_MARKS = ("crash", "journey")
 CHILDREN_ARE_WATCHED = "COVERAGE_PROCESS_CONFIG"
 """The variable by which coverage starts in child processes."""
 UNWATCHED = pytest.StashKey[bool]()
+MIGRATING = ("engines", "engines_sql")
+"""Folders whose tests are about the migrations."""
+FOLDERS = "PYTEST_DEBUG_TEMPROOT"
+"""The variable by which pytest knows where to make the folders of the tests."""
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 4 << 30
+
+
+def pytest_configure() -> None:
+    """Let pytest make the folders of the tests in memory where it has room: there nobody waits for a disk."""
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM_BYTES:
+        os.environ.setdefault(FOLDERS, str(MEMORY))
 
 
 @pytest.hookimpl(trylast=True)
@@ -41,7 +63,8 @@ def pytest_sessionstart() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Choose the tests that coverage does not watch."""
+    """Begin with the folders that take longest, and choose the tests that coverage does not watch."""
+    items.sort(key=lambda item: folder_of(item) not in FIRST)
     if os.environ.get("KEELWAY_COVER_ALL"):
         return
     first: set[str] = set()
@@ -51,9 +74,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         first.add(test)
 
 
+def pytest_collection_finish() -> None:
+    """Let the garbage collector look away from what stays till the end, also in every child that is forked."""
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Let the garbage collector see everything again: libraries complain of what is left over when the process ends."""
+    gc.unfreeze()
+
+
+def folder_of(item: pytest.Item) -> str:
+    """Return the folder of the tests that a test is in, or "" for a doctest."""
+    return item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
+
+
 def takes_long(item: pytest.Item) -> bool:
     """Say whether a test does a thing many times over, in many processes or on much data."""
-    place = item.path.relative_to(HERE).parts[0] if item.path.is_relative_to(HERE) else ""
+    place = folder_of(item)
     example_after_example = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
     return place in WORLDS or example_after_example or any(map(item.get_closest_marker, LONG_MARKS))
 
@@ -82,3 +120,34 @@ def unwatched() -> Iterator[None]:
             watching.start()
         if children is not None:
             os.environ[CHILDREN_ARE_WATCHED] = children
+
+
+@pytest.fixture(autouse=True)
+def migrated_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a new SQLite state the tables that the migrations made once in this process."""
+    if "keelway.engines.sql.state" not in sys.modules or folder_of(request.node) in MIGRATING:
+        return
+    from keelway.engines.sql import HEAD, schema
+
+    def bring_to(connection: Any, version: str) -> None:
+        ask = connection.exec_driver_sql
+        if version != HEAD or connection.dialect.name != "sqlite" or ask("SELECT 1 FROM sqlite_master").first():
+            schema.bring_to(connection, version)
+            return
+        for statement in newest_tables():
+            ask(statement)
+
+    monkeypatch.setattr("keelway.engines.sql.state.bring_to", bring_to)
+
+
+@cache
+def newest_tables() -> tuple[str, ...]:
+    """Return the statements that make what the migrations make."""
+    from sqlalchemy import create_engine
+
+    from keelway.engines.sql import HEAD, schema
+
+    with create_engine("sqlite://").begin() as connection:
+        schema.bring_to(connection, HEAD)
+        made = connection.connection.driver_connection.iterdump()
+        return tuple(line for line in made if line not in ("BEGIN TRANSACTION;", "COMMIT;"))

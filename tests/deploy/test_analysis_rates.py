@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keelway.deploy.analysis import RateCounts, excess_bound, log_bet, log_excess, rate_sequence
@@ -69,12 +69,14 @@ def test_the_evidence_is_the_least_over_every_rate_that_they_could_share(
 
 @settings(max_examples=25, deadline=None)
 @given(tallies, tallies, st.floats(-0.4, 0.4), st.floats(0.001, 0.3))
+@example(RateCounts(0, 198), RateCounts(0, 1), -0.375, 0.25)
 def test_a_larger_margin_is_harder_to_be_above(
     first: RateCounts, second: RateCounts, margin: float, more: float
 ) -> None:
+    """The smallest evidence is searched for to a thousandth, as the test before this one says."""
     counts = (first.count, first.rows), (second.count, second.rows)
     smaller = max(float(log_excess(*counts, margin, planned=PLANNED)), 0.0)
-    assert max(float(log_excess(*counts, margin + more, planned=PLANNED)), 0.0) <= smaller + 1e-4
+    assert max(float(log_excess(*counts, margin + more, planned=PLANNED)), 0.0) <= smaller + 1e-3
 
 
 @settings(max_examples=8, deadline=None)

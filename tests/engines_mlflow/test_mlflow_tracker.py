@@ -83,7 +83,7 @@ def seen_running(uri: str, key: str, *, tracker: MlflowTracker | None = None) ->
     """Announce a training at once, and yield its run in MLflow when it is seen there."""
     announcing = tracker or MlflowTracker(uri, announce_after_s=0)
     with announcing.announced_training("churn", **told(key)):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not (found := shown(uri)) and time.monotonic() < deadline:
             time.sleep(0.01)
         yield found[0]

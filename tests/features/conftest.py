@@ -15,6 +15,8 @@ from keelway.testing.features import OrderBook
 class MemoryArtifacts:
     """Keeps bytes in memory."""
 
+    folder: Path
+
     def __init__(self) -> None:
         self.kept: dict[Digest, bytes] = {}
 
@@ -23,10 +25,19 @@ class MemoryArtifacts:
         self.kept[digest] = data
         return Artifact(digest, kind, len(data), name)
 
+    def put_file(self, path: Path, *, kind: ArtifactKind, name: str = "") -> Artifact:
+        return self.put(path.read_bytes(), kind=kind, name=name or path.name)
+
     def get(self, digest: Digest) -> bytes:
         if digest not in self.kept:
             raise MissingRecordError("Nothing is stored under that digest")
         return self.kept[digest]
+
+    def path_of(self, digest: Digest) -> Path:
+        """Return a file of the bytes, which pytest removes in time."""
+        path = self.folder / digest.rpartition(":")[2]
+        path.write_bytes(self.get(digest))
+        return path
 
 
 class MemoryState:
@@ -56,7 +67,8 @@ class MemoryState:
 
 
 @pytest.fixture
-def artifacts() -> MemoryArtifacts:
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> MemoryArtifacts:
+    MemoryArtifacts.folder = tmp_path_factory.mktemp("artifacts")
     return MemoryArtifacts()
 
 

@@ -60,7 +60,7 @@ _ids = itertools.count()
 @step("tests.meet")
 def meet(ctx: Context, *, text: str, of: int) -> Note:
     """Wait until `of` steps are here at the same time."""
-    _meeting(ctx.root, of).wait(timeout=10)
+    _meeting(ctx.root, of).wait(timeout=60)
     return Note(text)
 
 
@@ -258,7 +258,7 @@ def test_an_interrupt_ends_the_waiting_of_a_retry(context: Context) -> None:
         "stop",
         (
             note_step("a"),
-            note_step("slow", retries=5, backoff_s=60),
+            note_step("slow", retries=5, backoff_s=600),
             Step("b", "tests.interrupted", {"after": ("a",)}),
         ),
     )
@@ -267,9 +267,9 @@ def test_an_interrupt_ends_the_waiting_of_a_retry(context: Context) -> None:
         run_plan(plan, context=context)
     for thread in threading.enumerate():
         if thread.name.startswith("keelway-step"):
-            thread.join(timeout=20)
+            thread.join(timeout=120)
             assert not thread.is_alive()
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 120
 
 
 def test_a_run_takes_its_own_time_and_seed_also_when_resumed_later(context: Context) -> None:

@@ -308,6 +308,21 @@ def served_twice(served_twice_project: Path, tmp_path: Path) -> Iterator[Desk]:
     yield from _copy(served_twice_project, tmp_path)
 
 
+@pytest.fixture(scope="session")
+def served_before_project(served_twice_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project whose traffic moved from version 1 to version 2, after a server was there and ended."""
+    root = tmp_path_factory.mktemp("before") / "churn"
+    shutil.copytree(served_twice_project, root)
+    assert Desk(root).serve(*RELEASE).stop() == 0
+    return root
+
+
+@pytest.fixture
+def served_before(served_before_project: Path, tmp_path: Path) -> Iterator[Desk]:
+    """A copy of the project that a server left behind."""
+    yield from _copy(served_before_project, tmp_path)
+
+
 @pytest.fixture
 def trained(trained_project: Path, tmp_path: Path) -> Iterator[Desk]:
     """A copy of the trained project, to be used as one likes."""

@@ -141,7 +141,7 @@ def ids(first: int, count: int = 1) -> list[str]:
     return [f"{number:032x}" for number in range(first, first + count)]
 
 
-def eventually(holds: Callable[[], bool], within_s: float = 20.0) -> bool:
+def eventually(holds: Callable[[], bool], within_s: float = 90.0) -> bool:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if holds():

@@ -128,7 +128,7 @@ def test_mlflows_client_is_answered(served: Served) -> None:
 
     client = mlflow_client(served)
     client.ping()
-    client.wait_server_ready(timeout=5)
+    client.wait_server_ready(timeout=60)
     assert client.get_version()
     frame = pd.DataFrame({"plan": ["gold", None], "recency_d": [12.5, None]})
     predictions = client.invoke(frame).get_predictions()
@@ -159,7 +159,7 @@ def test_mlflows_payload_maker_is_read(served: Served) -> None:
 
 def answer_to(served: Served, body: str, kind: str = "application/json") -> Any:
     asked = urllib.request.Request(f"{served.url}/invocations", body.encode(), {"content-type": kind})
-    with urllib.request.urlopen(asked, timeout=10) as answer:
+    with urllib.request.urlopen(asked, timeout=60) as answer:
         return json.loads(answer.read())
 
 

@@ -46,7 +46,7 @@ class House:
         for _ in range(tries):
             with (
                 contextlib.suppress(ConnectionResetError),
-                socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection,
+                socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection,
             ):
                 found.add(int(connection.makefile().readline()))
         return found
