@@ -19,7 +19,7 @@ values = st.lists(st.sampled_from(FREQUENT) | st.floats(allow_nan=False, allow_i
 
 @pytest.fixture(autouse=True)
 def few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, count in (("HELD", 60), ("RUN", 40), ("STEP", 4)):
+    for name, count in (("HELD", 60), ("RUN", 40)):
         monkeypatch.setattr(module, name, count)
 
 

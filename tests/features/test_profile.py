@@ -132,7 +132,7 @@ def test_the_profile_of_a_file_is_that_of_its_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int, drawn: list[tuple[float | None, str]]
 ) -> None:
     for where, name, count in (
-        (ascending, "HELD", 150), (ascending, "RUN", 130), (ascending, "STEP", 4), (table_file, "PART_ROWS", 40),
+        (ascending, "HELD", 150), (ascending, "RUN", 130), (table_file, "PART_ROWS", 40),
         (profiling, "MOST_HELD", held),
     ):  # fmt: skip
         monkeypatch.setattr(where, name, count)

@@ -1,20 +1,19 @@
 """Numbers in ascending order, as many as there are: few in memory, many in a file, and sums of them that come out the same.
 
-Many are sorted a run at a time, each run into a file. Numbers taken at even distances from all runs cut them into ranges that are
-small enough to be sorted together, one after the other. A number that is very frequent is no range but copied.
-
-    numbers = ascending(parts, folder=scratch)
-    numbers.values[len(numbers) // 2]
-    numbers.total(lambda part: part * part)
+numbers = ascending(parts, folder=scratch)
+numbers.values[len(numbers) // 2]
+numbers.total(lambda part: part * part)
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING
+
+from keelway.core import memory_duckdb
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,11 +22,10 @@ if TYPE_CHECKING:
 HELD = 1 << 22
 """Numbers that are held in memory at most, 32 MB; more are sorted in files."""
 RUN = 1 << 20
-"""Numbers that are sorted and added up at a time."""
-STEP = 1 << 12
-"""Numbers of a run from one that may become the end of a range to the next."""
+"""Numbers that are read and added up at a time."""
+MEMORY_LIMIT = "250MB"
+"""What sorting in files takes of memory; the rest lies on disk meanwhile."""
 _BYTES = 8
-_SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,65 +79,28 @@ def ascending(parts: Iterable[NDArray[np.float64]], *, folder: Path | None) -> A
     for part in given:
         held.append(part)
         if folder is not None and sum(map(len, held)) > HELD:
-            runs = folder / "runs"
-            with runs.open("wb") as file:
-                ends = _sorted_runs(held, given, file)
-            found = _merged(runs, ends, folder / "ascending")
-            runs.unlink()
-            return found
+            return _in_file(itertools.chain(held, given), folder)
     values = np.concatenate([np.empty(0), *held])
     values.sort()
     return Ascending(values)
 
 
-def _sorted_runs(held: list[NDArray[np.float64]], given: Iterator[NDArray[np.float64]], file: BinaryIO) -> list[int]:
-    """Write numbers in sorted runs, and return where each of them ends; what is held is let go."""
+def _in_file(parts: Iterator[NDArray[np.float64]], folder: Path) -> Ascending:
+    """Let DuckDB sort numbers into a file."""
     import numpy as np
+    import pyarrow as pa
 
-    ends = [0]
-    while held:
-        values = np.concatenate(held)
-        held.clear()
-        values.sort()
-        values.tofile(file)
-        ends.append(ends[-1] + len(values))
-        count = 0
-        while count < RUN and (part := next(given, None)) is not None:
-            held.append(part)
-            count += len(part)
-    return ends
-
-
-def _merged(file: Path, ends: list[int], target: Path) -> Ascending:
-    """Write the numbers of sorted runs into one file, in ascending order."""
-    import numpy as np
-
-    values = np.memmap(file, np.float64, mode="r")
-    runs = [values[start:end] for start, end in itertools.pairwise(ends)]
-    chosen = np.sort(np.concatenate([run[STEP - 1 :: STEP] for run in runs]))
-    done = ends[:-1]
-    with target.open("wb") as stream:
-        for limit in np.unique(chosen[:: RUN // STEP]):
-            below, beyond = (
-                [start + int(np.searchsorted(run, limit, side)) for start, run in zip(ends, runs, strict=False)]
-                for side in _SIDES
-            )
-            _sorted_range(file, done, below).tofile(stream)
-            for start, stop in zip(below, beyond, strict=True):
-                for begin in range(start, stop, RUN):
-                    _doubles(file, begin, min(begin + RUN, stop)).tofile(stream)
-            done = beyond
-        _sorted_range(file, done, ends[1:]).tofile(stream)
+    schema = pa.schema([("number", pa.float64())])
+    given = pa.RecordBatchReader.from_batches(schema, (pa.record_batch([part], schema) for part in parts))
+    target = folder / "ascending"
+    with (
+        memory_duckdb(memory_limit=MEMORY_LIMIT, temp_directory=str(folder / "spill")) as connection,
+        target.open("wb") as file,
+    ):
+        connection.register("given", given)
+        for batch in connection.sql("SELECT number FROM given ORDER BY number").to_arrow_reader(RUN):
+            batch.column(0).to_numpy().tofile(file)
     return Ascending(np.memmap(target, np.float64, mode="r"), target)
-
-
-def _sorted_range(file: Path, starts: Sequence[int], stops: Sequence[int]) -> NDArray[np.float64]:
-    """Return a range of each run, sorted together."""
-    import numpy as np
-
-    values = np.concatenate([_doubles(file, start, stop) for start, stop in zip(starts, stops, strict=True)])
-    values.sort()
-    return values
 
 
 def _doubles(file: Path, start: int, stop: int) -> NDArray[np.float64]:
