@@ -13,7 +13,7 @@ import obstore
 import pytest
 
 from keelway.core import Action, ArtifactKind, Decision, Digest, PrincipalId, digest_bytes
-from keelway.engines.obstore import ObjectArtifacts, OpenStore, Patience, open_store
+from keelway.engines.obstore import ObjectArtifacts, OpenStore, open_store
 from keelway.engines.obstore.holding import ASIDE, MARKS
 from keelway.engines.sql import SqlState
 from keelway.errors import IdentityError, MissingRecordError
@@ -60,8 +60,8 @@ def memory(tmp_path: Path) -> Shelf:
 
 
 @pytest.fixture
-def s3(seaweed: SeaweedServer, haste: Patience, tmp_path: Path) -> Shelf:
-    opened = open_store(f"s3://{seaweed.bucket()}/artifacts", seaweed.options, patience=haste)
+def s3(seaweed: SeaweedServer, tmp_path: Path) -> Shelf:
+    opened = open_store(f"s3://{seaweed.bucket()}/artifacts", seaweed.options)
     obstore.put(opened.client, "alive", b"")
     obstore.delete(opened.client, "alive")
     return Shelf(opened, tmp_path / "cache")

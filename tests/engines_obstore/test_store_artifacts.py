@@ -98,8 +98,8 @@ class TestMemoryArtifacts(StoredConformance):
 
 class TestS3Artifacts(StoredConformance):
     @pytest.fixture
-    def store(self, seaweed: SeaweedServer, haste: Patience, tmp_path: Path) -> ObjectArtifacts:
-        self.opened = open_store(f"s3://{seaweed.bucket()}/artifacts", seaweed.options, patience=haste)
+    def store(self, seaweed: SeaweedServer, tmp_path: Path) -> ObjectArtifacts:
+        self.opened = open_store(f"s3://{seaweed.bucket()}/artifacts", seaweed.options)
         obstore.put(self.opened.client, "alive", b"")  # brings the bucket into being
         obstore.delete(self.opened.client, "alive")
         return ObjectArtifacts(self.opened, tmp_path / "cache")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -125,8 +126,10 @@ def test_the_helper_gives_way_and_a_server_that_is_killed_takes_it_along(served:
     os.kill(helper, signal.SIGSTOP)  # it is at work for as long as this test wants
     server.process.kill()
     server.process.communicate()
-    assert runs(helper)
-    os.kill(helper, signal.SIGCONT)
+    with contextlib.suppress(
+        ProcessLookupError
+    ):  # the system may end a stopped one by itself when nobody is left to wake it
+        os.kill(helper, signal.SIGCONT)
     assert eventually(lambda: not runs(helper))
 
 

@@ -24,6 +24,7 @@ _DATA = frozenset({("pandas", "DataFrame"), ("pandas", "Series"), ("polars", "Da
                    ("ibis", "Table"), ("duckdb", "DuckDBPyRelation"), ("duckdb", "DuckDBPyConnection")})  # fmt: skip
 _CODE = (".py", ".pyc", ".pyi", ".so", ".pth", ".dll", ".pyd")
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/usr/share/zoneinfo/", "/etc/localtime")
+_MEMORY = "/dev/shm/"  # noqa: S108 - files of anybody, which happen to lie in memory
 _watching = threading.local()
 _hook: list[bool] = []
 
@@ -79,7 +80,8 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     if files is None or not isinstance(arguments[0], (str, bytes)):
         return
     path = os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100 - a Path would open nothing either, but costs more
-    if not path.endswith(_CODE) and not path.startswith((*_SYSTEM, *_installed())) and path not in files:
+    is_system = path.startswith((*_SYSTEM, *_installed())) and not path.startswith(_MEMORY)
+    if not path.endswith(_CODE) and not is_system and path not in files:
         files.append(path)
 
 
