@@ -1,8 +1,10 @@
 """Numbers in ascending order, as many as there are: few in memory, many in a file, and sums of them that come out the same.
 
-numbers = ascending(parts, folder=scratch)
-numbers.values[len(numbers) // 2]
-numbers.total(lambda part: part * part)
+    numbers = ascending(parts, folder=scratch)
+    numbers.values[len(numbers) // 2]
+    numbers.total(lambda part: part * part)
+
+Many are sorted by DuckDB, which takes what it needs beyond its memory on disk.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from datetime import datetime
 from functools import lru_cache
 from json.encoder import encode_basestring
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -34,6 +34,7 @@ BLOCK_ROWS = 256
 _NO_EXPONENT = b"0123456789.,-nul"
 """What numbers without an exponent, and nulls, are written with."""
 
+_Column = TypeVar("_Column")
 _Part = str | Sequence[str]
 """A text that is the same in every row, or one for each."""
 
@@ -254,14 +255,21 @@ def _written(value: Any) -> str:
     return _encode(plain_value(value)).decode()
 
 
-def _joined(parts: Sequence[_Part], count: int) -> bytes:
-    """Return the parts of all rows, those of each row together."""
-    merged: list[_Part] = []
+def neighbours_joined(parts: Iterable[str | _Column]) -> list[str | _Column]:
+    """Return the parts of lines with neighbours as one that are the same in every row."""
+    merged: list[str | _Column] = []
     for part in parts:
-        if isinstance(part, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += part
+        before = merged[-1] if merged else None
+        if isinstance(part, str) and isinstance(before, str):
+            merged[-1] = before + part
         else:
             merged.append(part)
+    return merged
+
+
+def _joined(parts: Sequence[_Part], count: int) -> bytes:
+    """Return the parts of all rows, those of each row together."""
+    merged = neighbours_joined(parts)
     whole = [part if isinstance(part, str) else "" for part in merged] * count
     for place, part in enumerate(merged):
         if not isinstance(part, str):

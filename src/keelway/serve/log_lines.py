@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any
 
-from keelway.serve.line import number_text
+from keelway.serve.line import neighbours_joined, number_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -176,12 +176,7 @@ def _joined(parts: list[_Part], count: int) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    merged: list[_Part] = []
-    for part in parts:
-        if isinstance(part, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += part
-        else:
-            merged.append(part)
+    merged = neighbours_joined(parts)
     if len(merged) == 1:
         return pa.array(merged * count, pa.string())
     return pc.binary_join_element_wise(*merged, "")
