@@ -153,10 +153,10 @@ def compaction_figures(scorer: PlanScorer, folder: Path) -> Iterator[Figure]:
     from keelway.serve.segment import seal_lines
 
     state, artifacts = SqlState(f"sqlite:///{folder / 'hour.db'}"), LocalArtifacts(folder / "hour")
-    ports, lines = SealingPorts(state, artifacts, ANA), journal_of(scorer).splitlines()
+    ports, lines = SealingPorts(state, artifacts, ANA), journal_of(scorer).splitlines(keepends=True)
     for first in range(0, LINES, SMALL):
         seal_lines(
-            lines[first : first + SMALL],
+            b"".join(lines[first : first + SMALL]),
             journal=f"j{first:05}",
             model="churn",
             environment="prod",

@@ -31,7 +31,7 @@ def root(tmp_path: Path) -> Path:
 def seal(at: Workspace, journal: str, first: int) -> PredictionSegment:
     ports = SealingPorts(at.state, log_store(at.project.model(MODEL), at=at), at.principal.id)
     named = {"model": MODEL, "environment": Environment(ENVIRONMENT)}
-    lines = [canonical_json(prediction_of(number, **named)) for number in range(first, first + 5)]
+    lines = b"".join(canonical_json(prediction_of(number, **named)) + b"\n" for number in range(first, first + 5))
     return seal_lines(lines, journal=journal, model=MODEL, environment=ENVIRONMENT, ports=ports, now=SEALED)
 
 

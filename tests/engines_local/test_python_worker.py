@@ -20,8 +20,9 @@ import pytest
 
 from keelway.core import ArtifactKind
 from keelway.engines.local.artifacts import LocalArtifacts
+from keelway.engines.local.frames import read_frame, send_frame
 from keelway.engines.local.python_worker.__main__ import loaded
-from keelway.engines.local.python_worker.frames import WorkerAnswer, WorkerModel, read_frame, send_frame
+from keelway.engines.local.python_worker.messages import WorkerAnswer, WorkerModel
 from keelway.engines.local.python_worker.scorer import PythonScorer
 from keelway.engines.local.python_worker.waiting import PythonRule
 from keelway.errors import (

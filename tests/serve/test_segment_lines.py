@@ -34,7 +34,7 @@ from keelway.serve import (
 from keelway.serve.log_columns import columns_of
 from keelway.serve.segment import seal_columns
 from keelway.serve.segment_file import SegmentFile, segment_bytes
-from keelway.serve.segment_lines import BLOCK_LINES, LINES_FORM, SegmentLines, line_contents
+from keelway.serve.segment_lines import BLOCK_LINES, LINES_FORM, SegmentLines, packed_lines
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DIGEST = Digest("sha256:" + "0" * 64)
@@ -59,8 +59,12 @@ def lines(*found: Prediction) -> list[bytes]:
     return [canonical_json(each) for each in found]
 
 
+def fed(found: list[bytes]) -> list[bytes]:
+    return [line + b"\n" for line in found]
+
+
 def whole(found: list[bytes]) -> bytes:
-    return b"".join(line + b"\n" for line in found)
+    return b"".join(fed(found))
 
 
 predictions = st.builds(
@@ -78,8 +82,9 @@ predictions = st.builds(
 @settings(max_examples=60)
 @given(st.lists(predictions, min_size=1, max_size=6))
 def test_any_lines_come_back_and_are_told_of_as_they_are(found: list[Prediction]) -> None:
-    contents = line_contents(lines(*found))
+    contents = packed_lines(fed(lines(*found)))
     file = SegmentLines(contents.data)
+    assert (contents.root, contents.count) == (root_of(lines(*found)), len(found))
     assert file.lines() == lines(*found)
     assert gzip.decompress(contents.data) == whole(lines(*found)), "what searches files for a person can unpack it"
     ids, events = [each.prediction_id for each in found], [each.event_time for each in found]
@@ -120,22 +125,22 @@ def test_a_line_that_is_no_prediction_is_told(damage: bytes, place: int) -> None
     found = lines(*map(prediction, range(BLOCK_LINES + 3)))
     found[place] = damage
     with pytest.raises(IntegrityError, match="journal is damaged"):
-        line_contents(found)
+        packed_lines(fed(found))
 
 
 @pytest.mark.parametrize("part", ["prediction_id", "event_time", "value", "features", "version_digest"])
 def test_a_line_without_one_of_its_parts_is_told(part: str) -> None:
     line = lines(prediction())[0].replace(f'"{part}"'.encode(), b'"other"')
     with pytest.raises(IntegrityError):
-        line_contents([line])
+        packed_lines(fed([line]))
 
 
 @pytest.mark.parametrize("features", [b"[1]", b"7", b'"plan"', b"null"])
 def test_a_line_whose_features_are_no_object_is_told(features: bytes) -> None:
     line = re.sub(rb'"features":{[^}]*}', b'"features":' + features, lines(prediction())[0])
-    assert line_contents(lines(prediction())).ids
+    assert packed_lines(fed(lines(prediction()))).ids
     with pytest.raises(IntegrityError, match="journal is damaged"):
-        line_contents([line])
+        packed_lines(fed([line]))
 
 
 @pytest.mark.parametrize(
@@ -149,8 +154,9 @@ def test_a_file_that_is_none_is_told(data: bytes) -> None:
 def test_others_may_run_every_so_many_lines() -> None:
     runs: list[int] = []
     many = lines(*map(prediction, range(2 * BLOCK_LINES + 1)))
-    contents = line_contents(many, between=lambda: runs.append(1))
+    contents = packed_lines(fed(many), between=lambda: runs.append(1))
     assert len(runs) == 3
+    assert (contents.root, contents.count) == (root_of(many), len(many)), "of whole blocks and a part"
     assert SegmentLines(contents.data).lines() == many
 
 

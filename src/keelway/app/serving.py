@@ -87,7 +87,9 @@ def log_for(model: str, environment: str, *, at: Workspace, on_unlogged: Callabl
         model,
         environment=environment,
         journals=at.journals,
-        ports=SealingPorts(StateWhenThere(at), log_store(at.project.model(model), at=at), at.principal.id),
+        ports=SealingPorts(
+            StateWhenThere(at), log_store(at.project.model(model), at=at), at.principal.id, pack=at.packing
+        ),
         clock=at.clock,
         refuses=at.settings.serving.unlogged == "refuse",
         on_unlogged=on_unlogged,
@@ -286,7 +288,7 @@ class VersionSource:
 
     def _python_scorer(self, version: ModelVersion, artifacts: dict[Digest, bytes]) -> Scorer:
         """Start the processes of a model that is served as Python."""
-        from keelway.engines.local.python_worker.frames import WorkerModel
+        from keelway.engines.local.python_worker.messages import WorkerModel
         from keelway.engines.local.python_worker.scorer import PythonScorer
         from keelway.engines.local.python_worker.waiting import PythonRule
 

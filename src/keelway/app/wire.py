@@ -23,6 +23,7 @@ from keelway.errors import SettingsError, UsageError
 if TYPE_CHECKING:
     from keelway.contract import Checker
     from keelway.deploy import ServingTarget
+    from keelway.engines.local.packing import PackingProcess
     from keelway.flow import Context
     from keelway.identity import Directory, Principal
     from keelway.ingest import ObjectSource
@@ -163,6 +164,13 @@ class Workspace:
         return FileJournals(self.root / self.settings.engines.journals)
 
     @functools.cached_property
+    def packing(self) -> PackingProcess:
+        """What packs the journals of this process's servers."""
+        from keelway.engines.local.packing import PackingProcess
+
+        return PackingProcess()
+
+    @functools.cached_property
     def tracker(self) -> Tracker:
         """Where runs are shown to people: MLflow, or nowhere."""
         if not self.settings.engines.tracking:
@@ -294,6 +302,8 @@ class Workspace:
             if self._entries is not None:
                 publish_when_due(self, since=self._entries)
         finally:
+            if "packing" in self.__dict__:
+                self.packing.close()
             if "state" in self.__dict__:
                 self.state.close()
             self.safe.close()

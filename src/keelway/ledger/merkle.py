@@ -232,15 +232,10 @@ class RunningRoot:
         return found
 
 
-def root_of(leaves: Sequence[bytes], *, between: Callable[[], None] = lambda: None) -> bytes:
-    """Return the root of a list that is at hand, in a third of the time of `RunningRoot`.
-
-    Args:
-        between: Called before every 128 leaves, for who must not hold the interpreter for long.
-    """
+def root_of(leaves: Sequence[bytes]) -> bytes:
+    """Return the root of a list that is at hand, in a third of the time of `RunningRoot`."""
     blocks = RunningRoot()
     for start in range(0, len(leaves), _BLOCK):
-        between()
         blocks.add_hash(_block_root(leaves[start : start + _BLOCK]))
     return blocks.root()
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from keelway.serve.line import UNMARKED, LineWriter, RequestMark, moment_text
     from keelway.serve.loaded import LoadedDeployment, LoadedVersion
     from keelway.serve.log import JournalLog
-    from keelway.serve.log_columns import columns_of
+    from keelway.serve.log_columns import columns_of, damaged_journal
     from keelway.serve.lookup import OnlineLookup
     from keelway.serve.ports import BatchLog, Journal, Journals, LoadScorer, PredictionLog, Scorer
     from keelway.serve.presence import Heartbeat, Presence, ReplicaReport, present_replicas
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         predictions,
     )
     from keelway.serve.segment import SealingPorts, seal, seal_columns, seal_journals, seal_lines
+    from keelway.serve.segment_lines import SegmentContents, packed_here, packed_lines
     from keelway.serve.segment_records import (
         PredictionSegment,
         all_live_segments,
@@ -108,6 +109,7 @@ __all__ = [
     "ScoreReport",
     "Scorer",
     "SealingPorts",
+    "SegmentContents",
     "SegmentLog",
     "ServingCare",
     "ShadowMirror",
@@ -121,6 +123,7 @@ __all__ = [
     "columns_in",
     "columns_of",
     "compact_segments",
+    "damaged_journal",
     "explained",
     "find_prediction",
     "find_with_lines",
@@ -128,6 +131,8 @@ __all__ = [
     "lines_of",
     "live_segments",
     "moment_text",
+    "packed_here",
+    "packed_lines",
     "parse_fallback",
     "pin_back",
     "prediction_table",

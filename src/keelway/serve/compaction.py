@@ -102,19 +102,12 @@ class _Sheaf:
         counted = zip(self.sources, self.lines, strict=True)
         journals = [pa.repeat(pa.scalar(source.journal, pa.string()), len(lines)) for source, lines in counted]
         table = columns.table.append_column(JOURNAL, pa.chunked_array(journals))
-        contents, every_line = column_contents(LogColumns(table, columns.names)), self.every_line
-        if SegmentFile(contents.data).lines() != every_line:
+        contents = column_contents(LogColumns(table, columns.names), self.every_line)
+        if SegmentFile(contents.data).lines() != self.every_line:
             raise IntegrityError("Segments cannot be compacted", expected="every line as it was sealed", found="others")
         first, last = self.sources[0], self.sources[-1]
         place = first.environment, first.model, f"{first.journal}-{len(self.sources)}"
-        return stored_segment(
-            contents,
-            root_of(every_line),
-            len(every_line),
-            place=place,
-            artifacts=ports.artifacts,
-            sealed_at=last.sealed_at,
-        )
+        return stored_segment(contents, place=place, artifacts=ports.artifacts, sealed_at=last.sealed_at)
 
 
 def compact_segments(

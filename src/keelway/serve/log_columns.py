@@ -84,7 +84,7 @@ def table_of_lines(data: bytes, wanted: Sequence[str] | None = None) -> pa.Table
     return table if table is not None else _read_one_by_one(data.split(b"\n")[:-1])
 
 
-def damaged(found: str) -> IntegrityError:
+def damaged_journal(found: str) -> IntegrityError:
     """Return the refusal of a journal of which a line is no prediction."""
     return IntegrityError(
         "A prediction journal is damaged",
@@ -197,7 +197,7 @@ def _read_one_by_one(lines: Sequence[bytes]) -> pa.Table:
     try:
         found = [decoder.decode(line) for line in lines]
     except msgspec.DecodeError as error:
-        raise damaged(str(error)) from error
+        raise damaged_journal(str(error)) from error
     return table_of(found)
 
 

@@ -7,8 +7,6 @@ one segment, under the journal's own id: sealing it again does nothing.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -18,7 +16,7 @@ from keelway.ledger import StateStore, record_decision, root_of
 from keelway.serve.log_columns import LogColumns
 from keelway.serve.ports import Journal, Journals
 from keelway.serve.segment_file import segment_bytes
-from keelway.serve.segment_lines import LINES_FORM, SegmentContents, line_contents
+from keelway.serve.segment_lines import LINES_FORM, Pack, SegmentContents, packed_here, packed_lines
 from keelway.serve.segment_records import INSTANT, PredictionSegment, compacted_until, place_of, segment_key
 
 if TYPE_CHECKING:
@@ -28,17 +26,16 @@ FORM = "columns/v1"
 SUFFIXES = {FORM: "parquet", LINES_FORM: "jsonl.gz"}
 FEW_LINES = 64
 """A batch of up to so many predictions is packed as lines."""
-# Hashing holds the interpreter, beside a server that answers in microseconds: it lets go of it every 128 lines.
-_YIELD_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
 class SealingPorts:
-    """What segments are sealed with: where they go, and in whose name."""
+    """What segments are sealed with: where they go, in whose name, and what packs the lines of journals."""
 
     state: StateStore
     artifacts: ArtifactStore
     principal: PrincipalId
+    pack: Pack = packed_here
 
 
 def seal(
@@ -57,14 +54,13 @@ def seal(
             segment = tx.find(PredictionSegment, segment_key(model, environment, journal.journal_id))
         if segment is None:
             segment = seal_lines(
-                whole.split(b"\n")[:-1],
+                whole,
                 journal=journal.journal_id,
                 model=model,
                 environment=environment,
                 ports=ports,
                 now=now,
                 torn=len(written) > len(whole),
-                between=_let_others_run,
             )
     journal.remove()
     return segment
@@ -84,7 +80,7 @@ def seal_journals(journals: Journals, *, ports: SealingPorts, now: datetime) -> 
 
 
 def seal_lines(
-    lines: Sequence[bytes],
+    lines: bytes,
     *,
     journal: str,
     model: str,
@@ -92,24 +88,18 @@ def seal_lines(
     ports: SealingPorts,
     now: datetime,
     torn: bool = False,
-    between: Callable[[], None] = lambda: None,
 ) -> PredictionSegment:
     """Store canonical lines and their segment; one that is there under its id already is returned.
 
     Args:
-        lines: Without line feeds.
+        lines: Each with its line feed, at least one.
         torn: Whether an unfinished line stood behind them.
-        between: Called every 128 lines, for who must not hold the interpreter for long.
 
     Raises:
         IntegrityError: A line is no prediction.
     """
-    contents = line_contents(lines, between=between)
-    root = root_of(lines, between=between)
-    place = (environment, model, journal)
-    made = stored_segment(
-        contents, root, len(lines), place=place, artifacts=ports.artifacts, sealed_at=now, torn_lines=int(torn)
-    )
+    contents, place = ports.pack(lines), (environment, model, journal)
+    made = stored_segment(contents, place=place, artifacts=ports.artifacts, sealed_at=now, torn_lines=int(torn))
     return _recorded(made, ports)
 
 
@@ -130,25 +120,23 @@ def seal_columns(
     Args:
         lines: The canonical lines of the columns, without line feeds.
     """
-    contents = line_contents(lines) if len(lines) <= FEW_LINES else column_contents(columns)
-    place, root = (environment, model, journal), root_of(lines)
-    made = stored_segment(contents, root, len(lines), place=place, artifacts=ports.artifacts, sealed_at=now)
+    few = len(lines) <= FEW_LINES
+    contents = packed_lines(line + b"\n" for line in lines) if few else column_contents(columns, lines)
+    made = stored_segment(contents, place=(environment, model, journal), artifacts=ports.artifacts, sealed_at=now)
     return _recorded(made, ports)
 
 
-def column_contents(columns: LogColumns) -> SegmentContents:
-    """Return what is stored of columns, at least one row."""
+def column_contents(columns: LogColumns, lines: Sequence[bytes]) -> SegmentContents:
+    """Return what is stored of columns, at least one row, and of their canonical lines, without line feeds."""
     import pyarrow.compute as pc
 
     ids, events = (pc.min_max(columns.table[name]).as_py() for name in ("prediction_id", "event_time"))
     told = (ids["min"], ids["max"]), (events["min"], events["max"])
-    return SegmentContents(segment_bytes(columns), FORM, *told)
+    return SegmentContents(segment_bytes(columns), FORM, *told, root_of(lines), len(lines))
 
 
 def stored_segment(
     contents: SegmentContents,
-    root: bytes,
-    count: int,
     *,
     place: tuple[str, str, str],
     artifacts: ArtifactStore,
@@ -163,8 +151,8 @@ def stored_segment(
         model=model,
         environment=environment,
         data=stored.digest,
-        root=root.hex(),
-        count=count,
+        root=contents.root.hex(),
+        count=contents.count,
         first_id=contents.ids[0],
         last_id=contents.ids[1],
         sealed_at=sealed_at,
@@ -174,10 +162,6 @@ def stored_segment(
         first_event=contents.events[0],
         last_event=contents.events[1],
     )
-
-
-def _let_others_run() -> None:
-    time.sleep(_YIELD_S)
 
 
 def _recorded(segment: PredictionSegment, ports: SealingPorts) -> PredictionSegment:

@@ -3,34 +3,40 @@
 Nothing but what each line tells of itself is read while sealing, so a server needs no Arrow, neither its memory nor its
 time. Who reads gets columns all the same; they are made then.
 
-    contents = line_contents(journal.read().splitlines())
+    contents = packed_here(journal.read())
     SegmentLines(contents.data).columns(["entity", "value"])
 """
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
+import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
+from isal import isal_zlib
 
 from keelway.errors import IntegrityError
-from keelway.serve.log_columns import damaged, table_of_lines
+from keelway.ledger import RunningRoot, root_of
+from keelway.serve.log_columns import damaged_journal, table_of_lines
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 LINES_FORM = "lines/v1"
 GZIP = 31
-"""What tells zlib to write gzip, which a search of files for a person unpacks."""
+"""What tells ISA-L to write gzip, which a search of files for a person unpacks."""
 LEVEL = 1
-"""A fifth of the lines' size. Level 6 takes three times as long for three quarters of that."""
-BLOCK_LINES = 128
+"""A seventh of the lines' size, in a fifth of the time that zlib takes for a tenth more."""
+BLOCK_LINES = 128  # a power of two
 """So many lines are read before others may run."""
+_YIELD_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +48,16 @@ class SegmentContents:
         form: How it is to be read.
         ids: The smallest and the largest prediction id.
         events: When the earliest and the latest answer were given.
+        root: The RFC 9162 root over the canonical lines, without line feeds.
+        count: How many there are.
     """
 
     data: bytes
     form: str
     ids: tuple[str, str]
     events: tuple[datetime, datetime]
+    root: bytes
+    count: int
 
 
 class _SomeObject(msgspec.Struct, gc=False):
@@ -74,8 +84,12 @@ class _SealedLine(msgspec.Struct, gc=False):
     version_digest: str
 
 
-def line_contents(lines: Sequence[bytes], *, between: Callable[[], None] = lambda: None) -> SegmentContents:
-    """Return what is stored of canonical lines without line feeds, at least one.
+Pack = Callable[[bytes], SegmentContents]
+"""Packs canonical lines, at least one, each with its line feed; raises IntegrityError where one is no prediction."""
+
+
+def packed_lines(lines: Iterable[bytes], *, between: Callable[[], None] = lambda: None) -> SegmentContents:
+    """Pack canonical lines, at least one, each with its line feed; they are read once, a block at a time.
 
     Args:
         between: Called every 128 lines, for who must not hold the interpreter for long.
@@ -84,21 +98,29 @@ def line_contents(lines: Sequence[bytes], *, between: Callable[[], None] = lambd
         IntegrityError: A line is no prediction.
     """
     decoder = msgspec.json.Decoder(_SealedLine)
-    packer, packed = zlib.compressobj(LEVEL, wbits=GZIP), []
+    packer, packed, blocks = isal_zlib.compressobj(LEVEL, wbits=GZIP), [], RunningRoot()
     ids: list[str] = []
     events: list[datetime] = []
-    for start in range(0, len(lines), BLOCK_LINES):
-        block = lines[start : start + BLOCK_LINES]
+    count, coming = 0, iter(lines)
+    while block := [line[:-1] for line in itertools.islice(coming, BLOCK_LINES)]:
         try:
             found = [decoder.decode(line) for line in block]
         except msgspec.DecodeError as error:
-            raise damaged(str(error)) from error
+            raise damaged_journal(str(error)) from error
         ids += [min(each.prediction_id for each in found), max(each.prediction_id for each in found)]
         events += [min(each.event_time for each in found), max(each.event_time for each in found)]
         packed.append(packer.compress(b"\n".join([*block, b""])))
+        blocks.add_hash(root_of(block))  # ranges are split at powers of two, so a whole block is a subtree
+        count += len(block)
         between()
     packed.append(packer.flush())
-    return SegmentContents(b"".join(packed), LINES_FORM, (min(ids), max(ids)), (min(events), max(events)))
+    told = (min(ids), max(ids)), (min(events), max(events))
+    return SegmentContents(b"".join(packed), LINES_FORM, *told, blocks.root(), count)
+
+
+def packed_here(lines: bytes) -> SegmentContents:
+    """Do the same beside a server that answers in microseconds: the interpreter is let go of every 128 lines."""
+    return packed_lines(io.BytesIO(lines), between=lambda: time.sleep(_YIELD_S))
 
 
 class SegmentLines:

@@ -85,13 +85,13 @@ class SealedLog:
     def seal(self, journal: str, found: Iterable[Prediction | int], *, at: datetime) -> PredictionSegment:
         """Seal predictions as a server does; a number stands for the one with that id."""
         return seal_lines(
-            _lines(found), journal=journal, model=MODEL, environment=ENVIRONMENT, ports=self.ports(), now=at
+            _whole(_lines(found)), journal=journal, model=MODEL, environment=ENVIRONMENT, ports=self.ports(), now=at
         )
 
     def batch(self, journal: str, found: Iterable[Prediction | int], *, at: datetime) -> PredictionSegment:
         """Seal predictions as `keelway score` does."""
         lines = _lines(found)
-        columns = columns_of(b"".join(line + b"\n" for line in lines))
+        columns = columns_of(_whole(lines))
         return seal_columns(
             columns, lines, journal=journal, model=MODEL, environment=ENVIRONMENT, ports=self.ports(), now=at
         )
@@ -153,3 +153,7 @@ def compact_and_die(folder: Path, before: datetime, crash: CrashPoint, every: ti
 
 def _lines(found: Iterable[Prediction | int]) -> list[bytes]:
     return [canonical_json(prediction_of(each) if isinstance(each, int) else each) for each in found]
+
+
+def _whole(lines: Iterable[bytes]) -> bytes:
+    return b"".join(line + b"\n" for line in lines)

@@ -20,7 +20,8 @@ from typing import Any
 
 from keelway.core import ArtifactKind
 from keelway.engines.local.artifacts import LocalArtifacts
-from keelway.engines.local.python_worker.frames import NOT_FINITE, WorkerAnswer, WorkerModel, read_frame, send_frame
+from keelway.engines.local.frames import read_frame, send_frame
+from keelway.engines.local.python_worker.messages import NOT_FINITE, WorkerAnswer, WorkerModel
 from keelway.errors import EngineError, KeelwayError
 
 

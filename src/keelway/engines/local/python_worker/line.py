@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from keelway.engines.local.python_worker.frames import WorkerAnswer, WorkerModel, read_frame, send_frame
+from keelway.engines.local.frames import read_frame, send_frame
+from keelway.engines.local.python_worker.messages import WorkerAnswer, WorkerModel
 from keelway.errors import EngineError, IntegrityError
 
 START_S = 120.0

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from keelway.engines.local.python_worker.frames import NOT_FINITE, WorkerAnswer, WorkerModel
 from keelway.engines.local.python_worker.line import WorkerLine
+from keelway.engines.local.python_worker.messages import NOT_FINITE, WorkerAnswer, WorkerModel
 from keelway.engines.local.python_worker.waiting import PythonRule, Waiting, WaitingRows, hand_out
 from keelway.errors import EngineError, IntegrityError, ServingError, UnavailableError, UndefinedAnswerError
 from keelway.register import check_row_lengths
