@@ -11,10 +11,11 @@ import itertools
 import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, MutableMapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from keelway.core import sortable_id
 from keelway.errors import BadRequestError
@@ -55,9 +56,8 @@ class CallerGoneError(Exception):
     """The caller left before the request was whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What goes back."""
+class Reply(msgspec.Struct, frozen=True):
+    """What goes back; no dataclass, which would take three times as long to make."""
 
     status: int
     body: bytes

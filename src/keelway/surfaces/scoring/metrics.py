@@ -27,8 +27,7 @@ SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 BREAKER_STATES = {"closed": 0, "half-open": 1, "open": 2}
 _PLACE = ("model", "environment")
 _ARM = (*_PLACE, "version", "arm")
-_Name = tuple[str, str]
-_NAME: Callable[[Answer], _Name] = attrgetter("version.version", "version.arm")
+_VERSION: Callable[[Answer], LoadedVersion] = attrgetter("version")
 
 
 class MetricFamilies:
@@ -107,17 +106,18 @@ class ScoringMetrics:
 
     def scored(self, requests: Sequence[tuple[Sequence[Answer], float]]) -> None:
         """Count the answers of some requests by who gave them, and how long each request took, in seconds."""
-        rows, times = dict[_Name, int](), dict[_Name, list[float]]()
-        versions = dict[_Name, LoadedVersion]()
+        rows, times = dict[int, int](), dict[int, list[float]]()  # by version, as the object that it is
+        versions = dict[int, LoadedVersion]()
         for answers, seconds in requests:
-            counts = {_NAME(answers[0]): 1} if len(answers) == 1 else collections.Counter(map(_NAME, answers))
-            for name, count in counts.items():
-                rows[name] = rows.get(name, 0) + count
-                times.setdefault(name, []).append(seconds)
-                if name not in versions:
-                    versions[name] = next(answer.version for answer in answers if _NAME(answer) == name)
-        for name, version in versions.items():
-            self._scored(version, rows[name], times[name])
+            keys = map(id, map(_VERSION, answers))
+            counts = collections.Counter(keys) if len(answers) > 1 else dict.fromkeys(keys, 1)
+            for key, count in counts.items():
+                rows[key] = rows.get(key, 0) + count
+                times.setdefault(key, []).append(seconds)
+                if key not in versions:
+                    versions[key] = next(answer.version for answer in answers if id(answer.version) == key)
+        for key, version in versions.items():
+            self._scored(version, rows[key], times[key])
 
     def _scored(self, version: LoadedVersion, count: int, times: Sequence[float]) -> None:
         self._bound(version).scored(count, times)
