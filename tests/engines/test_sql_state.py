@@ -26,7 +26,8 @@ from keelway.errors import (
 )
 from keelway.ledger import SigningKey, audit, decisions
 from keelway.testing import StateConformance
-from keelway.testing.state import NOW, SampleRecord, step
+from keelway.testing.records import NOW, SampleRecord
+from keelway.testing.state import step
 
 WRITER = """
 import sys

@@ -13,8 +13,9 @@ from keelway.engines.sql import SqlState, copy_state, migrate
 from keelway.errors import ConflictError, StorageError
 from keelway.ledger import SigningKey, audit, decisions
 from keelway.testing.postgres import PostgresServer
+from keelway.testing.records import SampleRecord
 from keelway.testing.run_index import NOW, tracked
-from keelway.testing.state import SampleRecord, step
+from keelway.testing.state import step
 
 STEPS = 25
 

@@ -17,8 +17,9 @@ from keelway.engines.sql.schema import VERSIONS, alembic_config, bring_to, versi
 from keelway.engines.sql.tables import HEAD, metadata
 from keelway.errors import StorageError, UsageError
 from keelway.ledger import SigningKey, audit
+from keelway.testing.records import SampleRecord
 from keelway.testing.run_index import NOW, tracked
-from keelway.testing.state import SampleRecord, step
+from keelway.testing.state import step
 
 KEPT = {
     "records": "SELECT seq, kind, key, parent, at, digest, body FROM records ORDER BY seq",

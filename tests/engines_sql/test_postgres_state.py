@@ -16,8 +16,9 @@ from keelway.errors import IntegrityError, SettingsError, StorageError, UsageErr
 from keelway.ledger import SigningKey, audit
 from keelway.testing import StateConformance
 from keelway.testing.postgres import PostgresServer
+from keelway.testing.records import NOW, SampleRecord
 from keelway.testing.run_index import RunIndexConformance
-from keelway.testing.state import NOW, SampleRecord, step
+from keelway.testing.state import step
 
 
 @pytest.fixture

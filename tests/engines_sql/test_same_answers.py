@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from keelway.core import RunAll, RunAny, RunFilter, RunNot, RunQuery, RunTest
 from keelway.engines.sql import SqlState
 from keelway.testing.postgres import PostgresServer
+from keelway.testing.records import SampleRecord
 from keelway.testing.run_index import NOW, tracked
-from keelway.testing.state import SampleRecord
 
 WORDS = ("a", "A", "ab", "a b", "a-b", "a_b", "%", "\\", "'", "Ä", "ä", "ß", "é", "z", "Z", "10", "9", "\U0001f600")
 NUMBERS = (0, 1, -1, 0.5, 1e300, -1e-300, 2**53, 3)

@@ -14,7 +14,8 @@ from keelway.engines.sql import SqlState
 from keelway.errors import ConflictError, StorageError
 from keelway.ledger import SigningKey, Transaction, audit, decisions, record_decision
 from keelway.testing.postgres import PostgresServer, running_postgres
-from keelway.testing.state import NOW, SampleRecord, step
+from keelway.testing.records import NOW, SampleRecord
+from keelway.testing.state import step
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,8 @@ from keelway.ledger import (
     published,
     record_decision,
 )
-from keelway.testing.state import NOW, step
+from keelway.testing.records import NOW
+from keelway.testing.state import step
 
 KEY = SigningKey("keelway.example/ledger", bytes(range(32)))
 
