@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _LEAST, _MOST = SMALLEST_PLAIN, LARGEST_PLAIN
 COLUMNS_FROM = 32
 """From so many rows on, their lines are written column by column, which is faster."""
-BLOCK_ROWS = 256
+BLOCK_ROWS = 512
 """So many are written at once: their texts are there only that long."""
 _NO_EXPONENT = b"0123456789.,-nul"
 """What numbers without an exponent, and nulls, are written with."""
@@ -133,7 +133,7 @@ def lines_of(
     marks: Sequence[RequestMark] = (),
 ) -> bytes:
     """Return the lines of predictions in their order, each by its writer; see `LineWriter.lines`."""
-    if all(writer is writers[0] for writer in writers):
+    if writers.count(writers[0]) == len(writers):
         return writers[0].lines(ids, rows, texts, at=at, marks=marks)
     marks = marks or [UNMARKED] * len(rows)
     groups: dict[LineWriter, list[int]] = {}
