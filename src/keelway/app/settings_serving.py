@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
 from keelway.core import checked_name
 from keelway.errors import SettingsError
+from keelway.identity import is_reference
 
 
 class TracingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -16,10 +19,12 @@ class TracingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     Attributes:
         endpoint: The whole URL of a collector that takes OTLP over HTTP; empty traces nothing.
         ratio: How many requests are traced, from 0 to 1; a caller's own decision comes first.
+        headers: Sent to the collector with every batch; secrets by reference.
     """
 
     endpoint: str = ""
     ratio: float = 0.01
+    headers: dict[str, str] = {}
 
 
 class ServingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,6 +90,10 @@ _LEAST = {
     "compact_every_h": 0,
 }
 _MOST_COMPACT_EVERY_H = 24 * 365
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""The name of a header, by RFC 9110."""
+_SECRET_WORDS = ("auth", "cookie", "credential", "dsn", "key", "password", "secret", "team", "token")
+"""What has such a word in its name is taken for a secret: collectors call their keys in many ways."""
 
 
 def check_serving(serving: ServingSettings) -> None:
@@ -104,16 +113,7 @@ def check_serving(serving: ServingSettings) -> None:
         )
     if serving.unlogged not in UNLOGGED:
         raise SettingsError("serving.unlogged is unknown", expected=" or ".join(UNLOGGED), found=repr(serving.unlogged))
-    if not 0 <= serving.tracing.ratio <= 1:
-        raise SettingsError(
-            "serving.tracing.ratio is no share", expected="from 0 to 1", found=str(serving.tracing.ratio)
-        )
-    if serving.tracing.endpoint and not serving.tracing.endpoint.startswith(("http://", "https://")):
-        raise SettingsError(
-            "serving.tracing.endpoint is no URL",
-            expected="as http://localhost:4318/v1/traces",
-            found=serving.tracing.endpoint,
-        )
+    _check_tracing(serving.tracing)
     if not serving.fallback:
         return
     from keelway.serve import parse_fallback
@@ -122,3 +122,40 @@ def check_serving(serving: ServingSettings) -> None:
         checked_name(model, what="model")
         for link in chain:
             parse_fallback(link)
+
+
+def _check_tracing(tracing: TracingSettings) -> None:
+    """Refuse a share that is none, a collector that is no URL, and secrets that are written down."""
+    if not 0 <= tracing.ratio <= 1:
+        raise SettingsError("serving.tracing.ratio is no share", expected="from 0 to 1", found=str(tracing.ratio))
+    try:
+        where = urlsplit(tracing.endpoint)
+    except ValueError:
+        where = urlsplit("")
+    if tracing.endpoint and (where.scheme not in ("http", "https") or not where.netloc):
+        raise SettingsError(
+            "serving.tracing.endpoint is no URL",
+            expected="as http://localhost:4318/v1/traces",
+            found=tracing.endpoint,
+        )
+    if "@" in where.netloc or _sounds_secret(where.query):
+        raise SettingsError(
+            "serving.tracing.endpoint holds a secret",
+            expected="a URL without a user, a password or a key",
+            found="a URL with one",
+            fix='Take it out, and name it: headers = { authorization = "env:NAME" }.',
+        )
+    for name, value in tracing.headers.items():
+        if not _HEADER.fullmatch(name):
+            raise SettingsError("serving.tracing.headers has a name that is none", expected="as x-api-key", found=name)
+        if _sounds_secret(name) and not is_reference(value):
+            raise SettingsError(
+                f"serving.tracing.headers.{name} holds a secret",
+                expected="env:NAME or file:PATH",
+                found=f"{len(value)} characters that are not a reference",
+                fix="Put the whole value into an environment variable or a file, and name that.",
+            )
+
+
+def _sounds_secret(name: str) -> bool:
+    return any(word in name.lower() for word in _SECRET_WORDS)

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keelway.errors import SettingsError
 from keelway.identity import is_reference, resolve_secret
 from keelway.serve import OnlineLookup
 from keelway.serve.wire import WireLimits
@@ -51,14 +52,32 @@ def lookup_of(app: App, model: str) -> OnlineLookup | None:
     return OnlineLookup(app.online.store, model, max_age_s=requests.online_max_age_s, unknown=requests.online_unknown)
 
 
-def tracing_of(serving: ServingSettings, *, environment: str) -> RequestTracing | None:
-    """Return what traces requests; None where no collector is declared.
+def tracing_of(serving: ServingSettings, *, environment: str, root: Path) -> RequestTracing | None:
+    """Return what traces requests, with every secret resolved once; None where no collector is declared.
+
+    Args:
+        root: The project's folder, where secrets in files are looked for.
 
     Raises:
         MissingExtraError: OpenTelemetry is not installed.
+        SettingsError: A secret cannot be read, or is no value of a header.
     """
     tracing = serving.tracing
-    return otlp_tracing(tracing.endpoint, ratio=tracing.ratio, environment=environment) if tracing.endpoint else None
+    if not tracing.endpoint:
+        return None
+    headers = {name: _header(name, value, root) for name, value in tracing.headers.items()}
+    return otlp_tracing(tracing.endpoint, headers=headers, ratio=tracing.ratio, environment=environment)
+
+
+def _header(name: str, value: str, root: Path) -> str:
+    found = resolve_secret(value, root=root) if is_reference(value) else value
+    if not (found.isascii() and found.isprintable() and found == found.strip()):
+        raise SettingsError(
+            f"serving.tracing.headers.{name} cannot be sent",
+            expected="printable ASCII in one line, without blanks around it",
+            found=f"{len(found)} characters with others among them",  # never the text: it may be a secret
+        )
+    return found
 
 
 def _hash(key: str, root: Path) -> str:

@@ -134,7 +134,7 @@ def scoring_app(
         limits=limits_of(settings.requests),
         gate=gate_of(settings.callers, root=app.workspace.root),
         shedder=Shedder(app.traffic.shed_rule()),
-        tracing=tracing_of(settings.serving, environment=environment),
+        tracing=tracing_of(settings.serving, environment=environment, root=app.workspace.root),
     )
 
 

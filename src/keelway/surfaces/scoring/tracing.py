@@ -1,16 +1,18 @@
 """Traces of requests for OpenTelemetry: one span a request that is sampled, with what it spent its time on below it.
 
-    tracing = otlp_tracing("http://localhost:4318/v1/traces", ratio=0.01, environment="prod")
+    tracing = otlp_tracing("http://localhost:4318/v1/traces", headers={}, ratio=0.01, environment="prod")
 
 A caller's `traceparent` (W3C Trace Context) is taken over, its decision to sample with it. Attributes follow OpenTelemetry's
 semantic conventions for HTTP servers, and `keelway.model`, `keelway.version`, `keelway.arm` and `keelway.rows` say who
-answered; there is no entity and no value of a feature in a span. Spans are sent in the background, and dropped where nobody
-takes them. A request that is not sampled costs the drawing; without tracing it costs one comparison.
+answered; there is no entity and no value of a feature in a span. Spans are sent in the background (`span_sending`), at most 2,048
+wait, and what nobody takes is dropped. A request that is not sampled costs the drawing; without tracing it costs one comparison.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -27,10 +29,14 @@ if TYPE_CHECKING:
     from keelway.serve import PredictionLog
 
 SERVER_FAULT = 500
-SEND_S = 2.0
-"""So long a collector may take for some spans, trials included; then these are dropped."""
-FLUSH_MS = 2_000
+SEND_S = 10.0
+"""So long a collector may take for a batch, trials included; then it is dropped. MLflow on SQLite takes five for 512 spans."""
+FLUSH_S = 2.0
 """So long the last spans may take to be sent when the server ends."""
+LAST_SPANS = "keelway-last-spans"
+"""The thread that sends them."""
+
+_log = logging.getLogger(__name__)
 
 
 class RequestSpan:
@@ -132,8 +138,11 @@ class RequestTracing:
 
     def close(self) -> None:
         """Send what waits, for two seconds at most, and stop."""
-        self._provider.force_flush(FLUSH_MS)
-        self._provider.shutdown()
+        ending = threading.Thread(target=self._provider.shutdown, name=LAST_SPANS, daemon=True)
+        ending.start()  # OpenTelemetry keeps no limit here: a full queue is four batches that wait one after another
+        ending.join(FLUSH_S)
+        if ending.is_alive():
+            _log.warning("The last spans were not taken in time")
 
 
 def route_of(path: str) -> str:
@@ -154,22 +163,24 @@ def _attributes(call: HttpCall, route: str) -> Mapping[str, Any]:
     return {"http.request.method": call.method, "http.route": route, "url.path": call.path, "url.scheme": "http"}
 
 
-def otlp_tracing(endpoint: str, *, ratio: float, environment: str) -> RequestTracing:
+def otlp_tracing(endpoint: str, *, headers: Mapping[str, str], ratio: float, environment: str) -> RequestTracing:
     """Return tracing that sends its spans by OTLP over HTTP.
 
     Args:
         endpoint: The whole URL of the collector, as `http://localhost:4318/v1/traces`.
+        headers: Sent along, such as the key that the collector asks for.
         ratio: How many of the requests whose callers decided nothing are sampled, from 0 to 1.
 
     Raises:
         MissingExtraError: OpenTelemetry is not installed.
     """
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+
+        from keelway.surfaces.scoring.span_sending import SpanSender
     except ImportError as error:
         raise MissingExtraError(
             "Traces need more packages", expected="OpenTelemetry's SDK and exporter", found="none",
@@ -183,5 +194,5 @@ def otlp_tracing(endpoint: str, *, ratio: float, environment: str) -> RequestTra
     provider = TracerProvider(
         sampler=ParentBased(TraceIdRatioBased(ratio)), resource=Resource.create(named), shutdown_on_exit=False
     )
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, timeout=SEND_S)))
+    provider.add_span_processor(BatchSpanProcessor(SpanSender(endpoint, headers=headers, timeout_s=SEND_S)))
     return RequestTracing(provider)
