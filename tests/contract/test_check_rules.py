@@ -171,6 +171,14 @@ def test_a_rule_on_the_batch_stops_with_its_figures(shop: Shop, rule: Rule) -> N
     assert stored(shop) == []
 
 
+def test_a_column_that_was_of_another_kind_is_not_compared(shop: Shop, tmp_path: Path) -> None:
+    batch, rule = pulled(shop, GOOD + GOOD), replace(BATCH_RULES[3], severity=S.STOP)
+    with pytest.raises(ContractError, match="stops the load"):
+        checked(shop, batch, rule)
+    pq.write_table(pa.table({"quantity": ["100"] * 40}), tmp_path / "before.parquet")
+    assert checked(shop, batch, rule).rows_ok == 2
+
+
 def test_warnings_stand_beside_what_was_quarantined(shop: Shop) -> None:
     warns = replace(ROW_RULES[3][0], severity=S.WARN, reason="dear")
     found = checked(shop, pulled(shop, GOOD + "2,1997-01-01,1,9\n3,1997-01-01,2,9\n"), warns, ROW_RULES[2][0])

@@ -234,10 +234,19 @@ def _figures(rows: ir.Table, case: _TableCase) -> Iterator[tuple[Rule, float | N
         elif rule.kind is RuleKind.FRESHNESS:
             yield rule, _age(rule, rows, case)
         elif rule.kind is RuleKind.DISTRIBUTION and case.previous is not None:
-            bins = bins_of(case.previous, rule.columns[0])
-            yield rule, psi(bins.counts(case.previous), bins.counts(rows))
+            yield rule, _stability(case.previous, rows, rule.columns[0])
         elif rule.kind is RuleKind.SQL:
             yield rule, _answer(rule, rows)
+
+
+def _stability(before: ir.Table, rows: ir.Table, name: str) -> float | None:
+    """Return the population stability index of a column against the version before."""
+    import ibis.expr.operations as ops
+
+    bins = bins_of(before, rows, name, at_once=rows.get_backend().has_operation(ops.MultiQuantile))
+    if bins is None:
+        return None
+    return psi((row["bin"], row["before"], row["after"]) for row in bins.to_pyarrow().to_pylist())
 
 
 def _age(rule: Rule, rows: ir.Table, case: _TableCase) -> float | None:

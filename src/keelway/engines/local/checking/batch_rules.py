@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from keelway.contract import NUMBER, Against, Rule, RuleKind, Severity, bins_of, number_of, psi, within
@@ -19,7 +20,7 @@ from keelway.engines.local.checking.segments import version_files
 from keelway.engines.local.checking.work import Work
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
+    import pyarrow as pa
 
 
 def ask_batch_rules(work: Work, against: Against, *, kept: str) -> None:
@@ -80,27 +81,30 @@ def _read_before(work: Work, rules: Sequence[Rule], against: Against) -> None:
     """Read once, into the table `before`, what rules on distributions look at of the version before."""
     if not rules or not against.previous:
         return
-    work.run(f"CREATE TEMP VIEW earlier AS SELECT * FROM {version_files(against.previous)}")
     wanted = {name for rule in rules for name in rule.columns}
-    columns = [quoted(name) for name in work.columns_of("earlier") if name in wanted]
-    work.run(f"CREATE TEMP TABLE before AS SELECT {', '.join(columns) or '0 AS nothing'} FROM earlier")
+    columns = [quoted(name) for name in work.columns_in(against.previous) if name in wanted]
+    files = version_files(against.previous)
+    work.run(f"CREATE TEMP TABLE before AS SELECT {', '.join(columns) or '0 AS nothing'} FROM {files}")
 
 
 def _stability(work: Work, rule: Rule, against: Against) -> float | None:
     """Return the population stability index of a column against the version before."""
     (name,) = rule.columns
-    if not against.previous or name not in work.columns_of("before"):
+    if not against.previous:
         return None
-    before, now = _tables(work, "before", "kept")
-    bins = bins_of(before, name)
-    return psi(bins.counts(before), bins.counts(now))
+    query = _bins_query(name, work.schema_of("before"), work.schema_of("kept"))
+    return psi(work.connection.execute(query).fetchall()) if query else None
 
 
-def _tables(work: Work, *names: str) -> list[ir.Table]:
+@lru_cache(maxsize=64)  # writing the query takes longer than asking it of a small batch
+def _bins_query(name: str, before: pa.Schema, kept: pa.Schema) -> str:
+    """Return the query for the rows in each bin of a column; empty where nothing can be compared."""
     import ibis
 
-    backend = ibis.duckdb.from_connection(work.connection)
-    return [backend.table(name) for name in names]
+    tables = {"before": before, "kept": kept}
+    old, new = (ibis.table(ibis.Schema.from_pyarrow(schema), name=table) for table, schema in tables.items())
+    query = bins_of(old, new, name, at_once=True)
+    return "" if query is None else str(ibis.to_sql(query, dialect="duckdb"))
 
 
 def _answer(work: Work, rule: Rule, against: Against) -> float | None:  # noqa: ARG001 - every question is asked alike

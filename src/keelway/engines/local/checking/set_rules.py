@@ -74,7 +74,7 @@ def _without_counterpart(work: Work, rule: Rule, against: Against) -> str:
 
 
 def _must_have(work: Work, paths: Sequence[Path], rule: Rule) -> None:
-    known = work.columns_of(version_files(paths))
+    known = work.columns_in(paths)
     lacking = [name for name in rule.references if name not in known]
     if lacking:
         raise ContractError(
@@ -119,7 +119,7 @@ def _misshapen(work: Work) -> str:
 def _in_earlier_version(work: Work, rule: Rule, against: Against) -> str:
     """Return the query for rows whose key an earlier version has; empty where none can have it."""
     paths = against.previous
-    if not paths or not set(rule.columns) <= set(work.columns_of(version_files(paths))):
+    if not paths or not set(rule.columns) <= set(work.columns_in(paths)):
         return ""  # a column that the earlier version lacks has no values there
     equal = _equal(work, rule.columns, paths, rule.columns)
     return (
@@ -153,14 +153,14 @@ def _distinct(paths: Sequence[Path], columns: Sequence[str]) -> str:
 
 def _equal(work: Work, own: Sequence[str], paths: Sequence[Path], theirs: Sequence[str]) -> str:
     """Return the condition that the columns of `r` and `p` are equal; columns of other types compare as texts."""
-    known = work.columns_of(version_files(paths))
+    known = work.columns_in(paths)
     here = work.columns_of("rows")
     pairs = []
     for mine, other in zip(own, theirs, strict=True):
-        left, right = f"r.{quoted(mine)}", f"p.{quoted(other)}"
-        if known[other] == ZONED:
-            right, known[other] = f"timezone('UTC', {right})", "TIMESTAMP"
-        if here[mine] != known[other]:
+        left, right, kind = f"r.{quoted(mine)}", f"p.{quoted(other)}", known[other]
+        if kind == ZONED:
+            right, kind = f"timezone('UTC', {right})", "TIMESTAMP"
+        if here[mine] != kind:
             left, right = f"CAST({left} AS VARCHAR)", f"CAST({right} AS VARCHAR)"
         pairs.append(f"{left} = {right}")
     return " AND ".join(pairs)

@@ -8,7 +8,7 @@ are quarantined whole.
 # ruff: noqa: S608 - the SQL is made of numbers and of names and literals that `quoted` and `literal` quote.
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from keelway.engines.local.checking.segments import (
     rows_of,
     segments,
     typed_query,
+    version_files,
 )
 from keelway.errors import StorageError
 
@@ -50,6 +51,7 @@ class Work:
         stops: What stops the load, with figures.
         stopped: Reason of severity `stop` to number of rows that break it.
         tokens: Column to the table of its values and their tokens, once they are known.
+        described: Files of a version to its columns, once they are known.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -65,6 +67,7 @@ class Work:
     stops: list[str] = field(default_factory=list)
     stopped: dict[str, int] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
+    described: dict[tuple[Path, ...], dict[str, str]] = field(default_factory=dict)
 
     @property
     def segments(self) -> list[Segment]:
@@ -96,6 +99,18 @@ class Work:
         """Return the columns of a table or of a function that reads one, with DuckDB's names of their types."""
         query = f"SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM {source})"
         return dict(self.connection.execute(query).fetchall())
+
+    def columns_in(self, paths: Sequence[Path]) -> Mapping[str, str]:
+        """Return the columns of a version, whose files are opened for it once: there may be many."""
+        files = tuple(paths)
+        if files not in self.described:
+            self.described[files] = self.columns_of(version_files(files))
+        return self.described[files]
+
+    def schema_of(self, source: str) -> pa.Schema:
+        """Return the columns of a table with Arrow's types."""
+        schema: pa.Schema = self.connection.sql(f"SELECT * FROM {source} LIMIT 0").to_arrow_table().schema
+        return schema
 
     def stream(self, query: str, *, aside: bool = False) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a query in batches of bounded size.
