@@ -150,12 +150,12 @@ def segment_figures(scorer: PlanScorer) -> Iterator[Figure]:
 def compaction_figures(scorer: PlanScorer, folder: Path) -> Iterator[Figure]:
     """Yield what an hour of a server's segments takes and costs to read, as packed lines and compacted."""
     from keelway.serve import SealingPorts, compact_segments, find_prediction, live_segments, prediction_table
-    from keelway.serve.segment import seal_lines
+    from keelway.serve.segment import seal_entries
 
     state, artifacts = SqlState(f"sqlite:///{folder / 'hour.db'}"), LocalArtifacts(folder / "hour")
     ports, lines = SealingPorts(state, artifacts, ANA), journal_of(scorer).splitlines(keepends=True)
     for first in range(0, LINES, SMALL):
-        seal_lines(
+        seal_entries(
             b"".join(lines[first : first + SMALL]),
             journal=f"j{first:05}",
             model="churn",

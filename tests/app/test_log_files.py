@@ -14,7 +14,7 @@ from keelway.app.wire import Workspace
 from keelway.core import Digest, Environment, canonical_json, parse_time
 from keelway.errors import ErasedError
 from keelway.serve import PredictionSegment, SealingPorts, live_segments, predictions
-from keelway.serve.segment import seal_lines
+from keelway.serve.segment import seal_entries
 from keelway.surfaces.cli import main
 from keelway.testing import people
 from keelway.testing.prediction_log import prediction_of
@@ -32,7 +32,7 @@ def seal(at: Workspace, journal: str, first: int) -> PredictionSegment:
     ports = SealingPorts(at.state, log_store(at.project.model(MODEL), at=at), at.principal.id)
     named = {"model": MODEL, "environment": Environment(ENVIRONMENT)}
     lines = b"".join(canonical_json(prediction_of(number, **named)) + b"\n" for number in range(first, first + 5))
-    return seal_lines(lines, journal=journal, model=MODEL, environment=ENVIRONMENT, ports=ports, now=SEALED)
+    return seal_entries(lines, journal=journal, model=MODEL, environment=ENVIRONMENT, ports=ports, now=SEALED)
 
 
 def live(at: Workspace) -> list[PredictionSegment]:

@@ -21,16 +21,25 @@ from keelway.engines.local.journal import FileJournals
 from keelway.engines.sql import SqlState
 from keelway.errors import StorageError
 from keelway.ledger import Transaction, decisions
-from keelway.serve import Journal, JournalLog, LineWriter, PredictionSegment, SealingPorts, predictions, seal_journals
+from keelway.serve import (
+    Journal,
+    JournalLog,
+    LineWriter,
+    PredictionSegment,
+    SealingPorts,
+    WriterParts,
+    predictions,
+    seal_journals,
+)
 from keelway.serve.log import SEAL_LINES
 
 NOW = datetime(1998, 1, 1, tzinfo=UTC)
 DIGEST = Digest("sha256:" + "0" * 64)
 ANA = PrincipalId("user:ana")
-WRITER = LineWriter(
+WRITER = LineWriter(WriterParts(
     model="churn", version="churn:1", version_digest=DIGEST, deployment=DIGEST, environment="local", arm="stable",
     features=("recency_d",),
-)  # fmt: skip
+))  # fmt: skip
 
 
 def lines(first: int, count: int = 1) -> bytes:

@@ -24,7 +24,7 @@ from keelway.core import (
     time_text,
 )
 from keelway.errors import UsageError
-from keelway.serve import LineWriter, RequestMark, moment_text
+from keelway.serve import LineWriter, RequestMark, WriterParts, moment_text
 from keelway.serve.line import (
     BLOCK_ROWS,
     COLUMNS_FROM,
@@ -52,10 +52,10 @@ PLACES = st.tuples(WORDS, st.sampled_from([NOW, LATER]), st.tuples(NUMBERS, st.n
 
 
 def writer_of(*names: str, arm: str = "stable", policy: str = "") -> LineWriter:
-    return LineWriter(
+    return LineWriter(WriterParts(
         model="churn", version="churn:1", version_digest=DIGEST, deployment=DIGEST, environment="prod", arm=arm,
         features=names, policy=policy,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def written(*values: object, names: tuple[str, ...] | None = None) -> bytes:

@@ -21,6 +21,7 @@ from keelway.serve import (
     LineWriter,
     RequestSchema,
     SealingPorts,
+    WriterParts,
     find_prediction,
     predictions,
     seal_journals,
@@ -30,10 +31,10 @@ from keelway.serve.line import number_text
 NOW = datetime(1998, 1, 1, tzinfo=UTC)
 DIGEST = Digest("sha256:" + "0" * 64)
 FEATURES = (FeatureColumn("recency_d", "numeric"), FeatureColumn("plan", "categorical"))
-WRITER = LineWriter(
+WRITER = LineWriter(WriterParts(
     model="churn", version="churn:1", version_digest=DIGEST, deployment=DIGEST, environment="local", arm="stable",
     features=("recency_d", "plan"),
-)  # fmt: skip
+))  # fmt: skip
 
 
 def line(number: int, entity: str = "7", values: tuple = (1.5, "gold"), probability: float = 0.25) -> str:
@@ -90,10 +91,10 @@ def test_no_line_is_lost_by_kill_9_and_each_is_sealed_once(tmp_path):
 
 
 def test_a_segment_is_found_by_its_ids_whatever_the_features_are_called(tmp_path):
-    writer = LineWriter(
+    writer = LineWriter(WriterParts(
         model="churn", version="churn:1", version_digest=DIGEST, deployment=DIGEST, environment="local", arm="stable",
         features=("prediction_id", "version"),
-    )  # fmt: skip
+    ))  # fmt: skip
     tricky = '","prediction_id":"f'
     journal = FileJournals(tmp_path / "j").create("churn", "local")
     for number in (2, 1):

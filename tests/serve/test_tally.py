@@ -26,6 +26,7 @@ from keelway.serve import (
     RequestSchema,
     RequestTally,
     TallyKeeper,
+    WriterParts,
     request_figures,
     together,
 )
@@ -48,9 +49,9 @@ MINUTE = timedelta(minutes=1)
 def loaded(name: VersionName, arm: str) -> LoadedVersion:
     digest = digest_bytes(name.encode())
     schema = RequestSchema(FEATURES)
-    writer = LineWriter(
+    writer = LineWriter(WriterParts(
         model="churn", version=name, version_digest=digest, deployment=digest, environment=PROD, arm=arm, features=schema.names
-    )  # fmt: skip
+    ))  # fmt: skip
     return LoadedVersion(name, digest, arm, FixedScorer(0.5), schema, writer)
 
 

@@ -38,9 +38,9 @@ class CountingLog(ReadyLog):
 
     writes = 0
 
-    def append(self, lines: bytes) -> bool:
+    def append(self, entries: bytes, *, count: int | None = None) -> bool:
         self.writes += 1
-        return super().append(lines)
+        return super().append(entries, count=count)
 
 
 class House:
@@ -157,7 +157,7 @@ def test_a_number_that_is_no_answer_fails_its_request_only(traffic: ServedTraffi
 
 def test_a_fault_of_ours_reaches_every_caller(traffic: ServedTraffic) -> None:
     class FaultyLog(CountingLog):
-        def append(self, lines: bytes) -> bool:
+        def append(self, entries: bytes, *, count: int | None = None) -> bool:
             raise RuntimeError("a fault")
 
     house = House(traffic, FaultyLog())

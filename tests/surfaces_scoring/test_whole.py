@@ -305,10 +305,10 @@ def test_a_caller_that_cannot_wait_is_told(traffic: ServedTraffic, callers: Call
 
 def test_a_fault_of_ours_is_told_to_its_caller_only(traffic: ServedTraffic, callers: Callable[[str], Caller]) -> None:
     class FaultyLog(ReadyLog):
-        def append(self, lines: bytes) -> bool:
-            if b'"entity":"bad"' in lines:
+        def append(self, entries: bytes, *, count: int | None = None) -> bool:
+            if b'"entity":"bad"' in entries:
                 raise RuntimeError("a fault")
-            return super().append(lines)
+            return super().append(entries, count=count)
 
     app = app_of(traffic, log=FaultyLog())
     with live(app) as address:

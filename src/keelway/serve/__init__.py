@@ -21,8 +21,9 @@ if TYPE_CHECKING:
         explained,
     )
     from keelway.serve.fallback import Fallback, parse_fallback
+    from keelway.serve.journal_entries import entries_of, lines_in
     from keelway.serve.last_good import LastGood, Pin, pin_back
-    from keelway.serve.line import UNMARKED, LineWriter, RequestMark, moment_text
+    from keelway.serve.line import UNMARKED, LineWriter, RequestMark, WriterParts, moment_text
     from keelway.serve.loaded import LoadedDeployment, LoadedVersion
     from keelway.serve.log import JournalLog
     from keelway.serve.log_columns import columns_of, damaged_journal
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
         prediction_table,
         predictions,
     )
-    from keelway.serve.segment import SealingPorts, seal, seal_columns, seal_journals, seal_lines
+    from keelway.serve.segment import SealingPorts, seal, seal_columns, seal_entries, seal_journals
     from keelway.serve.segment_lines import SegmentContents, packed_here, packed_lines
     from keelway.serve.segment_records import (
         PredictionSegment,
@@ -116,6 +117,7 @@ __all__ = [
     "ShedRule",
     "Shedder",
     "TallyKeeper",
+    "WriterParts",
     "all_live_segments",
     "answer_rows",
     "batch_name",
@@ -124,10 +126,12 @@ __all__ = [
     "columns_of",
     "compact_segments",
     "damaged_journal",
+    "entries_of",
     "explained",
     "find_prediction",
     "find_with_lines",
     "latency_of",
+    "lines_in",
     "lines_of",
     "live_segments",
     "moment_text",
@@ -143,8 +147,8 @@ __all__ = [
     "score",
     "seal",
     "seal_columns",
+    "seal_entries",
     "seal_journals",
-    "seal_lines",
     "strange_answers",
     "together",
     "waiting_segments",

@@ -17,7 +17,8 @@ import msgspec
 
 from keelway.core import sortable_ids
 from keelway.errors import ServingError, UnavailableError, UndefinedAnswerError
-from keelway.serve.line import RequestMark, lines_of, number_texts
+from keelway.serve.journal_entries import entries_of
+from keelway.serve.line import RequestMark, number_texts
 from keelway.serve.loaded import LoadedDeployment, LoadedVersion
 from keelway.serve.ports import PredictionLog
 from keelway.serve.wire.columns import Row
@@ -69,7 +70,8 @@ def answer_rows(
     else:
         texts, versions = _scored_apart(rows, [loaded.version_for(row[0]) for row in rows], on_failure)
     ids = sortable_ids(len(rows))
-    logged = log.append(lines_of([version.writer for version in versions], ids, rows, texts, at=at, marks=marks))
+    entries = entries_of([version.writer for version in versions], ids, rows, texts, at=at, marks=marks)
+    logged = log.append(entries, count=len(rows))
     if not logged and log.refuses:
         raise UnavailableError(
             "Predictions cannot be logged now, and what is not logged is not answered",

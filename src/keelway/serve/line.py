@@ -148,22 +148,38 @@ def lines_of(
     return b"".join(lines)
 
 
+class WriterParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the lines of one version in one arm of one deployment have in common.
+
+    Attributes:
+        features: The names of the features, in the model's order.
+    """
+
+    model: str
+    version: str
+    version_digest: Digest
+    deployment: Digest
+    environment: str
+    arm: str
+    features: tuple[str, ...]
+    policy: str = ""
+
+
 class LineWriter:
     """Writes the lines of one version in one arm of one deployment."""
 
-    def __init__(
-        self, *, model: str, version: str, version_digest: Digest, deployment: Digest, environment: str, arm: str,
-        features: tuple[str, ...], policy: str = "",
-    ) -> None:  # fmt: skip
-        names = canonical_order(features)
-        places = [features.index(name) for name in names]
+    def __init__(self, parts: WriterParts) -> None:
+        self.parts = parts
+        names = canonical_order(parts.features)
+        places = [parts.features.index(name) for name in names]
         self._sorted: Callable[[Sequence[Any]], Sequence[Any]] = lambda values: [values[place] for place in places]
         if len(places) > 1:
             self._sorted = itemgetter(*places)
         self._features = _record(names)
         self._keys = ["," * bool(place) + encode_basestring(name) + ":" for place, name in enumerate(names)]
-        self._arm, self._deployment, self._environment = arm, deployment, environment
-        self._model, self._policy, self._version, self._digest = model, policy, version, version_digest
+        self._arm, self._deployment, self._environment = parts.arm, parts.deployment, parts.environment
+        self._model, self._policy, self._version = parts.model, parts.policy, parts.version
+        self._digest = parts.version_digest
 
     def lines(
         self,
@@ -173,6 +189,7 @@ class LineWriter:
         *,
         at: str,
         marks: Sequence[RequestMark] = (),
+        now: float | None = None,
     ) -> bytes:
         """Return the lines of predictions, each with its line feed.
 
@@ -180,8 +197,9 @@ class LineWriter:
             texts: What was answered to each row, written as JSON already.
             at: When that was, as `moment_text` writes it.
             marks: The request of each row; none where no request asked.
+            now: Up to when its latency is told, in seconds of `time.perf_counter`; None for now.
         """
-        now = time.perf_counter()
+        now = time.perf_counter() if now is None else now
         if len(rows) >= COLUMNS_FROM:
             marks = marks or [UNMARKED] * len(rows)
             written = io.BytesIO()

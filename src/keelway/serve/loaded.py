@@ -9,7 +9,7 @@ from keelway.core import Digest, VersionName, digest_of
 from keelway.deploy import ASKED, SHADOW, STABLE, Deployment
 from keelway.errors import ServingError
 from keelway.serve.fallback import ARM, ConstantScorer, Fallback
-from keelway.serve.line import LineWriter
+from keelway.serve.line import LineWriter, WriterParts
 from keelway.serve.ports import Scorer
 from keelway.serve.schema import RequestSchema
 
@@ -131,14 +131,16 @@ def _part(
 ) -> LoadedVersion:
     digest = digest_of(deployment)
     writer = LineWriter(
-        model=deployment.model,
-        version=hand.version,
-        version_digest=hand.digest,
-        deployment=digest,
-        environment=deployment.environment,
-        arm=arm,
-        policy=deployment.policies.get(hand.version, ""),
-        features=schema.names,
+        WriterParts(
+            model=deployment.model,
+            version=hand.version,
+            version_digest=hand.digest,
+            deployment=digest,
+            environment=deployment.environment,
+            arm=arm,
+            policy=deployment.policies.get(hand.version, ""),
+            features=schema.names,
+        )
     )
     return LoadedVersion(hand.version, hand.digest, arm, hand.scorer, schema, writer, fallback, deployment=digest)
 

@@ -50,7 +50,7 @@ class JournalLog:
         self._on_unlogged = on_unlogged
         self.refuses = refuses
         self._journal: Journal | None = None
-        self._bytes = 0  # in that journal
+        self._bytes = self._predictions = 0  # in that journal
         self._waiting: list[Journal] = []
         self._guard = threading.Lock()  # held for one write, or for swapping the journal
         self._sealing = threading.Lock()  # one thread seals at a time
@@ -68,19 +68,26 @@ class JournalLog:
         self._try_to_seal()
         self._thread.start()
 
-    def append(self, lines: bytes) -> bool:
-        """Write whole lines; say whether they will survive the death of this process."""
+    def append(self, entries: bytes, *, count: int | None = None) -> bool:
+        """Write whole entries; say whether they will survive the death of this process.
+
+        Args:
+            count: How many predictions they tell of; None where each is the line of one.
+        """
+        count = entries.count(b"\n") if count is None else count
         with self._guard:
             try:
                 if self._journal is None:
-                    self._journal, self._bytes = self._journals.create(self._model, self._environment), 0
-                self._journal.append(lines)
+                    self._journal = self._journals.create(self._model, self._environment)
+                    self._bytes = self._predictions = 0
+                self._journal.append(entries)
             except StorageError as error:
-                self._count_unlogged(lines.count(b"\n"), error)
+                self._count_unlogged(count, error)
                 return False
             self.healthy = True
-            self._bytes += len(lines)
-            if self._journal.lines >= SEAL_LINES or self._bytes >= SEAL_BYTES:
+            self._bytes += len(entries)
+            self._predictions += count
+            if self._predictions >= SEAL_LINES or self._bytes >= SEAL_BYTES:
                 self._put_aside()
                 self._wake.set()
         return True

@@ -70,18 +70,21 @@ LoadScorer = Callable[[VersionName, Digest], Scorer]
 
 
 class PredictionLog(Protocol):
-    """Takes canonical JSON lines of predictions."""
+    """Takes predictions as a journal keeps them (`journal_entries`)."""
 
     @property
     def refuses(self) -> bool:
         """Whether an answer that cannot be logged must be refused instead of given."""
         ...
 
-    def append(self, lines: bytes) -> bool:
-        """Write whole lines, each with its line feed; never blocks on sealing.
+    def append(self, entries: bytes, *, count: int | None = None) -> bool:
+        """Write whole entries, each with its line feed; never blocks on sealing.
+
+        Args:
+            count: How many predictions they tell of; None where each is the line of one.
 
         Returns:
-            Whether the lines will survive the death of this process. When not, none of them was kept, and the
+            Whether they will survive the death of this process. When not, none of them was kept, and the
             caller must say so.
         """
         ...

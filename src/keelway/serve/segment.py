@@ -53,7 +53,7 @@ def seal(
         with ports.state.snapshot() as tx:
             segment = tx.find(PredictionSegment, segment_key(model, environment, journal.journal_id))
         if segment is None:
-            segment = seal_lines(
+            segment = seal_entries(
                 whole,
                 journal=journal.journal_id,
                 model=model,
@@ -79,8 +79,8 @@ def seal_journals(journals: Journals, *, ports: SealingPorts, now: datetime) -> 
             return [segment for segment in sealed if segment is not None]
 
 
-def seal_lines(
-    lines: bytes,
+def seal_entries(
+    entries: bytes,
     *,
     journal: str,
     model: str,
@@ -89,16 +89,16 @@ def seal_lines(
     now: datetime,
     torn: bool = False,
 ) -> PredictionSegment:
-    """Store canonical lines and their segment; one that is there under its id already is returned.
+    """Store what a journal kept, as canonical lines, and its segment; one that is there under its id already is returned.
 
     Args:
-        lines: Each with its line feed, at least one.
+        entries: Each with its line feed, at least one.
         torn: Whether an unfinished line stood behind them.
 
     Raises:
         IntegrityError: A line is no prediction.
     """
-    contents, place = ports.pack(lines), (environment, model, journal)
+    contents, place = ports.pack(entries), (environment, model, journal)
     made = stored_segment(contents, place=place, artifacts=ports.artifacts, sealed_at=now, torn_lines=int(torn))
     return _recorded(made, ports)
 

@@ -24,6 +24,7 @@ from isal import isal_zlib
 
 from keelway.errors import IntegrityError
 from keelway.ledger import RunningRoot, root_of
+from keelway.serve.journal_entries import lines_in
 from keelway.serve.log_columns import damaged_journal, table_of_lines
 
 if TYPE_CHECKING:
@@ -85,11 +86,11 @@ class _SealedLine(msgspec.Struct, gc=False):
 
 
 Pack = Callable[[bytes], SegmentContents]
-"""Packs canonical lines, at least one, each with its line feed; raises IntegrityError where one is no prediction."""
+"""Packs what a journal kept, at least one entry, each with its line feed; raises IntegrityError where one is no prediction."""
 
 
-def packed_lines(lines: Iterable[bytes], *, between: Callable[[], None] = lambda: None) -> SegmentContents:
-    """Pack canonical lines, at least one, each with its line feed; they are read once, a block at a time.
+def packed_lines(entries: Iterable[bytes], *, between: Callable[[], None] = lambda: None) -> SegmentContents:
+    """Pack the lines of what a journal kept, at least one entry, each with its line feed; read once, some lines at a time.
 
     Args:
         between: Called every 128 lines, for who must not hold the interpreter for long.
@@ -101,7 +102,7 @@ def packed_lines(lines: Iterable[bytes], *, between: Callable[[], None] = lambda
     packer, packed, blocks = isal_zlib.compressobj(LEVEL, wbits=GZIP), [], RunningRoot()
     ids: list[str] = []
     events: list[datetime] = []
-    count, coming = 0, iter(lines)
+    count, coming = 0, lines_in(entries)
     while block := [line[:-1] for line in itertools.islice(coming, BLOCK_LINES)]:
         try:
             found = [decoder.decode(line) for line in block]
@@ -118,9 +119,9 @@ def packed_lines(lines: Iterable[bytes], *, between: Callable[[], None] = lambda
     return SegmentContents(b"".join(packed), LINES_FORM, *told, blocks.root(), count)
 
 
-def packed_here(lines: bytes) -> SegmentContents:
+def packed_here(entries: bytes) -> SegmentContents:
     """Do the same beside a server that answers in microseconds: the interpreter is let go of every 128 lines."""
-    return packed_lines(io.BytesIO(lines), between=lambda: time.sleep(_YIELD_S))
+    return packed_lines(io.BytesIO(entries), between=lambda: time.sleep(_YIELD_S))
 
 
 class SegmentLines:

@@ -29,7 +29,7 @@ from keelway.serve import (
     prediction_table,
     predictions,
     seal_columns,
-    seal_lines,
+    seal_entries,
 )
 from keelway.testing.crash import CrashingArtifacts, CrashingState, CrashPoint
 
@@ -84,7 +84,7 @@ class SealedLog:
 
     def seal(self, journal: str, found: Iterable[Prediction | int], *, at: datetime) -> PredictionSegment:
         """Seal predictions as a server does; a number stands for the one with that id."""
-        return seal_lines(
+        return seal_entries(
             _whole(_lines(found)), journal=journal, model=MODEL, environment=ENVIRONMENT, ports=self.ports(), now=at
         )
 

@@ -16,6 +16,7 @@ from keelway.errors import IntegrityError
 from keelway.features import FeatureColumn
 from keelway.project import Task
 from keelway.register import ModelVersion, Parity
+from keelway.serve import lines_in
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 FEATURES = (FeatureColumn("recency_d", "numeric"), FeatureColumn("plan", "categorical"))
@@ -105,9 +106,11 @@ class MemoryLog:
         self.full = False
         self.refuses = refuses
 
-    def append(self, lines: bytes) -> bool:
+    def append(self, entries: bytes, *, count: int | None = None) -> bool:
+        lines = list(lines_in(entries.splitlines(keepends=True)))
+        assert len(lines) == (entries.count(b"\n") if count is None else count)
         if not self.full:
-            self.lines += [json.loads(line) for line in lines.splitlines()]
+            self.lines += map(json.loads, lines)
         return not self.full
 
 

@@ -98,10 +98,10 @@ class _PartedLog:
     def refuses(self) -> bool:
         return self._log.refuses
 
-    def append(self, lines: bytes) -> bool:
+    def append(self, entries: bytes, *, count: int | None = None) -> bool:
         self._before.close()
         with self._span.part("log"):
-            return self._log.append(lines)
+            return self._log.append(entries, count=count)
 
 
 class RequestTracing:
