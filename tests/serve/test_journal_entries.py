@@ -1,4 +1,4 @@
-"""The rows of a large request are journaled as they are: the lines that are sealed are those that would have been written at once."""
+"""Rows that are answered together are journaled as they are: the lines that are sealed are those that would have been written at once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from keelway.serve import (
     seal_journals,
 )
 from keelway.serve.journal_entries import BLOCK_FROM
-from keelway.serve.line import LARGEST_PLAIN, SMALLEST_PLAIN, lines_of, number_texts
+from keelway.serve.line import COLUMNS_FROM, LARGEST_PLAIN, SMALLEST_PLAIN, lines_of, number_texts
 from keelway.testing.serving import FixedScorer, ServedTraffic
 
 DIGEST = Digest("sha256:" + "0" * 64)
@@ -69,14 +69,19 @@ def is_block(entries: bytes) -> bool:
 
 
 @settings(max_examples=40)
-@given(ROWS, st.permutations(["b", 'a "quoted" name', "é"]), WORDS)
+@given(
+    ROWS,
+    st.permutations(["b", 'a "quoted" name', "é"]),
+    st.lists(WORDS, min_size=1, max_size=3),
+    st.sampled_from([BLOCK_FROM, COLUMNS_FROM, 256]),
+)
 def test_lines_of_a_block_are_those_that_would_have_been_written(
-    few: list[Any], names: list[str], request_id: str
+    few: list[Any], names: list[str], requests: list[str], least: int
 ) -> None:
-    rows = few * (BLOCK_FROM // len(few) + 1)
+    rows = few * (least // len(few) + 1)
     count = len(rows)
     writers, ids, texts = [writer_of(*names)] * count, ids_of(count), number_texts([at / count for at in range(count)])
-    marks = [RequestMark(request_id)] * count
+    marks = [RequestMark(requests[place % len(requests)]) for place in range(count)]
     entries = entries_of(writers, ids, rows, texts, at=time_text(LATER), marks=marks)
     assert is_block(entries)
     assert b"".join(lines_of_entries(entries)) == lines_of(writers, ids, rows, texts, at=time_text(LATER), marks=marks)
@@ -90,24 +95,33 @@ def test_numbers_of_numpy_and_several_classes_come_back() -> None:
     assert b"".join(lines_of_entries(entries)) == lines_of(*given, at=time_text(NOW))
 
 
-@pytest.mark.parametrize("latency_us", [0, 1, 999_999, 1_234_567, 86_400_000_001])
-def test_a_block_tells_how_long_its_request_took(latency_us: int) -> None:
-    rows, writers, ids = [("c1", NOW, [1.5])] * BLOCK_FROM, [writer_of("a")] * BLOCK_FROM, ids_of(BLOCK_FROM)
-    mark = RequestMark("r", time.perf_counter() - latency_us / 1e6)
-    entries = entries_of(writers, ids, rows, ["1"] * BLOCK_FROM, at=time_text(NOW), marks=[mark] * BLOCK_FROM)
-    told = {json.loads(line)["latency_us"] for line in lines_of_entries(entries)}
-    assert told == {json.loads(entries)["latency_us"]}
-    assert latency_us <= told.pop() < latency_us + 60e6
+LATENCIES = [0, 1, 999_999, 1_234_567, 86_400_000_001, None]
 
 
-@pytest.mark.parametrize("odd", ["few rows", "two arms", "two requests"])
-def test_what_is_not_one_large_request_of_one_version_is_written_as_lines(odd: str) -> None:
+@pytest.mark.parametrize("taken", [*([each] for each in LATENCIES), LATENCIES])
+def test_a_block_tells_of_each_request_how_long_it_took(taken: list[int | None]) -> None:
+    count = 12
+    rows, writers, ids = [("c1", NOW, [1.5])] * count, [writer_of("a")] * count, ids_of(count)
+    began = time.perf_counter()
+    marks = [RequestMark(str(each), None if each is None else began - each / 1e6) for each in taken] * (
+        12 // len(taken)
+    )
+    entries = entries_of(writers, ids, rows, ["1"] * count, at=time_text(NOW), marks=marks)
+    assert is_block(entries)
+    lines = [json.loads(line) for line in lines_of_entries(entries)]
+    assert [line["request_id"] for line in lines] == [mark.request_id for mark in marks]
+    told = [line["latency_us"] for line in lines]
+    assert told == (json.loads(entries)["latencies_us"] * (1 if len(taken) > 1 else count))
+    for each, latency_us in zip(taken * count, told, strict=False):
+        assert latency_us is None if each is None else each <= latency_us < each + 60e6
+
+
+@pytest.mark.parametrize("odd", ["few rows", "two arms"])
+def test_few_rows_and_those_of_several_arms_are_written_as_lines(odd: str) -> None:
     count = BLOCK_FROM - 1 if odd == "few rows" else BLOCK_FROM
     writers, marks = [writer_of("a")] * count, [RequestMark("r")] * count
     if odd == "two arms":
         writers[-1] = writer_of("a", arm="canary")
-    if odd == "two requests":
-        marks[-1] = RequestMark("s")
     rows = [("c1", NOW, [1.5])] * count
     entries = entries_of(writers, ids_of(count), rows, ["1"] * count, at=time_text(NOW), marks=marks)
     assert entries.count(b"\n") == count

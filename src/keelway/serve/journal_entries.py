@@ -1,9 +1,9 @@
-"""What a journal keeps: canonical lines, or the rows of a large request as they are, whose lines are written when they are sealed.
+"""What a journal keeps: canonical lines, or rows answered together as they are, whose lines are written when they are sealed.
 
     entries = entries_of(writers, ids, rows, texts, at=at, marks=marks)
     lines = list(lines_in(entries.splitlines(keepends=True)))
 
-A caller waits for the journal, but not for its lines, and writing those takes as long as scoring the rows.
+Callers wait for the journal, but not for its lines, and writing those takes as long as scoring the rows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import io
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -22,19 +23,20 @@ from keelway.serve.log_columns import damaged_journal
 if TYPE_CHECKING:
     from keelway.serve.wire.columns import Row
 
-BLOCK_FROM = 256
-"""So many rows of one request are kept as they are."""
+BLOCK_FROM = 8
+"""So many rows that one version answers at once are kept as they are."""
 _BEGINS = b'{"rows":'
 _MICROSECONDS = 1e6
+_T = TypeVar("_T")
 
 
 class _RowBlock(msgspec.Struct, frozen=True, gc=False):
-    """The rows of one request that one version answered; the first field tells it from a line.
+    """Rows that one version answered at once; the first field tells them from a line.
 
     Attributes:
         rows: The features of each row, in the model's order.
         event_time: When they were answered, as lines have it.
-        as_of: Of each row, or one that all have.
+        as_of: Of each row, or one that all have; so are those of the requests.
         values: What was answered to each row, as JSON.
     """
 
@@ -42,25 +44,32 @@ class _RowBlock(msgspec.Struct, frozen=True, gc=False):
     writer: WriterParts
     event_time: str
     as_of: Sequence[datetime]
-    latency_us: int | None
-    request_id: str
+    latencies_us: Sequence[int | None]
+    request_ids: Sequence[str]
     ids: Sequence[str]
     entities: Sequence[str]
     values: Sequence[str]
 
     def lines(self) -> bytes:
-        """Return their lines, each with its line feed; raises ValueError or TypeError where its parts do not fit."""
-        count = len(self.rows)
-        moments = self.as_of if len(self.as_of) == count else [*self.as_of] * count
-        mark = RequestMark(self.request_id, None if self.latency_us is None else 0.0)
-        return LineWriter(self.writer).lines(
-            self.ids,
-            [(*each[:2], list(each[2])) for each in zip(self.entities, moments, self.rows, strict=True)],
-            self.values,
-            at=self.event_time,
-            marks=[mark] * count,
-            now=(self.latency_us or 0) / _MICROSECONDS,
-        )
+        """Return their lines, each with its line feed; raises ValueError or TypeError where the parts do not fit."""
+        if {*map(len, self.rows)} != {len(self.writer.features)}:
+            raise ValueError("a row of another length than the features")
+        marks = [
+            RequestMark(name, None if latency_us is None else -latency_us / _MICROSECONDS)
+            for name, latency_us in zip(self.request_ids, self.latencies_us, strict=True)
+        ]
+        moments, asked = self._of_all(self.as_of), self._of_all(marks)
+        rows = [(*each[:2], list(each[2])) for each in zip(self.entities, moments, self.rows, strict=True)]
+        return _writer_of(self.writer).lines(self.ids, rows, self.values, at=self.event_time, marks=asked, now=0.0)
+
+    def _of_all(self, values: Sequence[_T]) -> list[_T]:
+        """Return a value for each row, where there may be one that all have."""
+        return [*values] * len(self.rows) if len(values) == 1 else [*values]
+
+
+@lru_cache(maxsize=64)
+def _writer_of(parts: WriterParts) -> LineWriter:
+    return LineWriter(parts)
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=float)
@@ -78,21 +87,26 @@ def entries_of(
 ) -> bytes:
     """Return what a journal keeps of predictions; see `lines_of`."""
     marks = marks or [UNMARKED] * len(rows)
-    if len(rows) < BLOCK_FROM or writers.count(writers[0]) < len(rows) or marks.count(marks[0]) < len(rows):
+    if len(rows) < BLOCK_FROM or writers.count(writers[0]) < len(rows):
         return lines_of(writers, ids, rows, texts, at=at, marks=marks)
     entities, moments, values = zip(*rows, strict=True)
+    marks, now = _one_or_all(marks), time.perf_counter()
     block = _RowBlock(
         values,
         writers[0].parts,
         at,
-        moments[:1] if moments.count(moments[0]) == len(moments) else moments,
-        marks[0].latency_us(time.perf_counter()),
-        marks[0].request_id,
+        _one_or_all(moments),
+        [mark.latency_us(now) for mark in marks],
+        [mark.request_id for mark in marks],
         ids,
         entities,
         texts,
     )
     return _ENCODER.encode(block) + b"\n"
+
+
+def _one_or_all(values: Sequence[_T]) -> Sequence[_T]:
+    return values[:1] if values.count(values[0]) == len(values) else values
 
 
 def lines_in(entries: Iterable[bytes]) -> Iterator[bytes]:
