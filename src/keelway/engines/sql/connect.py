@@ -15,6 +15,7 @@ from typing import Any, Literal
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
 from keelway.engines.sql.failures import translated
+from keelway.engines.sql.writeahead import use_writeahead
 from keelway.errors import MissingExtraError, SettingsError, StorageError
 
 BUSY_TIMEOUT_MS = 30_000
@@ -110,7 +111,7 @@ def _sqlite_engine(url: str, database: str | None, busy_timeout_ms: int) -> Engi
         driver.isolation_level = None  # the driver must not open transactions of its own
         cursor = driver.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {busy_timeout_ms}")
-        cursor.execute("PRAGMA journal_mode = WAL")
+        use_writeahead(cursor, wait_ms=busy_timeout_ms)
         cursor.execute("PRAGMA synchronous = FULL")  # an acknowledged decision survives a power cut
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()

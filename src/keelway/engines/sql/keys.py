@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keelway.core import Digest
+from keelway.engines.sql.writeahead import use_writeahead
 from keelway.errors import EngineError, IntegrityError, KeelwayError, SettingsError, StorageError
 from keelway.privacy import ArtifactKey, FileTurns, Loss, ValueKey
 
@@ -40,7 +41,6 @@ CREATE TABLE IF NOT EXISTS artifact_keys (
 """
 _PRAGMAS = (
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
-    "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA secure_delete = ON",
     "PRAGMA temp_store = MEMORY",
@@ -216,6 +216,7 @@ class SqliteKeyVault:
         try:
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
+            use_writeahead(connection, wait_ms=BUSY_TIMEOUT_MS)
             if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'artifact_keys'").fetchone():
                 connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT")
         except BaseException:

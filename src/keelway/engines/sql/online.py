@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keelway.engines.sql.writeahead import use_writeahead
 from keelway.errors import EngineError, IntegrityError, KeelwayError, StorageError
 from keelway.features import (
     UNREADABLE,
@@ -51,7 +52,6 @@ _ROWS = (
 )
 _PRAGMAS = (
     f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}",
-    "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",  # a cut lost to a power cut is written again from its feature table
     "PRAGMA cache_size = -65536",
 )
@@ -179,6 +179,7 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         for pragma in _PRAGMAS:
             connection.execute(pragma)
+        use_writeahead(connection, wait_ms=BUSY_TIMEOUT_MS)
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'features'").fetchone():
             connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} COMMIT")
     except BaseException:
