@@ -177,9 +177,6 @@ class LineWriter:
             self._sorted = itemgetter(*places)
         self._features = _record(names)
         self._keys = ["," * bool(place) + encode_basestring(name) + ":" for place, name in enumerate(names)]
-        self._arm, self._deployment, self._environment = parts.arm, parts.deployment, parts.environment
-        self._model, self._policy, self._version = parts.model, parts.policy, parts.version
-        self._digest = parts.version_digest
 
     def lines(
         self,
@@ -207,11 +204,12 @@ class LineWriter:
                 some = slice(begin, begin + BLOCK_ROWS)
                 written.write(self._block(ids[some], rows[some], texts[some], at, marks[some], now))
             return written.getvalue()
+        parts = self.parts
         told = [
             _Line(
-                self._arm, moment_text(moment), self._deployment, entity, self._environment, at,
-                self._features(*_plain_values(self._sorted(values))), mark.latency_us(now), self._model, self._policy,
-                prediction_id, mark.request_id, msgspec.Raw(text), self._version, self._digest,
+                parts.arm, moment_text(moment), parts.deployment, entity, parts.environment, at,
+                self._features(*_plain_values(self._sorted(values))), mark.latency_us(now), parts.model, parts.policy,
+                prediction_id, mark.request_id, msgspec.Raw(text), parts.version, parts.version_digest,
             )
             for prediction_id, (entity, moment, values), text, mark in zip(
                 ids, rows, texts, marks or [UNMARKED] * len(rows), strict=True
@@ -224,16 +222,17 @@ class LineWriter:
         now: float,
     ) -> bytes:  # fmt: skip
         """Return the lines of some rows: their parts column by column, in the order of canonical JSON, then joined."""
+        common = self.parts
         entities, moments, values = zip(*rows, strict=True)
-        parts: list[_Part] = [f'{{"arm":{encode_basestring(self._arm)},"as_of":"', _alike(moments, _moments)]
-        parts += [f'","deployment":"{self._deployment}","entity":', *_written_column(entities)]
-        parts.append(f',"environment":{encode_basestring(self._environment)},"event_time":"{at}","features":{{')
+        parts: list[_Part] = [f'{{"arm":{encode_basestring(common.arm)},"as_of":"', _alike(moments, _moments)]
+        parts += [f'","deployment":"{common.deployment}","entity":', *_written_column(entities)]
+        parts.append(f',"environment":{encode_basestring(common.environment)},"event_time":"{at}","features":{{')
         for key, column in zip(self._keys, self._sorted(list(zip(*values, strict=True))), strict=True):
             parts += [key, *_written_column(column)]
         parts += ['},"latency_us":', _alike(marks, lambda some: _latencies(some, now))]
-        parts.append(f',"model":{encode_basestring(self._model)},"policy":{encode_basestring(self._policy)}')
+        parts.append(f',"model":{encode_basestring(common.model)},"policy":{encode_basestring(common.policy)}')
         parts += [',"prediction_id":"', ids, '","request_id":', _alike(marks, _requests)]
-        parts += [',"value":', texts, f',"version":"{self._version}","version_digest":"{self._digest}"}}\n']
+        parts += [',"value":', texts, f',"version":"{common.version}","version_digest":"{common.version_digest}"}}\n']
         return _joined(parts, len(rows))
 
 

@@ -1,7 +1,7 @@
 """Packs long journals in a process of its own, beside a server that answers: neither its interpreter nor its time is needed.
 
     pack = PackingProcess()
-    packed = pack(journal.read())
+    contents = pack(journal.read())
     pack.close()
 
 Reading and hashing lines in Python holds the interpreter, for which every request then waits. The process is started by the first
@@ -41,14 +41,14 @@ _log = logging.getLogger(__name__)
 
 
 class _PackingAnswer(msgspec.Struct):
-    """What comes back for lines: how they are packed, or which of them is no prediction, in words."""
+    """What comes back for a journal: how its lines are packed, or which of its entries is no prediction, in words."""
 
     contents: SegmentContents | None
     damage: str = ""
 
 
 class PackingProcess:
-    """Packs the lines of journals, as `serve.Pack`; safe to call from several threads."""
+    """Packs journals, as `serve.Pack`; safe to call from several threads."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -61,17 +61,16 @@ class PackingProcess:
         """The process id; None while there is no process."""
         return self._process.pid if self._process else None
 
-    def __call__(self, lines: bytes) -> SegmentContents:
-        """Pack canonical lines, at least one, each with its line feed.
+    def __call__(self, entries: bytes) -> SegmentContents:
+        """Pack the lines of what a journal kept, at least one entry, each with its line feed.
 
         Raises:
-            IntegrityError: A line is no prediction.
+            IntegrityError: An entry is no prediction.
         """
-        if len(lines) < LONG_BYTES or time.monotonic() < self._not_before:
-            return packed_here(lines)
-        told = self._told(lines)
+        is_apart = len(entries) >= LONG_BYTES and time.monotonic() >= self._not_before
+        told = self._told(entries) if is_apart else None
         if told is None:
-            return packed_here(lines)
+            return packed_here(entries)
         if told.contents is None:
             raise damaged_journal(told.damage)
         return told.contents
@@ -81,13 +80,13 @@ class PackingProcess:
         with self._guard:
             self._end()
 
-    def _told(self, lines: bytes) -> _PackingAnswer | None:
-        """Return what the process says of lines; None where there is none, or it died or hangs: it is ended then."""
+    def _told(self, entries: bytes) -> _PackingAnswer | None:
+        """Return what the process says of a journal; None where there is none, or it died or hangs: it is ended then."""
         with self._guard:
             try:
                 line = self._line or self._started()
-                line.sendall(_LENGTH.pack(len(lines)))
-                line.sendall(lines)
+                line.sendall(_LENGTH.pack(len(entries)))
+                line.sendall(entries)
                 return read_frame(line, _PackingAnswer)
             except (OSError, EngineError) as error:
                 self._end()
@@ -123,37 +122,37 @@ class PackingProcess:
         self._line = self._process = None
 
 
-def _answered(lines: Iterator[bytes]) -> _PackingAnswer:
-    """Return what the process says of lines; all of them are read."""
+def _answered(entries: Iterator[bytes]) -> _PackingAnswer:
+    """Return what the process says of entries; all of them are read."""
     try:
-        return _PackingAnswer(packed_lines(lines))
+        return _PackingAnswer(packed_lines(entries))
     except IntegrityError as error:
-        collections.deque(lines, maxlen=0)
+        collections.deque(entries, maxlen=0)
         return _PackingAnswer(None, error.found)
 
 
-def _lines_in(source: BinaryIO, size: int) -> Iterator[bytes]:
-    """Yield lines of so many bytes altogether.
+def _entries_in(source: BinaryIO, size: int) -> Iterator[bytes]:
+    """Yield entries of so many bytes altogether.
 
     Raises:
         EngineError: They end sooner.
     """
     while size > 0:
-        line = source.readline()
-        if not line:
-            raise EngineError("Lines do not come whole", expected=f"{size} bytes more", found="none")
-        size -= len(line)
-        yield line
+        entry = source.readline()
+        if not entry:
+            raise EngineError("A journal does not come whole", expected=f"{size} bytes more", found="none")
+        size -= len(entry)
+        yield entry
 
 
 def main() -> None:
-    """Pack lines until the server is gone: `DESCRIPTOR`."""
+    """Pack journals until the server is gone: `DESCRIPTOR`."""
     os.nice(NICENESS)
     line = socket.socket(fileno=int(sys.argv[1]))
     with line, line.makefile("rb") as coming, contextlib.suppress(EngineError, OSError):
         while head := coming.read(_LENGTH.size):
             [size] = _LENGTH.unpack(head)
-            send_frame(line, _answered(_lines_in(coming, size)))
+            send_frame(line, _answered(_entries_in(coming, size)))
 
 
 if __name__ == "__main__":
